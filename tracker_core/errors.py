@@ -1,0 +1,30 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that tracker_core refuses, it refuses with one of these, naming the input and the
+cure."""
+
+from __future__ import annotations
+
+
+class TrackerError(Exception):
+    """Base of all errors raised on purpose by tracker_core."""
+
+
+class BoxError(TrackerError, ValueError):
+    """A box that is not finite, is empty, or lies wholly outside the image."""
+
+
+class ImageError(TrackerError, ValueError):
+    """An image of the wrong kind (shape, dtype, number of channels) or too small."""
+
+
+class ParameterError(TrackerError, ValueError):
+    """A parameter that does not exist, has the wrong type or is out of its range."""
+
+
+class UnknownTrackerError(ParameterError):
+    """A tracker or preset that is not in `list_trackers()`."""
+
+
+class WeightsError(TrackerError, ValueError):
+    """A weight file that is missing, damaged, or does not fit the network."""

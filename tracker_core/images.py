@@ -1,0 +1,126 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""Images in, crops out: what an image is, and how a window of it is resampled on the device.
+
+Every crop of the five trackers is axis-aligned, so it is a set of rows and a set of columns to
+sample. A tracker computes these positions from its own geometry and leaves the sampling to
+`sample_grid`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tracker_core.errors import ImageError
+
+SMALLEST_SIDE = 16  # pixels; below this no tracker has anything to see
+
+
+def as_frame(image: Any, device: torch.device | str = 'cpu') -> Tensor:
+    """Check an image and bring it to the device.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, a NumPy array or a torch tensor on any device; both sides at
+            least 16 pixels.
+        device: Where the frame is wanted.
+
+    Returns:
+        (H, W, 3) uint8 tensor on `device`; it shares the memory of `image` where that is possible.
+
+    Raises:
+        ImageError: Anything else. Gray, RGBA and float images are refused rather than guessed at:
+            convert them with `cv2.cvtColor` or `.astype('uint8')`.
+    """
+    if isinstance(image, np.ndarray):
+        dtype, shape = image.dtype, image.shape
+        is_uint8 = dtype == np.uint8
+    elif isinstance(image, Tensor):
+        dtype, shape = image.dtype, tuple(image.shape)
+        is_uint8 = dtype == torch.uint8
+    else:
+        raise ImageError(
+            f'an image must be a NumPy array or a torch tensor, not {type(image).__name__}'
+        )
+    if len(shape) != 3 or shape[2] != 3:
+        cure = ''
+        if len(shape) == 2 or (len(shape) == 3 and shape[2] == 1):
+            cure = '; this looks like a gray image: cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)'
+        elif len(shape) == 3 and shape[2] == 4:
+            cure = '; this looks like an RGBA image: cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)'
+        elif len(shape) == 3 and shape[0] == 3:
+            cure = '; channels come last: image.transpose(1, 2, 0)'
+        raise ImageError(
+            f'an image must have the shape (height, width, 3) in RGB order, not {tuple(shape)}'
+            f'{cure}'
+        )
+    if not is_uint8:
+        raise ImageError(f'an image must be uint8 with values 0 to 255, not {dtype}')
+    if min(shape[:2]) < SMALLEST_SIDE:
+        raise ImageError(
+            f'an image of {shape[1]} x {shape[0]} pixels is too small: each side must be at least '
+            f'{SMALLEST_SIDE}'
+        )
+    if isinstance(image, np.ndarray):
+        if not image.flags.c_contiguous or not image.flags.writeable:
+            image = image.copy()  # torch has neither negative strides nor read-only tensors
+        image = torch.from_numpy(image)
+    return image.to(device, non_blocking=True)
+
+
+def sample_grid(frame: Tensor, ys: Tensor, xs: Tensor, fill: Tensor | None = None) -> Tensor:
+    """Sample axis-aligned windows bilinearly: a static-shape tensor program, one bilinear sample
+    per output pixel.
+
+    Args:
+        frame: (H, W, 3) uint8 or float.
+        ys: (N, h) float row positions in index coordinates (0 is the centre of the first row).
+        xs: (N, w) float column positions.
+        fill: (3,) colour outside the frame, blended at the frame's edge like a neighbouring pixel;
+            without it the frame's border pixels are repeated.
+
+    Returns:
+        (N, 3, h, w) float32.
+    """
+    height, width = frame.shape[:2]
+    y0, x0 = ys.floor(), xs.floor()
+    wy = (ys - y0).to(torch.float32)[:, :, None, None]  # (N, h, 1, 1)
+    wx = (xs - x0).to(torch.float32)[:, None, :, None]  # (N, 1, w, 1)
+    y0, x0 = y0.long(), x0.long()
+    pixels = frame.reshape(height * width, 3)
+
+    def corner(rows: Tensor, columns: Tensor) -> Tensor:
+        flat = (rows.clamp(0, height - 1) * width)[:, :, None] + columns.clamp(0, width - 1)[
+            :, None, :
+        ]
+        colours = (
+            pixels.index_select(0, flat.reshape(-1)).to(torch.float32).reshape(*flat.shape, 3)
+        )
+        if fill is None:
+            return colours
+        inside = ((rows >= 0) & (rows < height))[:, :, None] & (
+            (columns >= 0) & (columns < width)
+        )[:, None, :]
+        return torch.where(inside[..., None], colours, fill.to(colours))
+
+    upper = torch.lerp(corner(y0, x0), corner(y0, x0 + 1), wx)
+    lower = torch.lerp(corner(y0 + 1, x0), corner(y0 + 1, x0 + 1), wx)
+    return torch.lerp(upper, lower, wy).permute(0, 3, 1, 2)  # (N, 3, h, w)
+
+
+def window_positions(centers: Tensor, sides: Tensor, size: int) -> Tensor:
+    """Sampling positions of windows along one axis, pixel areas aligned (half-pixel centres).
+
+    Args:
+        centers: (N,) window centres in continuous coordinates.
+        sides: (N,) window sides in pixels.
+        size: Number of samples.
+
+    Returns:
+        (N, size) positions in index coordinates, ready for `sample_grid`.
+    """
+    steps = (torch.arange(size, device=centers.device, dtype=centers.dtype) + 0.5) / size - 0.5
+    return centers[:, None] + sides[:, None] * steps - 0.5

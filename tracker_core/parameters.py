@@ -1,0 +1,169 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters as frozen dataclasses that check themselves.
+
+A tracker's parameters are one dataclass whose fields are made with `parameter`: default, help,
+range and choices are written once and become ROS parameters, command-line options and the tables
+of the documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import dataclasses
+from dataclasses import dataclass
+import math
+from typing import Any, TypeVar
+
+from tracker_core.errors import ParameterError
+
+Value = bool | int | float | str
+
+
+def parameter(
+    default: Value,
+    help: str,  # noqa: A002
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[Value, ...] | None = None,
+    live: bool = True,
+) -> Any:
+    """A dataclass field with its documentation and its limits.
+
+    Args:
+        default: Default value; its type (bool, int, float or str) is the parameter's type.
+        help: One sentence on the effect, with the unit.
+        minimum: Smallest value allowed.
+        maximum: Largest value allowed.
+        choices: The only values allowed.
+        live: Whether a running tracker can take a new value for its next frame (otherwise: a new
+            tracker).
+    """
+    metadata = {
+        'help': help,
+        'minimum': minimum,
+        'maximum': maximum,
+        'choices': choices,
+        'live': live,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class ParameterInfo:
+    """One parameter as a reader, a command line or a ROS descriptor needs it."""
+
+    name: str
+    type: type
+    default: Value
+    help: str
+    minimum: float | None
+    maximum: float | None
+    choices: tuple[Value, ...] | None
+    live: bool
+
+    def check(self, value: Any, owner: str = '') -> Value:
+        """Return `value` in the parameter's type.
+
+        Raises:
+            ParameterError: Wrong type, not finite, out of range or not among the choices.
+        """
+        name = f'{owner}.{self.name}' if owner else self.name
+        if self.type is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if type(value) is not self.type:
+            raise ParameterError(f'{name} must be of type {self.type.__name__}, not {value!r}')
+        if self.type is float and not math.isfinite(value):
+            raise ParameterError(f'{name} must be finite, not {value}')
+        if self.choices is not None and value not in self.choices:
+            raise ParameterError(f'{name} must be one of {list(self.choices)}, not {value!r}')
+        if self.minimum is not None and value < self.minimum:
+            raise ParameterError(f'{name} must be at least {self.minimum:g}, not {value:g}')
+        if self.maximum is not None and value > self.maximum:
+            raise ParameterError(f'{name} must be at most {self.maximum:g}, not {value:g}')
+        return value
+
+    def parse(self, text: str) -> Value:
+        """Read the parameter from a command line; see `check` for the errors."""
+        if self.type is bool:
+            words = {'true': True, 'yes': True, '1': True, 'false': False, 'no': False, '0': False}
+            return self.check(words.get(text.lower(), text))
+        try:
+            return self.check(self.type(text))
+        except ValueError as error:
+            if isinstance(error, ParameterError):
+                raise
+            raise ParameterError(
+                f'{self.name} must be of type {self.type.__name__}, not {text!r}'
+            ) from None
+
+
+def describe(config: type | Any) -> list[ParameterInfo]:
+    """The parameters of a config dataclass (type or instance), in the order they are written."""
+    return [
+        ParameterInfo(field.name, type(field.default), field.default, **field.metadata)
+        for field in dataclasses.fields(config)
+    ]
+
+
+Config = TypeVar('Config', bound='TrackerConfig')
+
+
+@dataclass(frozen=True)
+class TrackerConfig:
+    """What all trackers have in common: how sure is sure, and what happens when the target is
+    lost.
+
+    A score is the estimated probability that the reported box overlaps the object by at least
+    half, a logistic function of the tracker's own `raw_score`.
+
+    Raises:
+        ParameterError: On creation, when a value has the wrong type or lies outside its range.
+    """
+
+    score_midpoint: float = parameter(
+        0.5, 'Raw score at which a box is right as often as wrong (score 0.5).'
+    )
+    score_slope: float = parameter(
+        8.0, 'Steepness of the score as a function of the raw score.', minimum=0.0
+    )
+    tracking_score: float = parameter(
+        0.5, 'A score from here on makes the target TRACKING.', minimum=0.0, maximum=1.0
+    )
+    lost_score: float = parameter(
+        0.25, 'A frame below this score counts towards LOST.', minimum=0.0, maximum=1.0
+    )
+    lost_after: int = parameter(
+        10, 'So many frames in a row below lost_score make the target LOST.', minimum=1
+    )
+    recover: bool = parameter(
+        True,
+        'While LOST, hold the last sure box and sweep an ever wider neighbourhood for the target.',
+    )
+
+    def __post_init__(self) -> None:
+        for info in describe(self):
+            object.__setattr__(
+                self, info.name, info.check(getattr(self, info.name), type(self).__name__)
+            )
+        if self.lost_score > self.tracking_score:
+            raise ParameterError(
+                f'{type(self).__name__}.lost_score ({self.lost_score:g}) must not exceed '
+                f'tracking_score ({self.tracking_score:g})'
+            )
+
+
+def with_parameters(config: Config, parameters: Mapping[str, Any]) -> Config:
+    """A copy of `config` with some values replaced.
+
+    Raises:
+        ParameterError: A name is not a parameter of this config, or a value is refused.
+    """
+    known = [info.name for info in describe(config)]
+    for name in parameters:
+        if name not in known:
+            raise ParameterError(
+                f'{type(config).__name__} has no parameter {name!r}; it has {", ".join(known)}'
+            )
+    return dataclasses.replace(config, **parameters)

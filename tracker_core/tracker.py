@@ -1,0 +1,380 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""The public API: create a tracker, start it on a box, track frame by frame.
+
+    tracker = create_tracker('tadt')
+    target = tracker.start(first_image, Box(x, y, w, h))
+    for image in images:
+        track = tracker.track(image, target)
+
+A `Tracker` holds networks and parameters and no target; a `Target` holds all that belongs to one
+followed object. So one tracker follows any number of targets, and `track_many` runs them through
+the network in one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+import enum
+import importlib
+import math
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from tracker_core.boxes import Box
+from tracker_core.errors import BoxError, ParameterError, TrackerError, UnknownTrackerError
+from tracker_core.images import as_frame
+from tracker_core.parameters import TrackerConfig, with_parameters
+from tracker_core.weights import load_weights, Weights
+
+TRACKERS = {
+    'tadt': 'tracker_core.tadt.tracker:TadtTracker',
+}
+PRECISIONS = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
+RUNTIMES = ('auto', 'eager')
+
+
+class TrackStatus(enum.IntEnum):
+    """How sure a tracker is of its target."""
+
+    TRACKING = 1
+    UNCERTAIN = 2
+    LOST = 3
+
+
+@dataclass(frozen=True)
+class Track:
+    """What a tracker says of one target in one frame.
+
+    Attributes:
+        box: Where the target is; while LOST, where it was last seen for sure.
+        score: Estimated probability, 0 to 1, that `box` overlaps the object by at least half. It
+            means the same for all trackers.
+        status: TRACKING, UNCERTAIN or LOST, with hysteresis.
+        raw_score: The tracker's own measure, see its documentation.
+    """
+
+    box: Box
+    score: float
+    status: TrackStatus
+    raw_score: float
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What a tracker proposes for one frame; if it is accepted, `state` becomes the target's."""
+
+    box: Box | None  # None: nothing usable was found
+    raw_score: float
+    state: Any
+
+
+@dataclass
+class Target:
+    """One followed object. Made by `Tracker.start`, advanced by `Tracker.track`; its fields are
+    for reading.
+
+    Attributes:
+        first_box: The box it was started with.
+        box: The latest box (see `Track.box`), like `score`, `raw_score` and `status`.
+        age: Frames tracked since the start.
+        frames_lost: Frames since the target became LOST; 0 while it is not.
+        velocity: Smoothed movement of the box centre, pixels per frame (x, y).
+        model: What the tracker learnt of the target's appearance; belongs to the tracker.
+        state: The tracker's own position and size; replaced as a whole on every accepted frame.
+    """
+
+    first_box: Box
+    box: Box
+    model: Any
+    state: Any
+    owner: Tracker = field(repr=False)
+    score: float = 1.0
+    raw_score: float = 1.0
+    status: TrackStatus = TrackStatus.TRACKING
+    age: int = 0
+    frames_low: int = 0
+    frames_lost: int = 0
+    velocity: tuple[float, float] = (0.0, 0.0)
+    search_offset: tuple[float, float] = (0.0, 0.0)
+
+
+class Tracker:
+    """One of the trackers with its networks on one device. Make it with `create_tracker`.
+
+    A subclass implements `_start`, `_locate` and, where it learns while tracking, `_learn`.
+    """
+
+    name: ClassVar[str]
+    presets: ClassVar[Mapping[str, TrackerConfig]]
+
+    def __init__(
+        self,
+        config: TrackerConfig,
+        preset: str,
+        device: torch.device,
+        precision: torch.dtype,
+        weights: Weights,
+    ) -> None:
+        self.config = config
+        self.preset = preset
+        self.device = device
+        self.precision = precision
+        self.runtime = 'eager'
+        self.weights = weights
+
+    def start(self, image: Any, box: Box) -> Target:
+        """Begin to follow what is inside `box`.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, NumPy array or torch tensor.
+            box: The object, at least partly inside the image; a reach over the border is allowed.
+
+        Raises:
+            ImageError: The image is of another kind, see `as_frame`.
+            BoxError: The box does not overlap the image.
+        """
+        frame = as_frame(image, self.device)
+        height, width = frame.shape[:2]
+        if not isinstance(box, Box):
+            raise BoxError(f'start needs a tracker_core.Box, not {type(box).__name__}')
+        if box.intersection(Box(0, 0, width, height)) <= 0:
+            raise BoxError(f'{box} lies outside the image of {width} x {height} pixels')
+        with torch.inference_mode():
+            model, state = self._start(frame, box)
+        return Target(first_box=box, box=box, model=model, state=state, owner=self)
+
+    def track(self, image: Any, target: Target, learn: bool = True) -> Track:
+        """Find the target in the next frame and advance it.
+
+        Args:
+            image: The next frame; its size may differ from the frame before.
+            target: From `start` of this tracker.
+            learn: Run the pending online update before returning. A node passes False, publishes,
+                and calls `learn`.
+        """
+        return self.track_many(image, [target], learn)[0]
+
+    def track_many(self, image: Any, targets: Sequence[Target], learn: bool = True) -> list[Track]:
+        """Like `track` for several targets of one frame, with one batched forward pass."""
+        frame = as_frame(image, self.device)
+        for target in targets:
+            if target.owner is not self:
+                raise TrackerError('a target can only be tracked by the tracker that started it')
+        if not targets:
+            return []
+        with torch.inference_mode():
+            sightings = self._locate(frame, targets)
+        size = (frame.shape[1], frame.shape[0])
+        tracks = [
+            self._judge(target, sighting, size)
+            for target, sighting in zip(targets, sightings, strict=True)
+        ]
+        if learn:
+            for target in targets:
+                self.learn(target)
+        return tracks
+
+    def learn(self, target: Target) -> None:
+        """Run the online update that the last frame left pending, if any; a second call does
+        nothing."""
+        with torch.inference_mode():
+            self._learn(target)
+
+    def _start(self, frame: Tensor, box: Box) -> tuple[Any, Any]:
+        """Return the target's model and its first state."""
+        raise NotImplementedError
+
+    def _locate(self, frame: Tensor, targets: Sequence[Target]) -> list[Sighting]:
+        """Find each target around its state, shifted by its `search_offset` in pixels.
+
+        The targets are only read: what is accepted of a sighting is decided afterwards.
+        """
+        raise NotImplementedError
+
+    def _learn(self, target: Target) -> None:
+        """Most trackers have nothing to learn."""
+
+    def _judge(self, target: Target, sighting: Sighting, image_size: tuple[int, int]) -> Track:
+        """Turn a sighting into a score and a status, and accept or refuse it."""
+        config = self.config
+        box = (
+            sighting.box
+            if sighting.box is not None and _is_plausible(sighting.box, image_size)
+            else None
+        )
+        score = calibrated(sighting.raw_score, config) if box is not None else 0.0
+
+        was_lost = target.status is TrackStatus.LOST
+        target.frames_low = target.frames_low + 1 if score < config.lost_score else 0
+        if score >= config.tracking_score:
+            target.status = TrackStatus.TRACKING
+        elif target.frames_low >= config.lost_after:
+            target.status = TrackStatus.LOST
+        elif score < config.lost_score and not was_lost:
+            target.status = TrackStatus.UNCERTAIN
+        is_lost = target.status is TrackStatus.LOST
+
+        if box is not None and not (is_lost and config.recover):
+            if not was_lost:
+                move = (box.cx - target.box.cx, box.cy - target.box.cy)
+                target.velocity = tuple(
+                    0.5 * old + 0.5 * new for old, new in zip(target.velocity, move, strict=True)
+                )
+            target.box, target.state = box, sighting.state
+        if is_lost:
+            target.velocity = (0.0, 0.0)
+        target.frames_lost = target.frames_lost + 1 if is_lost else 0
+        target.search_offset = (0.0, 0.0)
+        if is_lost and config.recover:
+            target.search_offset = sweep_offset(target.frames_lost, target.box, image_size)
+        target.age += 1
+        target.score, target.raw_score = score, sighting.raw_score
+        return Track(target.box, score, target.status, sighting.raw_score)
+
+
+def calibrated(raw_score: float, config: TrackerConfig) -> float:
+    """The score in [0, 1]: a logistic function of the raw score; 0 for a raw score that is not
+    finite."""
+    if not math.isfinite(raw_score):
+        return 0.0
+    exponent = config.score_slope * (raw_score - config.score_midpoint)
+    return 1.0 / (1.0 + math.exp(-min(max(exponent, -60.0), 60.0)))
+
+
+def sweep_offset(
+    frames_lost: int, box: Box, image_size: tuple[int, int], step: float = 2.0
+) -> tuple[float, float]:
+    """Where to search for a lost target, relative to where it was last seen.
+
+    Every other frame searches the old place. The frames between walk the rings of a square spiral
+    around it, `step` target sizes apart, over the places that lie inside the image, and start over
+    when the image is covered.
+
+    Args:
+        frames_lost: Frames since the target was lost, 1 or more.
+        box: Where it was last seen.
+        image_size: Width and height of the image in pixels.
+        step: Distance of two places in units of sqrt(w * h).
+
+    Returns:
+        Shift of the search centre in pixels (x, y).
+    """
+    if frames_lost % 2 == 1:
+        return 0.0, 0.0
+    stride = step * math.sqrt(box.area)
+    rings = min(math.ceil(max(image_size) / stride), 8)
+    places = [
+        (i * stride, j * stride)
+        for ring in range(1, rings + 1)
+        for i in range(-ring, ring + 1)
+        for j in range(-ring, ring + 1)
+        if max(abs(i), abs(j)) == ring
+        and 0 <= box.cx + i * stride <= image_size[0]
+        and 0 <= box.cy + j * stride <= image_size[1]
+    ]
+    return places[(frames_lost // 2 - 1) % len(places)] if places else (0.0, 0.0)
+
+
+def _is_plausible(box: Box, image_size: tuple[int, int]) -> bool:
+    """A box that a next search can start from: neither microscopic nor far larger than or away
+    from the image."""
+    width, height = image_size
+    reach = Box(-width, -height, 3 * width, 3 * height)
+    return (
+        min(box.w, box.h) >= 0.5
+        and max(box.w / width, box.h / height) <= 4
+        and box.intersection(reach) > 0
+    )
+
+
+def list_trackers() -> list[str]:
+    """Names for `create_tracker`."""
+    return sorted(TRACKERS)
+
+
+def tracker_class(name: str) -> type[Tracker]:
+    """The class behind a name; its `presets` map preset names to configs.
+
+    Raises:
+        UnknownTrackerError: No tracker has this name.
+    """
+    if name not in TRACKERS:
+        raise UnknownTrackerError(
+            f'there is no tracker {name!r}; choose one of {", ".join(list_trackers())}'
+        )
+    module, _, attribute = TRACKERS[name].partition(':')
+    return getattr(importlib.import_module(module), attribute)
+
+
+def create_tracker(
+    name: str,
+    preset: str = 'compact',
+    device: str = 'auto',
+    precision: str = 'auto',
+    runtime: str = 'auto',
+    weights: str | None = None,
+    **parameters: Any,
+) -> Tracker:
+    """Build a tracker, ready for `start`.
+
+    Args:
+        name: One of `list_trackers()`.
+        preset: 'compact' (small, with bundled weights, for CPUs) or 'paper' (the published
+            architecture; its weight files are the authors', see `tracker weights`).
+        device: 'auto' (CUDA where there is one), 'cpu', 'cuda', 'cuda:1', ...
+        precision: 'auto', 'float32', 'bfloat16' or 'float16': of the networks; geometry is always
+            float32 or better.
+        runtime: How a step is executed: 'auto' or 'eager'.
+        weights: None for the bundled or installed file, a path, or 'random' for seeded random
+            weights (to measure speed, to test).
+        **parameters: Fields of the tracker's config, to override the preset's.
+
+    Raises:
+        UnknownTrackerError: No such tracker or preset.
+        ParameterError: A parameter that does not exist or is out of range; a device that is not
+            there.
+        WeightsError: The weight file is missing or does not fit.
+    """
+    cls = tracker_class(name)
+    if preset not in cls.presets:
+        raise UnknownTrackerError(
+            f'{name} has no preset {preset!r}; choose one of {", ".join(cls.presets)}'
+        )
+    if runtime not in RUNTIMES:
+        raise ParameterError(f'runtime must be one of {", ".join(RUNTIMES)}, not {runtime!r}')
+    config = with_parameters(cls.presets[preset], parameters)
+    torch_device = _find_device(device)
+    dtype = _choose_precision(precision, torch_device)
+    return cls(config, preset, torch_device, dtype, load_weights(name, preset, weights))
+
+
+def _find_device(device: str) -> torch.device:
+    if device == 'auto':
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise ParameterError(
+            f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N', not {device!r}"
+        ) from None
+    if found.type == 'cuda' and (
+        not torch.cuda.is_available() or (found.index or 0) >= torch.cuda.device_count()
+    ):
+        raise ParameterError(
+            f'device {device!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices'
+        )
+    return found
+
+
+def _choose_precision(precision: str, device: torch.device) -> torch.dtype:
+    if precision == 'auto':
+        return torch.float16 if device.type == 'cuda' else torch.float32
+    if precision not in PRECISIONS:
+        raise ParameterError(
+            f'precision must be auto or one of {", ".join(PRECISIONS)}, not {precision!r}'
+        )
+    return PRECISIONS[precision]

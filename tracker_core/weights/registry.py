@@ -1,0 +1,158 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""The weight files that the trackers use: bundled ones in this folder, authors' files in the
+user's weights folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from tracker_core.errors import WeightsError
+from tracker_core.weights.files import read_weight_file
+
+BUNDLED_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A file that a tracker's preset reads.
+
+    Attributes:
+        file: File name.
+        tracker: Name of the tracker.
+        preset: Name of its preset.
+        part: Which of the tracker's networks it holds: '' where one file holds all.
+        licence: Licence of the weights.
+        origin: Where the file is had.
+        sha256: Checksum of the file; empty where it is not known.
+    """
+
+    file: str
+    tracker: str
+    preset: str
+    part: str
+    licence: str
+    origin: str
+    sha256: str = ''
+
+    @property
+    def is_bundled(self) -> bool:
+        return self.origin == 'bundled'
+
+    @property
+    def path(self) -> Path | None:
+        """Where the file is on this machine; None while it is missing."""
+        return self.find_in(BUNDLED_FOLDER if self.is_bundled else weights_folder())
+
+    def find_in(self, folder: Path) -> Path | None:
+        """The file, or its copy converted to safetensors, in a folder."""
+        candidates = (folder / self.file, folder / f'{Path(self.file).stem}.safetensors')
+        return next((path for path in candidates if path.is_file()), None)
+
+
+BACKBONE_SHA256 = ''
+
+WEIGHT_FILES = (
+    WeightFile(
+        'compact_backbone.safetensors',
+        'tadt',
+        'compact',
+        '',
+        'Apache-2.0',
+        'bundled',
+        BACKBONE_SHA256,
+    ),
+    WeightFile(
+        'imagenet-vgg-verydeep-16.mat',
+        'tadt',
+        'paper',
+        '',
+        'CC BY 4.0',
+        'https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-16.mat',
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights as they were read.
+
+    Attributes:
+        state: Per part (see `WeightFile.part`) what the file held; None stands for seeded random
+            weights.
+        source: Names of the files, or 'random'.
+        checksum: First 16 hexadecimal digits of the SHA-256 over the files; 'random' where there
+            is none.
+    """
+
+    state: dict[str, Any] | None
+    source: str
+    checksum: str
+
+
+def weights_folder() -> Path:
+    """Where authors' weight files are looked for: $TRACKER_WEIGHTS, or tracker_nodes in the user's
+    data folder."""
+    if 'TRACKER_WEIGHTS' in os.environ:
+        return Path(os.environ['TRACKER_WEIGHTS']).expanduser()
+    return Path(os.environ.get('XDG_DATA_HOME', '~/.local/share')).expanduser() / 'tracker_nodes'
+
+
+def list_weights() -> tuple[WeightFile, ...]:
+    """All files that are known; `WeightFile.path` tells whether one is there."""
+    return WEIGHT_FILES
+
+
+def load_weights(tracker: str, preset: str, weights: str | None = None) -> Weights:
+    """Find and read the weights of a tracker.
+
+    Args:
+        tracker: Name of the tracker.
+        preset: Name of its preset.
+        weights: None (bundled or installed files), 'random', a file, or a folder that holds the
+            files.
+
+    Raises:
+        WeightsError: A file is missing, damaged, or its checksum is not the expected one.
+    """
+    if weights == 'random':
+        return Weights(None, 'random', 'random')
+    entries = [
+        entry for entry in WEIGHT_FILES if (entry.tracker, entry.preset) == (tracker, preset)
+    ]
+    paths: dict[str, Path] = {}
+    if weights is None or Path(weights).is_dir():
+        for entry in entries:
+            path = entry.path if weights is None else entry.find_in(Path(weights))
+            if path is None:
+                raise WeightsError(
+                    f'{tracker} {preset} needs {entry.file}, which is not in '
+                    f'{weights or weights_folder()}. Get it from {entry.origin} (licence: '
+                    f'{entry.licence}), or set weights to its path'
+                )
+            paths[entry.part] = path
+    elif len(entries) > 1:
+        files = ', '.join(entry.file for entry in entries)
+        raise WeightsError(
+            f'{tracker} {preset} reads several files ({files}): set weights to their folder'
+        )
+    else:
+        paths[''] = Path(weights)
+
+    state = {part: read_weight_file(path) for part, path in paths.items()}
+    whole = hashlib.sha256()
+    for part, path in paths.items():
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        expected = {entry.sha256 for entry in entries if entry.part == part and entry.is_bundled}
+        if weights is None and expected - {'', digest}:
+            raise WeightsError(
+                f'{path} is damaged or of another version: its SHA-256 is {digest}, expected '
+                f'{expected.pop()}; install the package again'
+            )
+        whole.update(content)
+    return Weights(state, ', '.join(path.name for path in paths.values()), whole.hexdigest()[:16])
