@@ -1,0 +1,7 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""Feature extractors."""
+
+from tracker_core.backbones.compact import CompactBackbone, TrainableBackbone, fold_batch_norm
+
+__all__ = ['CompactBackbone', 'TrainableBackbone', 'fold_batch_norm']
