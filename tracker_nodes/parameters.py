@@ -1,0 +1,292 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""ROS parameters from config dataclasses: names, ranges, choices and descriptions are written
+there, once.
+
+The node's own parameters have plain names; those of the tracker are prefixed with its name
+(`tadt.lost_after`) and have the chosen preset's values as defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+import json
+import sys
+import textwrap
+from typing import Any, TypeVar
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import (
+    InvalidParameterException,
+    InvalidParameterTypeException,
+    InvalidParameterValueException,
+)
+from rclpy.node import Node
+
+from tracker_core import list_trackers, ParameterError, tracker_class, UnknownTrackerError
+from tracker_core.parameters import describe, parameter, ParameterInfo, TrackerConfig
+from tracker_core.tracker import PRECISIONS, RUNTIMES
+
+Config = TypeVar('Config')
+
+FIXED_AT_START = (
+    'tracker',
+    'preset',
+)  # the tracker's own parameters and their defaults follow from these two
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """The parameters of `tracker_node`, apart from the tracker's own."""
+
+    tracker: str = parameter('tadt', f'Which tracker: {", ".join(list_trackers())}.', live=False)
+    preset: str = parameter(
+        'compact',
+        "'compact' (small network, bundled weights) or 'paper' (the published architecture).",
+        live=False,
+    )
+    device: str = parameter(
+        'auto', "'auto' (CUDA where there is one), 'cpu', 'cuda' or 'cuda:N'.", live=False
+    )
+    precision: str = parameter(
+        'auto',
+        'Number format of the networks.',
+        choices=('auto', *PRECISIONS),
+        live=False,
+    )
+    runtime: str = parameter('auto', 'How a step is executed.', choices=RUNTIMES, live=False)
+    weights: str = parameter(
+        '', "Weight file; empty for the bundled one, 'random' to measure speed.", live=False
+    )
+    image_transport: str = parameter(
+        'raw',
+        'What to subscribe to: the topic image, or image/compressed.',
+        choices=('raw', 'compressed'),
+        live=False,
+    )
+    max_targets: int = parameter(
+        8, 'So many targets are followed at most.', minimum=1, maximum=100
+    )
+    history_seconds: float = parameter(
+        2.0,
+        'How far back a frame is kept for init_target with a stamp.',
+        minimum=0.0,
+        maximum=60.0,
+        live=False,
+    )
+    history_megabytes: float = parameter(
+        128.0,
+        'How much image data is kept for that at most.',
+        minimum=0.0,
+        maximum=8192.0,
+        live=False,
+    )
+    autostart: bool = parameter(
+        True, 'Configure and activate at start-up, without a lifecycle manager.', live=False
+    )
+
+
+class NodeParameters:
+    """Declares all parameters on a node, reads them, and refuses what does not fit with the
+    reason.
+
+    Attributes:
+        problem: One sentence if a value given at start-up was refused (its default is declared
+            instead), else empty.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self.problem = ''
+        self._infos: dict[str, ParameterInfo] = {}
+        self._declare('', describe(NodeConfig))
+        self._preset: TrackerConfig | None = None
+        try:
+            presets = tracker_class(self['tracker']).presets
+            if self['preset'] not in presets:
+                raise UnknownTrackerError(
+                    f'{self["tracker"]} has no preset {self["preset"]!r}; '
+                    f'choose one of {", ".join(presets)}'
+                )
+        except ParameterError as error:
+            self.problem = self.problem or str(error)
+        else:
+            self._preset = presets[self['preset']]
+            self._declare(f'{self["tracker"]}.', describe(type(self._preset)), self._preset)
+            self._warn_of_unknown(f'{self["tracker"]}.')
+            try:
+                self.tracker_config()
+            except ParameterError as error:
+                self.problem = self.problem or str(error)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._infos[name].check(self._node.get_parameter(name).value)
+
+    def tracker_values(self, changed: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The tracker's own parameters, without their prefix; `changed` holds full names and
+        values to take instead."""
+        prefix = f'{self["tracker"]}.'
+        names = [name for name in self._infos if name.startswith(prefix)]
+        return {
+            name.removeprefix(prefix): (changed or {}).get(
+                name, self._node.get_parameter(name).value
+            )
+            for name in names
+        }
+
+    def tracker_config(self, changed: dict[str, Any] | None = None) -> TrackerConfig:
+        """The tracker's config as the parameters have it, see `tracker_values`.
+
+        Raises:
+            ParameterError: Values that do not fit together.
+        """
+        return type(self._preset)(**self.tracker_values(changed))
+
+    def reason_to_refuse(self, changes: Mapping[str, Any], configured: bool) -> str:
+        """Why new values cannot be set now; empty if they can.
+
+        Args:
+            changes: Names and new values; names that are not declared here are left to others.
+            configured: Whether the tracker is loaded; parameters that shaped it are then fixed.
+        """
+        changed = {name: value for name, value in changes.items() if name in self._infos}
+        try:
+            for name, value in changed.items():
+                info = self._infos[name]
+                info.check(value)
+                if value == self[name]:
+                    continue
+                if name in FIXED_AT_START:
+                    return f'{name} can only be given when the node is started'
+                if configured and not info.live:
+                    return (
+                        f'{name} is fixed while the tracker is loaded; '
+                        'clean the node up first (lifecycle: cleanup)'
+                    )
+            if self._preset is not None:
+                self.tracker_config(changed)
+        except ParameterError as error:
+            return str(error)
+        return ''
+
+    def is_of_tracker(self, name: str) -> bool:
+        return '.' in name and name in self._infos
+
+    def _declare(self, prefix: str, infos: list[ParameterInfo], values: Any = None) -> None:
+        for info in infos:
+            name = prefix + info.name
+            info = ParameterInfo(**{**vars(info), 'name': name})
+            self._infos[name] = info
+            default = (
+                info.default if values is None else getattr(values, name.removeprefix(prefix))
+            )
+            problem = declare(self._node, info, default)
+            self.problem = self.problem or problem
+
+    def _warn_of_unknown(self, prefix: str) -> None:
+        for name in getattr(self._node, '_parameter_overrides', {}):
+            if name.startswith(prefix) and name not in self._infos:
+                self._node.get_logger().warning(f'there is no parameter {name!r}; it is ignored')
+
+
+def declare(node: Node, info: ParameterInfo, default: Any) -> str:
+    """Declare a parameter; returns why the value given at start-up was refused, else an empty
+    text.
+
+    If it was, the parameter has its default.
+    """
+    try:
+        node.declare_parameter(info.name, default, descriptor(info))
+    except (
+        InvalidParameterException,
+        InvalidParameterTypeException,
+        InvalidParameterValueException,
+    ) as error:
+        problem = f'{info.name}: {error}'
+    else:
+        try:
+            info.check(node.get_parameter(info.name).value)
+            return ''
+        except ParameterError as error:
+            node.undeclare_parameter(info.name)
+            problem = str(error)
+    node.declare_parameter(info.name, default, descriptor(info), ignore_override=True)
+    return problem
+
+
+def declare_config(node: Node, config: type[Config]) -> Config:
+    """Declare a dataclass' fields as parameters and return it with the values given at start-up.
+
+    Raises:
+        ParameterError: One of these values does not fit.
+    """
+    infos = describe(config)
+    for problem in [declare(node, info, info.default) for info in infos]:
+        if problem:
+            raise ParameterError(problem)
+    return config(**{info.name: info.check(node.get_parameter(info.name).value) for info in infos})
+
+
+def descriptor(info: ParameterInfo) -> ParameterDescriptor:
+    """What `ros2 param describe` shows of a parameter."""
+    message = ParameterDescriptor(
+        name=info.name, description=info.help, dynamic_typing=info.type is float
+    )
+    limits = []
+    if info.choices is not None:
+        limits.append(f'one of {", ".join(str(choice) for choice in info.choices)}')
+    if info.minimum is not None and info.maximum is not None:
+        if info.type is int:
+            message.integer_range = [
+                IntegerRange(from_value=int(info.minimum), to_value=int(info.maximum))
+            ]
+        else:
+            message.floating_point_range = [
+                FloatingPointRange(from_value=float(info.minimum), to_value=float(info.maximum))
+            ]
+    elif info.minimum is not None:
+        limits.append(f'at least {info.minimum:g}')
+    elif info.maximum is not None:
+        limits.append(f'at most {info.maximum:g}')
+    if info.name in FIXED_AT_START:
+        limits.append('fixed at start-up')
+    elif not info.live:
+        limits.append('fixed while the tracker is loaded')
+    message.additional_constraints = '; '.join(limits)
+    return message
+
+
+def parameter_file(tracker: str) -> str:
+    """The text of config/<tracker>.yaml: every parameter with its help, commented out.
+
+    So whoever uses the file has the defaults of the chosen preset, and sees what there is.
+    """
+    config = tracker_class(tracker).presets['compact']
+    lines = [
+        f'# Parameters of tracker_node for {tracker}; shown are the defaults of the preset compact.',
+        '# To set one, remove the # that stands directly in front of its name.',
+        f'# Written by: python3 -m tracker_nodes.parameters {tracker}',
+        '/**:',
+        '  ros__parameters:',
+        f'    tracker: {tracker}',
+    ]
+    rows = [(info, info.name, info.default) for info in describe(NodeConfig)[1:]]
+    rows += [
+        (info, f'{tracker}.{info.name}', getattr(config, info.name)) for info in describe(config)
+    ]
+    for info, name, value in rows:
+        limits = descriptor(info).additional_constraints
+        if info.minimum is not None and info.maximum is not None:
+            limits = '; '.join(filter(None, [f'{info.minimum:g} to {info.maximum:g}', limits]))
+        text = info.help + (f' ({limits})' if limits else '')
+        lines += [
+            '',
+            *textwrap.wrap(text, 99, initial_indent='    # ', subsequent_indent='    # '),
+        ]
+        lines.append(f'    #{name}: {json.dumps(value)}')
+    return '\n'.join(lines) + '\n'
+
+
+if __name__ == '__main__':
+    print(parameter_file(sys.argv[1]), end='')

@@ -1,0 +1,179 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""Plays a video file, a folder of images, a camera or a rendered scene as the topic `image`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import sys
+import time
+from typing import Any
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data, QoSProfile
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+from tracker_core.evaluation.video import open_frames
+from vision_msgs.msg import Detection2DArray
+
+from tracker_core import TrackerError
+from tracker_core.evaluation.scene import render_scene
+from tracker_core.parameters import parameter
+from tracker_nodes.conversions import nanoseconds
+from tracker_nodes.encodings import fill_image, OUTPUT_ENCODINGS
+from tracker_nodes.parameters import declare_config
+
+REPEAT = 2.0  # seconds after which a held frame is shown again while nobody has answered it
+PATIENCE = 30.0  # seconds to wait in lockstep for the answer to a frame
+FAREWELL = 1.0  # seconds between the last frame and the end, for it to be delivered
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """The parameters of `video_source`."""
+
+    video: str = parameter(
+        'scene',
+        "A video file, a folder of images, a camera's number, or 'scene[:NAME]' (rendered).",
+    )
+    rate: float = parameter(
+        0.0, "Frames per second; 0 for the video's own.", minimum=0, maximum=1000
+    )
+    loop: bool = parameter(False, 'Start over at the end.')
+    frame_id: str = parameter('camera', 'frame_id of the images.')
+    encoding: str = parameter('bgr8', 'Encoding of the images.', choices=OUTPUT_ENCODINGS)
+    wait_for_subscriber: bool = parameter(False, 'Begin when somebody listens.')
+    start_paused: bool = parameter(
+        False, 'Show the first frame and hold it; the service ~/play goes on with the second.'
+    )
+    lockstep: bool = parameter(
+        False, 'Publish reliably, and each frame only when the detections of the last have come.'
+    )
+
+
+def open_video(video: str) -> Any:
+    """Something with `fps` that yields (H, W, 3) uint8 RGB frames; see the parameter `video`.
+
+    Raises:
+        TrackerError: There is no such video, camera or scene.
+    """
+    if video == 'scene' or video.startswith('scene:'):
+        return render_scene(video.removeprefix('scene').removeprefix(':') or 'default')
+    return open_frames(int(video) if video.isdecimal() else video)
+
+
+class VideoSource(Node):
+    """Publishes `image`, and for each on `~/frame` its stamp, with its number as frame_id.
+
+    Raises:
+        TrackerError: There is no such video, or a parameter does not fit.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__('video_source', **options)
+        self._config = config = declare_config(self, SourceConfig)
+        self._video = open_video(config.video)
+        self._frames = iter(self._video)
+        self._frame = next(self._frames, None)  # None after the last
+        if self._frame is None:
+            raise TrackerError(f'{config.video} holds no frames')
+        self._number = 0
+        self._is_held = config.start_paused
+        self._is_answered = True
+        self._sent_stamp = 0
+        self._sent_at = -1e9  # time.monotonic()
+
+        qos = QoSProfile(depth=10) if config.lockstep else qos_profile_sensor_data
+        self._images = self.create_publisher(Image, 'image', qos)
+        self._numbers = self.create_publisher(Header, '~/frame', 1000)
+        if config.lockstep or config.start_paused:
+            self.create_subscription(Detection2DArray, 'detections', self._on_detections, 10)
+        self.create_service(Trigger, '~/play', self._on_play)
+        rate = config.rate or self._video.fps
+        self.create_timer(1 / rate, self._on_timer)
+        self.get_logger().info(f'{config.video}: {rate:g} frames per second')
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last frame has been published and has had time to arrive."""
+        return self._frame is None and time.monotonic() - self._sent_at > FAREWELL
+
+    def _on_timer(self) -> None:
+        silence = time.monotonic() - self._sent_at
+        is_watched = self._images.get_subscription_count() > 0
+        needs_watcher = self._config.wait_for_subscriber or self._config.lockstep or self._is_held
+        if self._frame is None or (needs_watcher and not is_watched):
+            return
+        if self._is_held:
+            if silence > REPEAT and not (self._is_answered and self._sent_stamp):
+                self._send()
+        elif not self._config.lockstep or self._is_answered or silence > PATIENCE:
+            if self._config.lockstep and not self._is_answered:
+                self.get_logger().warning(f'no detections for frame {self._number}; going on')
+            if self._sent_stamp:
+                self._read_next()
+            if self._frame is not None:
+                self._send()
+
+    def _on_detections(self, message: Detection2DArray) -> None:
+        if nanoseconds(message.header.stamp) == self._sent_stamp and not self._is_answered:
+            self._is_answered = True
+            if self._config.lockstep:
+                self._on_timer()
+
+    def _on_play(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Go on with the frame after the one that is held."""
+        response.success = self._is_held
+        response.message = 'playing' if self._is_held else 'was playing already'
+        self._is_held = False
+        return response
+
+    def _send(self) -> None:
+        message = Image()
+        message.header.stamp = self.get_clock().now().to_msg()
+        message.header.frame_id = self._config.frame_id
+        fill_image(message, self._frame, self._config.encoding)
+        self._numbers.publish(Header(stamp=message.header.stamp, frame_id=str(self._number)))
+        self._sent_stamp = nanoseconds(message.header.stamp)
+        self._sent_at = time.monotonic()
+        self._is_answered = False
+        self._images.publish(message)
+
+    def _read_next(self) -> None:
+        self._number += 1
+        self._frame = next(self._frames, None)
+        if self._frame is None and self._config.loop:
+            self._video = open_video(self._config.video)
+            self._frames = iter(self._video)
+            self._frame = next(self._frames, None)
+        if self._frame is None:
+            self.get_logger().info(f'the end after {self._number} frames')
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Play until the end, or until interrupted."""
+    rclpy.init(args=arguments)
+    node = None
+    try:
+        node = VideoSource()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        while not node.is_over:
+            executor.spin_once(timeout_sec=0.2)
+    except TrackerError as error:
+        print(f'video_source: {error}', file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
