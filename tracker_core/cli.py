@@ -132,7 +132,7 @@ def build_parser(with_training: bool = True) -> argparse.ArgumentParser:
 
 def run_track(args: argparse.Namespace) -> None:
     import csv
-    from itertools import islice
+    from itertools import chain, islice
     import time
 
     from tracker_core.errors import BoxError
@@ -144,11 +144,15 @@ def run_track(args: argparse.Namespace) -> None:
 
     writer = log = None
     tracks_of_frames: list[list[Track]] = []
+    seconds = 0.0
     with open_frames(args.video) as source:
         boxes = args.box or (source.boxes and source.boxes[:1])
         if not boxes:
             raise BoxError('where is the object in the first frame? Give --box X,Y,W,H')
         tracker = _create(args, args.tracker, args.preset)
+        frames = islice(source, args.frames)
+        first = next(frames)
+        targets = [tracker.start(first, box) for box in boxes]
         if args.out:
             writer = VideoWriter(args.out, source.fps)
         if args.csv:
@@ -156,36 +160,30 @@ def run_track(args: argparse.Namespace) -> None:
             log = open(args.csv, 'w', newline='')  # noqa: SIM115
             table = csv.writer(log)
             table.writerow(['frame', 'id', 'x', 'y', 'w', 'h', 'score', 'raw_score', 'status'])
-        frames = islice(source, args.frames)
         total = min(filter(None, (source.length, args.frames)), default=None)
-        targets = []
-        seconds = 0.0
         try:
-            for number, frame in enumerate(progress_bar(frames, 'tracking', total)):
-                begin = time.perf_counter()
-                if not targets:
-                    targets = [tracker.start(frame, box) for box in boxes]
+            for frame in progress_bar(chain([first], frames), 'tracking', total):
+                if frame is first:
                     tracks = [Track(t.box, t.score, t.status, t.raw_score) for t in targets]
                 else:
+                    begin = time.perf_counter()
                     tracks = tracker.track_many(frame, targets)
                     seconds += time.perf_counter() - begin
-                tracks_of_frames.append(tracks)
                 for i, track in enumerate(tracks, start=1):
                     if log:
                         numbers = [f'{v:.4f}' for v in (*track.box.as_xywh(), track.score)]
-                        raw = f'{track.raw_score:.6g}'
-                        table.writerow([number, i, *numbers, raw, track.status.name])
+                        row = [len(tracks_of_frames), i, *numbers]
+                        table.writerow([*row, f'{track.raw_score:.6g}', track.status.name])
                     if writer:
                         draw_track(frame, track, str(i) if len(tracks) > 1 else '')
                 if writer:
                     writer.write(frame)
+                tracks_of_frames.append(tracks)
         except KeyboardInterrupt:
             pass  # how a camera's video ends
         finally:
-            if writer:
-                writer.close()
-            if log:
-                log.close()
+            for file in filter(None, (writer, log)):
+                file.close()
 
     every = [track for tracks in tracks_of_frames for track in tracks]
     sure = sum(track.status is TrackStatus.TRACKING for track in every) / max(len(every), 1)

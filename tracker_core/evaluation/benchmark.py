@@ -24,16 +24,14 @@ def benchmark(
     tracker: Any,
     frames: int = 100,
     size: tuple[int, int] = (640, 480),
-    starts: int = 10,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Measure a tracker with images ready in memory, one target, one frame after the other.
 
     Args:
         tracker: From `create_tracker`.
-        frames: How many to measure; five more come before.
+        frames: How many to measure, after five that warm up; `start` is measured ten times.
         size: Width and height of the images in pixels.
-        starts: How often to measure `start`.
         progress: Show a progress bar.
 
     Returns:
@@ -54,7 +52,7 @@ def benchmark(
         return time.perf_counter()
 
     start_times, track_times, learn_times = [], [], []
-    for _ in range(WARM_UP + starts):
+    for _ in range(WARM_UP + min(frames, 10)):
         begin = clock()
         target = tracker.start(images[0], scene.boxes[0])
         start_times.append(clock() - begin)
