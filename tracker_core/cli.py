@@ -182,8 +182,10 @@ def run_track(args: argparse.Namespace) -> None:
         except KeyboardInterrupt:
             pass  # how a camera's video ends
         finally:
-            for file in filter(None, (writer, log)):
-                file.close()
+            if writer:
+                writer.close()
+            if log:
+                log.close()
 
     every = [track for tracks in tracks_of_frames for track in tracks]
     sure = sum(track.status is TrackStatus.TRACKING for track in every) / max(len(every), 1)
