@@ -133,7 +133,8 @@ def install(distro, sourced):
         step('virtual environment', [sys.executable, '-m', 'venv', '--clear', *site, str(VENV)])
         write_stamps(base=base)
 
-    pip = [str(PYTHON), '-m', 'pip', 'install', '--disable-pip-version-check', '--no-input']
+    pip = [str(PYTHON), '-m', 'pip', 'install', '--no-input', '--no-compile']
+    pip += ['--disable-pip-version-check', '--progress-bar', 'off']
     if sourced:
         install_beside_ros(pip, torch)
     else:
