@@ -18,6 +18,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import (
@@ -81,7 +82,8 @@ class TrackerNode(LifecycleNode):
         self.create_service(Trigger, 'reset', self._on_reset)
         self.create_service(SetBool, 'enable', self._on_enable)
         self.create_subscription(Detection2D, 'init_box', self._on_init_box, 10)
-        self.create_timer(1.0, self._on_second)
+        # By the machine's clock: simulated time may stand still.
+        self.create_timer(1.0, self._on_second, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.add_on_set_parameters_callback(self._on_set_parameters)
 
     # Lifecycle

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import time
 from typing import Any
 
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data, QoSProfile
 from sensor_msgs.msg import Image
@@ -80,7 +81,7 @@ class VideoSource(Node):
             self.create_subscription(Detection2DArray, 'detections', self._on_detections, 10)
         self.create_service(Trigger, '~/play', self._on_play)
         rate = config.rate or self._video.fps
-        self.create_timer(1 / rate, self._on_timer)
+        self.create_timer(1 / rate, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.get_logger().info(f'{config.video}: {rate:g} frames per second')
 
     @property
