@@ -127,6 +127,7 @@ class TrackerNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._worker.forget_frames()
+        self._worker.reset_counts()
         self._counts = (0, 0)
         self._is_active = True
         self._subscribe()
@@ -361,12 +362,15 @@ class TrackerNode(LifecycleNode):
     def _on_set_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
         changes = {parameter.name: parameter.value for parameter in parameters}
         reason = self._options.reason_to_refuse(changes, configured=self._worker is not None)
-        if not reason and self._worker is not None:
+        if reason:
+            return SetParametersResult(successful=False, reason=reason)
+        self._options.accept(changes)
+        if self._worker is not None:
             if 'max_targets' in changes:
                 self._worker.max_targets = changes['max_targets']
             if any(self._options.is_of_tracker(name) for name in changes):
                 self._worker.reconfigure(self._options.tracker_config(changes))
-        return SetParametersResult(successful=not reason, reason=reason)
+        return SetParametersResult(successful=True)
 
     def _on_second(self) -> None:
         if self._image_subscription is not None:
