@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write docs/results.md and the README's table from the JSON files in benchmarks/results.
 
-    tracker evaluate --tracker all --dataset otb:DIR --json benchmarks/results/accuracy.json
-    tracker benchmark --tracker T --preset P --json benchmarks/results/speed_T_P.json
-    python benchmarks/results.py
+tracker evaluate --tracker all --dataset otb:DIR --json benchmarks/results/accuracy.json
+tracker benchmark --tracker T --preset P --json benchmarks/results/speed_T_P.json
+python benchmarks/results.py
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def readme_table(accuracy: dict[str, Any], speeds: list[dict[str, Any]]) -> str:
     header = ['tracker', '', 'presets', 'AUC compact', 'frames/s compact', 'frames/s paper']
     text = table(header, rows).replace('| --- | ---: | ---: |', '| --- | --- | --- |', 1)
     machine = machine_line(accuracy['machine']).replace('\n', '; ')
-    return f'{text}\n\nMeasured on {machine}; frames per second of 640 x 480 images, updates included.'
+    note = f'Measured on {machine}; frames per second of 640 x 480 images, updates included.'
+    return f'{text}\n\n{note}'
 
 
 def main() -> None:

@@ -17,8 +17,8 @@ from tracker_core.evaluation.run import describe_tracker
 from tracker_core.evaluation.scene import render_scene
 from tracker_core.evaluation.tables import format_table
 
-WARM_UP = 5
-START_SECONDS = 20.0  # `start` is measured no longer than that  # frames and starts that do not count
+WARM_UP = 5  # frames and starts that do not count
+START_SECONDS = 20.0  # `start` is measured no longer than that
 
 
 def benchmark(
@@ -31,7 +31,8 @@ def benchmark(
 
     Args:
         tracker: From `create_tracker`.
-        frames: How many to measure, after five that warm up; `start` is measured ten times.
+        frames: How many to measure, after five that warm up; `start` is measured ten times, or for
+            20 seconds.
         size: Width and height of the images in pixels.
         progress: Show a progress bar.
 
