@@ -84,7 +84,9 @@ def as_anchors(boxes: Tensor) -> Tensor:
 def overlaps(boxes: Tensor, box: Tensor, pixel: float) -> Tensor:
     """IoU of boxes (N, A, 4) with one box each (N, 4): (N, A). `pixel` is added to all sides."""
     box = box[:, None]
-    shared = torch.minimum(boxes[..., 2:], box[..., 2:]) - torch.maximum(boxes[..., :2], box[..., :2])
+    shared = torch.minimum(boxes[..., 2:], box[..., 2:]) - torch.maximum(
+        boxes[..., :2], box[..., :2]
+    )
     shared = (shared + pixel).clamp(min=0).prod(dim=-1)
     area = (boxes[..., 2:] - boxes[..., :2] + pixel).prod(dim=-1)
     return shared / (area + (box[..., 2:] - box[..., :2] + pixel).prod(dim=-1) - shared)

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The networks of SPM-Tracker (sections 3.2 and 3.3).
 
-`CoarseStage` and `FineStage` are the published architecture: their state dictionaries have the
-keys of the authors' cm_stage.pt and fm_stage.pt. Images are RGB with `MEAN_COLOR` subtracted;
-`from_released` turns the first kernel of a released file, which wants BGR, around.
+`CoarseStage` and `FineStage` are the published architecture. Their weights have the names that
+they have in the authors' cm_stage.pt and fm_stage.pt but for what `coarse_from_released` and
+`fine_from_released` change. Images are RGB with `MEAN_COLOR` subtracted.
 """
 
 from __future__ import annotations
@@ -23,13 +23,27 @@ KERNEL_GAIN = 0.001  # of the template's kernels, part of the released weights' 
 CACHED_KERNELS = ('rpn_head.z_cls_weights', 'rpn_head.z_bbox_weights')
 
 
-def from_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a released cm_stage.pt for an RGB network, without the kernels of the last
-    template that the file also holds."""
-    first = 'z_net.conv1.conv.weight'
+def coarse_from_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The content of a cm_stage.pt for `CoarseStage`: the first kernel turned from BGR to RGB, and
+    without the kernels of the last template that the file also holds."""
     state = {key: value for key, value in state.items() if key not in CACHED_KERNELS}
+    first = 'z_net.conv1.conv.weight'
     if first in state:
         state[first] = state[first].flip(1)
+    return state
+
+
+def fine_from_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The content of an fm_stage.pt for `FineStage`: the relation network's convolution in two
+    parts, for template and candidate."""
+    state = dict(state)
+    name, parent = 'siam_fusion.roi_conv.roi_conv0', 'siam_fusion'
+    if f'{name}.weight' in state:
+        template, candidate = state.pop(f'{name}.weight').chunk(2, dim=1)
+        state[f'{parent}.template_conv.weight'] = template.contiguous()
+        state[f'{parent}.candidate_conv.weight'] = candidate.contiguous()
+    if f'{name}.bias' in state:
+        state[f'{parent}.template_conv.bias'] = state.pop(f'{name}.bias')
     return state
 
 
@@ -38,12 +52,12 @@ class LocalResponseNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, C, H, W)."""
-        squares = F.pad((x * (1e-4 / 5) ** 0.5).square(), (0, 0, 0, 0, 2, 2))  # small enough for float16
-        count = x.shape[1]
-        pairs = squares[:, :-1] + squares[:, 1:]
-        fours = pairs[:, :-2] + pairs[:, 2:]
-        total = 1 + fours[:, :count] + squares[:, 4:]
-        return x * (total * total.sqrt()).rsqrt()
+        squares = (x * (1e-4 / 5) ** 0.5).square_()  # scaled first: fits into float16
+        total = squares + 1
+        for shift in (1, 2):
+            total[:, shift:] += squares[:, :-shift]
+            total[:, :-shift] += squares[:, shift:]
+        return total.sqrt().mul_(total).rsqrt_().mul_(x)
 
 
 class AlexNetStage(nn.Module):
@@ -53,9 +67,7 @@ class AlexNetStage(nn.Module):
         self, inputs: int, outputs: int, kernel: int, stride: int, groups: int, pooled: bool
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(
-            inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups
-        )
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups)
         self.after = nn.Sequential(  # the ReLU behind the pooling gives the same for less
             *([nn.MaxPool2d(3, 2, padding=1)] if pooled else []),
             nn.ReLU(inplace=True),
@@ -296,13 +308,16 @@ class BoxFeatures(nn.Module):
 
 
 class RelationNetwork(nn.Module):
-    """How to compare two boxes' features: a convolution over both, then two layers."""
+    """How to compare two boxes' features: a convolution over both, then two layers.
+
+    The convolution of the two feature maps one behind the other is the sum of a convolution of
+    each, and the template's is done once.
+    """
 
     def __init__(self, channels: int, hidden: int, size: int = 6) -> None:
         super().__init__()
-        self.roi_conv = nn.ModuleDict(
-            {'roi_conv0': nn.Conv2d(2 * channels, hidden, 3, padding=1)}
-        )
+        self.template_conv = nn.Conv2d(channels, hidden, 3, padding=1)
+        self.candidate_conv = nn.Conv2d(channels, hidden, 3, padding=1, bias=False)
         self.linear_layers = nn.ModuleDict(
             {
                 'linear0': nn.Linear(hidden * size * size, hidden),
@@ -310,26 +325,18 @@ class RelationNetwork(nn.Module):
             }
         )
 
-    def template_part(self, template: Tensor) -> Tensor:
-        """The template's share of the convolution, bias included: (N, 2C', h, w) from the
-        template's features (N, C, h, w)."""
-        conv = self.roi_conv['roi_conv0']
-        return F.conv2d(template, conv.weight[:, : template.shape[1]], conv.bias, padding=1)
-
-    def forward(self, template_part: Tensor, candidates: Tensor) -> Tensor:
+    def forward(self, template: Tensor, candidates: Tensor) -> Tensor:
         """Compare.
 
         Args:
-            template_part: (N, hidden, h, w) from `template_part`.
+            template: (N, hidden, h, w) from `template_conv`.
             candidates: (N, K, C, h, w).
 
         Returns:
             (N, K, hidden).
         """
-        n, count = candidates.shape[:2]
-        weight = self.roi_conv['roi_conv0'].weight[:, -candidates.shape[2] :]
-        x = F.conv2d(candidates.flatten(0, 1), weight, padding=1)
-        x = F.relu(x.reshape(n, count, *x.shape[1:]) + template_part[:, None]).flatten(2)
+        x = self.candidate_conv(candidates.flatten(0, 1))
+        x = F.relu(x.unflatten(0, candidates.shape[:2]) + template[:, None]).flatten(2)
         x = F.relu(self.linear_layers['linear0'](x))
         return F.relu(self.linear_layers['linear1'](x))
 
@@ -346,7 +353,7 @@ class FineStage(nn.Module):
 
     def template(self, maps: Sequence[Tensor], boxes: Tensor) -> Tensor:
         """What is kept of a template: (N, hidden, 6, 6), from maps and boxes (N, 4) in cells."""
-        return self.siam_fusion.template_part(self.feat_extractor(maps, boxes[:, None])[:, 0])
+        return self.siam_fusion.template_conv(self.feat_extractor(maps, boxes[:, None])[:, 0])
 
     def forward(
         self, template: Tensor, maps: Sequence[Tensor], boxes: Tensor

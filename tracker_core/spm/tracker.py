@@ -27,7 +27,7 @@ from tracker_core.spm.candidates import (
     smooth,
 )
 from tracker_core.spm.config import LASOT, OTB, SpmConfig, TRACKINGNET
-from tracker_core.spm.network import from_released, PaperNetwork
+from tracker_core.spm.network import coarse_from_released, fine_from_released, PaperNetwork
 from tracker_core.tracker import Sighting, Target, Tracker
 from tracker_core.weights import load_into, randomize, Weights
 
@@ -206,6 +206,8 @@ def build_network(preset: str, weights: Weights) -> PaperNetwork:
     if weights.state is None:
         randomize(network)
     else:
-        load_into(network.coarse, from_released(weights.state['cm']), f'{weights.source} (cm)')
-        load_into(network.fine, weights.state['fm'], f'{weights.source} (fm)')
+        load_into(
+            network.coarse, coarse_from_released(weights.state['cm']), f'{weights.source} (cm)'
+        )
+        load_into(network.fine, fine_from_released(weights.state['fm']), f'{weights.source} (fm)')
     return network.eval().requires_grad_(False)

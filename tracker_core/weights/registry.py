@@ -56,7 +56,14 @@ class WeightFile:
 
 BACKBONE_SHA256 = ''
 
+SPM_ORIGIN = 'https://github.com/microsoft/SPM-Tracker'
+
 WEIGHT_FILES = (
+    *(
+        WeightFile(f'{part}_stage.pt', 'spm', preset, part, 'MIT', SPM_ORIGIN)
+        for preset in ('paper', 'paper_lasot', 'paper_trackingnet')
+        for part in ('cm', 'fm')
+    ),
     WeightFile(
         'compact_backbone.safetensors',
         'tadt',
