@@ -24,13 +24,19 @@ ANCHOR_SIZES = ((112.0, 40.0), (88.0, 48.0), (64.0, 64.0), (48.0, 96.0), (40.0, 
 LARGEST_GROWTH = math.log(255 / 32)  # of a side, in one decoding step
 
 
-def make_anchors(count: int, first: float, stride: float) -> Tensor:
+def make_anchors(
+    count: int,
+    first: float,
+    stride: float,
+    sizes: tuple[tuple[float, float], ...] = ANCHOR_SIZES,
+) -> Tensor:
     """The anchors of all cells of a response map.
 
     Args:
         count: Side of the map in cells.
         first: Centre of the first cell in crop pixels, the same in x and y.
         stride: Distance of the cells in crop pixels.
+        sizes: Width and height of the five anchors in crop pixels.
 
     Returns:
         (count * count * 5, 4) float32 centre x, centre y, width, height; rows go by y, then x,
@@ -39,8 +45,8 @@ def make_anchors(count: int, first: float, stride: float) -> Tensor:
     centers = first + stride * torch.arange(count, dtype=torch.float32)
     y, x = torch.meshgrid(centers, centers, indexing='ij')
     centers = torch.stack([x, y], dim=-1)[:, :, None].expand(count, count, 5, 2)
-    sizes = torch.tensor(ANCHOR_SIZES).expand(count, count, 5, 2)
-    return torch.cat([centers, sizes], dim=-1).reshape(-1, 4)
+    extents = torch.tensor(sizes).expand(count, count, 5, 2)
+    return torch.cat([centers, extents], dim=-1).reshape(-1, 4)
 
 
 def flatten_maps(cls: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:

@@ -311,13 +311,16 @@ class RelationNetwork(nn.Module):
     """How to compare two boxes' features: a convolution over both, then two layers.
 
     The convolution of the two feature maps one behind the other is the sum of a convolution of
-    each, and the template's is done once.
+    each, and the template's is done once. With `product` their product is a third input.
     """
 
-    def __init__(self, channels: int, hidden: int, size: int = 6) -> None:
+    def __init__(self, channels: int, hidden: int, size: int = 6, product: bool = False) -> None:
         super().__init__()
         self.template_conv = nn.Conv2d(channels, hidden, 3, padding=1)
         self.candidate_conv = nn.Conv2d(channels, hidden, 3, padding=1, bias=False)
+        self.product_conv = (
+            nn.Conv2d(channels, hidden, 3, padding=1, bias=False) if product else None
+        )
         self.linear_layers = nn.ModuleDict(
             {
                 'linear0': nn.Linear(hidden * size * size, hidden),
@@ -325,35 +328,46 @@ class RelationNetwork(nn.Module):
             }
         )
 
+    def template(self, features: Tensor) -> Tensor:
+        """What is kept of a template's features (N, C, h, w): their share of the convolution
+        (N, hidden, h, w), and where products are wanted the features behind it."""
+        share = self.template_conv(features)
+        return share if self.product_conv is None else torch.cat([share, features], dim=1)
+
     def forward(self, template: Tensor, candidates: Tensor) -> Tensor:
         """Compare.
 
         Args:
-            template: (N, hidden, h, w) from `template_conv`.
+            template: From `template`.
             candidates: (N, K, C, h, w).
 
         Returns:
             (N, K, hidden).
         """
+        hidden = self.template_conv.out_channels
         x = self.candidate_conv(candidates.flatten(0, 1))
-        x = F.relu(x.unflatten(0, candidates.shape[:2]) + template[:, None]).flatten(2)
+        if self.product_conv is not None:
+            x = x + self.product_conv((candidates * template[:, None, hidden:]).flatten(0, 1))
+        x = F.relu(x.unflatten(0, candidates.shape[:2]) + template[:, None, :hidden]).flatten(2)
         x = F.relu(self.linear_layers['linear0'](x))
         return F.relu(self.linear_layers['linear1'](x))
 
 
 class FineStage(nn.Module):
-    """The network of fm_stage.pt."""
+    """The network of fm_stage.pt; the compact preset has a smaller one."""
 
-    def __init__(self, channels: Sequence[int] = (384, 256), hidden: int = 256) -> None:
+    def __init__(
+        self, channels: Sequence[int] = (384, 256), hidden: int = 256, product: bool = False
+    ) -> None:
         super().__init__()
         self.feat_extractor = BoxFeatures(channels)
-        self.siam_fusion = RelationNetwork(sum(channels), hidden)
+        self.siam_fusion = RelationNetwork(sum(channels), hidden, product=product)
         self.rcnn_cls = nn.Linear(hidden, 2)
         self.rcnn_bbox = nn.Linear(hidden, 4)
 
     def template(self, maps: Sequence[Tensor], boxes: Tensor) -> Tensor:
-        """What is kept of a template: (N, hidden, 6, 6), from maps and boxes (N, 4) in cells."""
-        return self.siam_fusion.template_conv(self.feat_extractor(maps, boxes[:, None])[:, 0])
+        """See `RelationNetwork.template`; from maps and boxes (N, 4) in cells."""
+        return self.siam_fusion.template(self.feat_extractor(maps, boxes[:, None])[:, 0])
 
     def forward(
         self, template: Tensor, maps: Sequence[Tensor], boxes: Tensor
@@ -361,7 +375,7 @@ class FineStage(nn.Module):
         """Compare candidates with the template.
 
         Args:
-            template: (N, hidden, 6, 6) from `template`.
+            template: From `template`.
             maps: Feature maps of the search crops, (N, C_i, H, W) each.
             boxes: (N, K, 4) corners in cells.
 
@@ -378,6 +392,7 @@ class PaperNetwork(nn.Module):
 
     template_size = search_size = 271  # pixels; the exemplar is the 127 in the middle
     exemplar_size = 127
+    window_end = search_size - 1.0  # position of the crop's last pixel
     template_cells = slice(9, 15)  # of the 24 x 24 cells of conv5: the exemplar's 6 x 6
 
     def __init__(self) -> None:
@@ -403,8 +418,9 @@ class PaperNetwork(nn.Module):
         conv2, conv4, conv5 = self.coarse.z_net(images)
         return conv5.float(), (conv4, conv2)
 
-    def coarse_template(self, features: Tensor) -> tuple[Tensor, ...]:
-        """What the coarse stage keeps of a template: see `RpnHead.compose`."""
+    def coarse_template(self, features: Tensor, boxes: Tensor) -> tuple[Tensor, ...]:
+        """What the coarse stage keeps of a template, see `RpnHead.compose`; the box in it does
+        not matter."""
         middle = features[:, :, self.template_cells, self.template_cells]
         return self.coarse.rpn_head.compose(middle)
 

@@ -26,7 +26,7 @@ from tracker_core.spm.candidates import (
     select_candidates,
     smooth,
 )
-from tracker_core.spm.config import LASOT, OTB, SpmConfig, TRACKINGNET
+from tracker_core.spm.config import LASOT, OTB, SpmConfig
 from tracker_core.spm.network import coarse_from_released, fine_from_released, PaperNetwork
 from tracker_core.tracker import Sighting, Target, Tracker
 from tracker_core.weights import load_into, randomize, Weights
@@ -82,7 +82,6 @@ class SpmTracker(Tracker):
     presets: ClassVar[Mapping[str, SpmConfig]] = {
         'paper': OTB,
         'paper_lasot': LASOT,
-        'paper_trackingnet': TRACKINGNET,
     }
     config: SpmConfig
 
@@ -109,7 +108,8 @@ class SpmTracker(Tracker):
         features, maps = network.extract(network.crop(frame, squares, network.template_size))
         boxes = self.into_crop(boxes, squares, scales)
         template = Template(
-            network.coarse_template(features), network.fine.template(maps, network.cells(boxes))
+            network.coarse_template(features, boxes),
+            network.fine.template(maps, network.cells(boxes)),
         )
         return template, corners
 
@@ -153,7 +153,7 @@ class SpmTracker(Tracker):
         fine_scores = logits.float().softmax(dim=2)[:, :, 1]
         fine_boxes = decode(as_anchors(candidates), deltas.float() / self._fine_scale)
 
-        window = cosine_window(candidates, network.search_size - 1)
+        window = cosine_window(candidates, network.window_end)
         box, score = fuse(
             scores.gather(1, chosen),
             image_boxes.gather(1, rows),

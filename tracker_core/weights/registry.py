@@ -61,7 +61,7 @@ SPM_ORIGIN = 'https://github.com/microsoft/SPM-Tracker'
 WEIGHT_FILES = (
     *(
         WeightFile(f'{part}_stage.pt', 'spm', preset, part, 'MIT', SPM_ORIGIN)
-        for preset in ('paper', 'paper_lasot', 'paper_trackingnet')
+        for preset in ('paper', 'paper_lasot')
         for part in ('cm', 'fm')
     ),
     WeightFile(
