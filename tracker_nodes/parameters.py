@@ -264,7 +264,7 @@ def parameter_file(tracker: str) -> str:
     """
     config = tracker_class(tracker).presets['compact']
     lines = [
-        f'# Parameters of tracker_node for {tracker}; shown are the defaults of the preset compact.',
+        f'# Parameters of tracker_node for {tracker}, shown as in its preset compact.',
         '# To set one, remove the # that stands directly in front of its name.',
         f'# Written by: python3 -m tracker_nodes.parameters {tracker}',
         '/**:',
