@@ -50,19 +50,20 @@ def make_anchors(
 
 
 def flatten_maps(cls: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
-    """Probabilities and deltas in the order of `make_anchors`.
+    """Scores and deltas in the order of `make_anchors`.
 
     Args:
         cls: (N, 10, h, w) logits: background of the five anchors, then foreground of them.
         box: (N, 20, h, w) deltas, four per anchor.
 
     Returns:
-        Probabilities (N, A) and deltas (N, A, 4).
+        Logits (N, A), foreground minus background, whose sigmoid is the softmax over the pair, and
+        deltas (N, A, 4).
     """
     n, _, h, w = box.shape
-    scores = torch.sigmoid(cls[:, 5:] - cls[:, :5])  # softmax over the pair
+    logits = cls[:, 5:] - cls[:, :5]
     deltas = box.reshape(n, 5, 4, h, w).permute(0, 3, 4, 1, 2)
-    return scores.permute(0, 2, 3, 1).reshape(n, -1), deltas.reshape(n, -1, 4)
+    return logits.permute(0, 2, 3, 1).reshape(n, -1), deltas.reshape(n, -1, 4)
 
 
 def decode(anchors: Tensor, deltas: Tensor) -> Tensor:

@@ -86,8 +86,8 @@ class CompactNetwork(nn.Module):
         return make_anchors(cells - 2 * border, border * stride + 0.5, stride, ANCHOR_SIZES)
 
     def crop(self, frame: Tensor, squares: Tensor, size: int) -> Tensor:
-        """Cut squares (N, 4) out of a frame: (N, 3, size, size) RGB 0 to 255; outside the frame its
-        border is repeated."""
+        """Cut squares (N, 4) out of a frame: (N, 3, size, size) RGB 0 to 255; its border goes on
+        outside it."""
         sides = squares[:, 2] - squares[:, 0]
         centers = (squares[:, :2] + squares[:, 2:]) / 2
         xs, ys = (window_positions(centers[:, axis], sides, size) for axis in (0, 1))

@@ -26,7 +26,8 @@ from tracker_core.spm.candidates import (
     select_candidates,
     smooth,
 )
-from tracker_core.spm.config import LASOT, OTB, SpmConfig
+from tracker_core.spm.compact import CompactNetwork
+from tracker_core.spm.config import COMPACT, LASOT, OTB, SpmConfig
 from tracker_core.spm.network import coarse_from_released, fine_from_released, PaperNetwork
 from tracker_core.tracker import Sighting, Target, Tracker
 from tracker_core.weights import load_into, randomize, Weights
@@ -80,6 +81,7 @@ class SpmTracker(Tracker):
 
     name = 'spm'
     presets: ClassVar[Mapping[str, SpmConfig]] = {
+        'compact': COMPACT,
         'paper': OTB,
         'paper_lasot': LASOT,
     }
@@ -142,7 +144,8 @@ class SpmTracker(Tracker):
         features, maps = network.extract(network.crop(frame, squares, network.search_size))
 
         cls, deltas = network.match(template.coarse, features)
-        scores, deltas = flatten_maps(cls, deltas)
+        logits, deltas = flatten_maps(cls, deltas)
+        scores = logits.sigmoid()
         boxes = decode(self._anchors, deltas)  # (N, A, 4)
         image_boxes = self.into_image(boxes, squares, scales)
         chosen, valid = select_candidates(image_boxes, scores, last.float(), config)
@@ -200,14 +203,16 @@ def join(templates: Sequence[Template]) -> Template:
     )
 
 
-def build_network(preset: str, weights: Weights) -> PaperNetwork:
+def build_network(preset: str, weights: Weights) -> PaperNetwork | CompactNetwork:
     """The network of a preset with its weights, in inference mode."""
-    network = PaperNetwork()
-    if weights.state is None:
+    network = CompactNetwork() if preset == 'compact' else PaperNetwork()
+    state, source = weights.state, weights.source
+    if state is None:
         randomize(network)
+    elif preset == 'compact':
+        backbone = {f'backbone.{key}': value for key, value in state['backbone'].items()}
+        load_into(network, {**backbone, **state['heads']}, source)
     else:
-        load_into(
-            network.coarse, coarse_from_released(weights.state['cm']), f'{weights.source} (cm)'
-        )
-        load_into(network.fine, fine_from_released(weights.state['fm']), f'{weights.source} (fm)')
+        load_into(network.coarse, coarse_from_released(state['cm']), f'{source} (cm)')
+        load_into(network.fine, fine_from_released(state['fm']), f'{source} (fm)')
     return network.eval().requires_grad_(False)

@@ -56,9 +56,22 @@ class WeightFile:
 
 BACKBONE_SHA256 = ''
 
+SPM_SHA256 = ''
 SPM_ORIGIN = 'https://github.com/microsoft/SPM-Tracker'
 
 WEIGHT_FILES = (
+    WeightFile(
+        'compact_backbone.safetensors',
+        'spm',
+        'compact',
+        'backbone',
+        'Apache-2.0',
+        'bundled',
+        BACKBONE_SHA256,
+    ),
+    WeightFile(
+        'compact_spm.safetensors', 'spm', 'compact', 'heads', 'Apache-2.0', 'bundled', SPM_SHA256
+    ),
     *(
         WeightFile(f'{part}_stage.pt', 'spm', preset, part, 'MIT', SPM_ORIGIN)
         for preset in ('paper', 'paper_lasot')
