@@ -141,7 +141,11 @@ def _open_folder(folder: Path) -> FrameSource:
 def _open_capture(source: Path | int, name: str) -> FrameSource:
     """A video file or a camera, through OpenCV."""
     is_camera = isinstance(source, int)
-    capture = cv2.VideoCapture(source if is_camera else str(source))
+
+    def connect() -> cv2.VideoCapture:
+        return cv2.VideoCapture(source if is_camera else str(source))
+
+    capture = connect()
     is_read, first = capture.read() if capture.isOpened() else (False, None)
     if not is_read:
         capture.release()
@@ -153,17 +157,17 @@ def _open_capture(source: Path | int, name: str) -> FrameSource:
         raise VideoError(f'{name} gives no frames; {cure}')
 
     def read() -> Iterator[np.ndarray]:
-        again = is_camera or capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
-        if not again:
-            capture.open(str(source))
+        stream = capture if is_camera else connect()  # seeking in files is not to be relied on
         while True:
-            is_read, frame = capture.read()
+            is_read, frame = stream.read()
             if not is_read:
                 return
             yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 
     fps = capture.get(cv2.CAP_PROP_FPS)
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    if not is_camera:
+        capture.release()
     return FrameSource(
         name,
         fps if 0 < fps <= 1000 else DEFAULT_FPS,
