@@ -202,45 +202,47 @@ class CoarseStage(nn.Module):
         self.rpn_head = RpnHead()
 
 
-def aligned_places(boxes: Tensor, width: int, height: int, count: int) -> tuple[Tensor, Tensor]:
-    """Sampling positions inside boxes, the outer ones on the boxes' edges.
+def aligned_places(low: Tensor, high: Tensor, length: int, count: int) -> tuple[Tensor, Tensor]:
+    """Sampling positions along one axis, the first and the last on the edges.
 
     Args:
-        boxes: (..., 4) corners, 0 being the centre of the first pixel or cell.
-        width: Of the map that is sampled.
-        height: Of the map that is sampled.
-        count: Positions per side.
+        low: (...) lower edges, 0 being the centre of the first pixel or cell.
+        high: (...) upper edges.
+        length: Pixels or cells that there are.
+        count: Positions from edge to edge.
 
     Returns:
-        (..., 2, count) float32 positions along x and y, and whether they are inside the map.
+        (..., count) float32 positions, and whether they are inside.
     """
-    limits = boxes.new_tensor([width - 1, height - 1], dtype=torch.float32)
+    last = length - 1
     # to shares of the map and back, in float32 and in this order, so that a sample on the map's
     # edge rounds to the side to which it rounds in the released code
-    low, high = boxes[..., :2].float() / limits, boxes[..., 2:].float() / limits  # (..., 2)
-    spacing = (high - low) * limits / (count - 1)
-    steps = torch.arange(count, device=boxes.device, dtype=torch.float32)
-    places = (low * limits)[..., None] + steps * spacing[..., None]
-    return places, (places >= 0) & (places <= limits[:, None])
+    low, high = low.float() / last, high.float() / last
+    spacing = (high - low) * last / (count - 1)
+    steps = torch.arange(count, device=low.device, dtype=torch.float32)
+    places = (low * last)[..., None] + steps * spacing[..., None]
+    return places, (places >= 0) & (places <= last)
 
 
-def crop_aligned(frame: Tensor, squares: Tensor, size: int) -> Tensor:
+def crop_aligned(frame: Tensor, squares: Tensor, size: int, mean: Tensor) -> Tensor:
     """Cut squares out of a frame as the network wants them.
 
     Args:
         frame: (H, W, 3) uint8 RGB.
         squares: (N, 4) corners in pixels, 0 being the centre of the first pixel.
         size: Side of the crops.
+        mean: (3,) colour that is subtracted.
 
     Returns:
-        (N, 3, size, size) float32, `MEAN_COLOR` subtracted; outside the frame its mean colour.
+        (N, 3, size, size) float32; outside the frame is the frame's mean colour.
     """
     height, width = frame.shape[:2]
-    places, inside = aligned_places(squares, width, height, size)
-    mean = torch.tensor(MEAN_COLOR, device=frame.device)
-    fill = (frame.to(torch.float32).mean(dim=(0, 1)) - mean)[:, None, None]
-    crops = sample_grid(frame, places[:, 1], places[:, 0]) - mean[:, None, None]
-    return torch.where(inside[:, None, 1, :, None] & inside[:, None, 0, None, :], crops, fill)
+    xs, inside_x = aligned_places(squares[:, 0], squares[:, 2], width, size)
+    ys, inside_y = aligned_places(squares[:, 1], squares[:, 3], height, size)
+    mean = mean[:, None, None]
+    fill = frame.to(torch.float32).mean(dim=(0, 1))[:, None, None] - mean
+    inside = inside_y[:, None, :, None] & inside_x[:, None, None, :]
+    return torch.where(inside, sample_grid(frame, ys, xs) - mean, fill)
 
 
 def sample_boxes(features: Tensor, boxes: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -256,12 +258,13 @@ def sample_boxes(features: Tensor, boxes: Tensor, size: int) -> tuple[Tensor, Te
         (N, K, size, size, 1), 1 or 0.
     """
     n, channels, height, width = features.shape
-    places, inside = aligned_places(boxes, width, height, size)  # (N, K, 2, size)
-    places = torch.where(inside, places, 0.0)
-    first = places.long()  # rounds down: none is negative
-    weight = (places - first).to(features.dtype)
-    limits = torch.tensor([[width - 1], [height - 1]], device=boxes.device)
-    second = torch.minimum(first + 1, limits)
+    x, inside_x = aligned_places(boxes[..., 0], boxes[..., 2], width, size)  # (N, K, size)
+    y, inside_y = aligned_places(boxes[..., 1], boxes[..., 3], height, size)
+    x, y = torch.where(inside_x, x, 0.0), torch.where(inside_y, y, 0.0)
+    x0, y0 = x.long(), y.long()  # rounds down: none is negative
+    x1, y1 = (x0 + 1).clamp(max=width - 1), (y0 + 1).clamp(max=height - 1)
+    wx = (x - x0).to(features.dtype)[:, :, None, :, None]
+    wy = (y - y0).to(features.dtype)[:, :, :, None, None]
     cells = features.permute(0, 2, 3, 1).reshape(-1, channels)
     offset = (torch.arange(n, device=boxes.device) * height * width)[:, None, None, None]
 
@@ -269,11 +272,9 @@ def sample_boxes(features: Tensor, boxes: Tensor, size: int) -> tuple[Tensor, Te
         index = offset + rows[..., :, None] * width + columns[..., None, :]
         return cells.index_select(0, index.flatten()).reshape(*index.shape, channels)
 
-    wx, wy = weight[:, :, 0, None, :, None], weight[:, :, 1, :, None, None]
-    (x0, y0), (x1, y1) = first.unbind(2), second.unbind(2)
     upper = torch.lerp(gather(y0, x0), gather(y0, x1), wx)
     lower = torch.lerp(gather(y1, x0), gather(y1, x1), wx)
-    mask = (inside[:, :, 1, :, None] & inside[:, :, 0, None, :])[..., None].to(features.dtype)
+    mask = (inside_y[..., :, None] & inside_x[..., None, :])[..., None].to(features.dtype)
     return torch.lerp(upper, lower, wy) * mask, mask
 
 
@@ -399,13 +400,14 @@ class PaperNetwork(nn.Module):
         super().__init__()
         self.coarse = CoarseStage()
         self.fine = FineStage()
+        self.register_buffer('mean_color', torch.tensor(MEAN_COLOR), persistent=False)
 
     def anchors(self) -> Tensor:
         return make_anchors(19, first=64.0, stride=8.0)
 
     def crop(self, frame: Tensor, squares: Tensor, size: int) -> Tensor:
         """See `crop_aligned`."""
-        return crop_aligned(frame, squares, size)
+        return crop_aligned(frame, squares, size, self.mean_color)
 
     def cells(self, boxes: Tensor) -> Tensor:
         """Boxes in crop pixels as boxes in cells of the feature maps."""
