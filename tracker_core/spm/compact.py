@@ -98,10 +98,10 @@ class CompactNetwork(nn.Module):
         return (boxes - 0.5) / self.backbone.stride
 
     def extract(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Features for the coarse stage, and the maps for the fine stage."""
+        """Features for the coarse stage, float32, and the maps for the fine stage."""
         precision = self.backbone.layers[0].weight.dtype
         middle, deep = self.backbone(images.to(precision, memory_format=torch.channels_last))
-        return deep, (middle, deep)
+        return deep.float(), (middle, deep)
 
     def coarse_template(self, features: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """The kernels of both branches.
@@ -129,5 +129,6 @@ class CompactNetwork(nn.Module):
         return self.cls(cls, features).float(), self.box(box, features).float()
 
     def set_precision(self, precision: torch.dtype) -> None:
-        self.to(precision)
-        self.backbone.to(memory_format=torch.channels_last)
+        """The coarse stage stays in float32: its sums of products outgrow float16."""
+        self.backbone.to(precision, memory_format=torch.channels_last)
+        self.fine.to(precision)

@@ -322,7 +322,7 @@ def train(
         if not torch.isfinite(loss):
             raise ParameterError(f'the loss is {float(loss)} at step {step}: lower learning_rate')
         for name, value in losses.items():
-            smoothed[name] = 0.98 * smoothed.get(name, float(value)) + 0.02 * float(value)
+            smoothed[name] = 0.98 * smoothed.get(name, value.item()) + 0.02 * value.item()
         bar.update((step if steps else round(seconds)) - bar.n)
         if step % 20 == 0:
             text = ', '.join(f'{name} {value:.3f}' for name, value in smoothed.items())
