@@ -58,7 +58,8 @@ def check_python():
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         raise SetupError(
             f'Python {platform.python_version()} ({sys.executable}) is not supported: it has to '
-            'be 3.10 to 3.14. Name another one, for example: make demo PYTHON=python3.12')
+            'be 3.10 to 3.14. Name another one, for example: make demo PYTHON=python3.12'
+        )
     try:
         import ensurepip  # noqa: F401
         import venv  # noqa: F401
@@ -80,14 +81,16 @@ def find_ros():
     distro = os.environ.get('ROS_DISTRO')
     if distro:
         trial = subprocess.run(
-            [sys.executable, '-c', 'import rclpy'], stderr=subprocess.PIPE, text=True, check=False)
+            [sys.executable, '-c', 'import rclpy'], stderr=subprocess.PIPE, text=True, check=False
+        )
         if trial.returncode != 0:
             raise SetupError(
                 f'ROS 2 {distro} is sourced, but {sys.executable} (Python '
                 f'{platform.python_version()}) cannot import its rclpy:\n'
                 f'    {trial.stderr.strip().splitlines()[-1]}\n'
                 'Name the Python that it was built for, for example: make demo '
-                'PYTHON=/usr/bin/python3. Or use a shell that has no ROS 2 sourced.')
+                'PYTHON=/usr/bin/python3. Or use a shell that has no ROS 2 sourced.'
+            )
         return distro, True
     distro = os.environ.get('DISTRO') or 'jazzy'
     if not wheels_file(distro).exists():
@@ -96,7 +99,8 @@ def find_ros():
     if (platform.system(), platform.machine()) != ('Linux', 'x86_64'):
         raise SetupError(
             f'this is {platform.system()} on {platform.machine()}, and ROS 2 wheels exist for '
-            'Linux on x86_64 only. Install ROS 2 and source its setup.bash first.')
+            'Linux on x86_64 only. Install ROS 2 and source its setup.bash first.'
+        )
     return distro, False
 
 
@@ -122,8 +126,9 @@ def install(distro, sourced):
         if Path(sys.prefix).resolve() == VENV:
             raise SetupError('.venv has to be made anew, and it is active: use a new shell')
         if VENV.exists() and not STAMPS.exists():
-            raise SetupError(f'{VENV} was not made here, or not to its end: make distclean '
-                             'removes it')
+            raise SetupError(
+                f'{VENV} was not made here, or not to its end: make distclean removes it'
+            )
         site = ['--system-site-packages'] if sourced else []
         step('virtual environment', [sys.executable, '-m', 'venv', '--clear', *site, str(VENV)])
         write_stamps(base=base)
@@ -168,8 +173,9 @@ def repair_cmake_files():
     paths = subprocess.check_output([str(PYTHON), '-c', code], text=True).splitlines()
     for path in (VENV / 'share').rglob('*.cmake'):
         text = repaired = path.read_text()
-        for tail, here in zip((r'include/python[\d.]+t?', r'lib/python[\d.]+t?/site-packages'),
-                              paths, strict=True):
+        for tail, here in zip(
+            (r'include/python[\d.]+t?', r'lib/python[\d.]+t?/site-packages'), paths, strict=True
+        ):
             repaired = re.sub(rf'/opt/python/cp\d+-cp\d+t?/{tail}', lambda _: here, repaired)  # noqa: B023
         if repaired != text:
             path.write_text(repaired)
@@ -178,10 +184,22 @@ def repair_cmake_files():
 def build(installed, sourced):
     """Build the package, with vision_msgs where there is none, if a source file has changed."""
     files = [ROOT / 'CMakeLists.txt', ROOT / 'package.xml']
-    for folder in ('cmake', 'config', 'launch', 'msg', 'rviz', 'srv', 'third_party/vision_msgs',
-                   'tracker_core', 'tracker_nodes'):
-        files += [path for path in sorted((ROOT / folder).rglob('*'))
-                  if path.is_file() and path.suffix != '.pyc']
+    for folder in (
+        'cmake',
+        'config',
+        'launch',
+        'msg',
+        'rviz',
+        'srv',
+        'third_party/vision_msgs',
+        'tracker_core',
+        'tracker_nodes',
+    ):
+        files += [
+            path
+            for path in sorted((ROOT / folder).rglob('*'))
+            if path.is_file() and path.suffix != '.pyc'
+        ]
     wanted = digest(files, [installed])
     stamps = read_stamps()
     setup = ROOT / 'install' / 'setup.bash'
@@ -198,13 +216,27 @@ def build(installed, sourced):
         packages.append('third_party/vision_msgs')
     enter = environment_lines(sourced)
     jobs = min(4, len(os.sched_getaffinity(0)))
-    step('package (colcon build)', [
-        'bash', '-c', f'{enter}export MAKEFLAGS=-j{jobs}\nexec "$@"', 'bash',
-        'colcon', 'build', '--event-handlers', 'console_direct+', '--base-paths', *packages,
-        '--cmake-args', f'-DPython3_EXECUTABLE={PYTHON}'])
+    step(
+        'package (colcon build)',
+        [
+            'bash',
+            '-c',
+            f'{enter}export MAKEFLAGS=-j{jobs}\nexec "$@"',
+            'bash',
+            'colcon',
+            'build',
+            '--event-handlers',
+            'console_direct+',
+            '--base-paths',
+            *packages,
+            '--cmake-args',
+            f'-DPython3_EXECUTABLE={PYTHON}',
+        ],
+    )
     (VENV / 'activate-ros').write_text(
         '# Source this file in bash: Python with torch, ROS 2 and the built tracker_nodes.\n'
-        f'# Written by scripts/bootstrap.py.\n{enter}. "{setup}"\n')
+        f'# Written by scripts/bootstrap.py.\n{enter}. "{setup}"\n'
+    )
     write_stamps(built=wanted)
 
 
@@ -218,7 +250,8 @@ def environment_lines(sourced):
             f'export AMENT_PREFIX_PATH="{VENV}" CMAKE_PREFIX_PATH="{VENV}"',
             f'export LD_LIBRARY_PATH="{libraries}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"',
             '# The wheels start Python twice to set that path, unless this says that it is set.',
-            'export _ROS_WHEELS_BOOTSTRAP_COMPLETE=1']
+            'export _ROS_WHEELS_BOOTSTRAP_COMPLETE=1',
+        ]
         for name in ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'):
             lines.append(f'export {name}="${{{name}:-{ROOT}/config/fastdds_shm.xml}}"')
     return '\n'.join(lines) + '\n'
@@ -229,8 +262,14 @@ def step(title, command):
     print(f'  {title} ...', flush=True)
     start = time.monotonic()
     process = subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, errors='replace')
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors='replace',
+    )
     lines = []
     reader = threading.Thread(target=lambda: lines.extend(process.stdout), daemon=True)
     reader.start()
@@ -265,7 +304,11 @@ def import_version(module):
     """Return the version of a module as .venv's Python imports it, or None."""
     trial = subprocess.run(
         [str(PYTHON), '-c', f'import {module} as m; print(m.__version__)'],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=False,
+    )
     return trial.stdout.strip() if trial.returncode == 0 else None
 
 
