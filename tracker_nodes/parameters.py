@@ -9,7 +9,7 @@ The node's own parameters have plain names; those of the tracker are prefixed wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 import json
 import sys
@@ -91,15 +91,14 @@ class NodeParameters:
     """Declares all parameters on a node, reads them, and refuses what does not fit with the
     reason.
 
-    Attributes:
-        problem: One sentence if a value given at start-up was refused (its default is declared
-            instead), else empty.
+    A value given at start-up that does not fit is replaced by its default; `problem` tells, until
+    the parameter is set to one that does.
     """
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self.problem = ''
         self._infos: dict[str, ParameterInfo] = {}
+        self._refused: dict[str, str] = {}  # the problem by the name of the parameter
         self._declare('', describe(NodeConfig))
         self._preset: TrackerConfig | None = None
         try:
@@ -110,15 +109,27 @@ class NodeParameters:
                     f'choose one of {", ".join(presets)}'
                 )
         except ParameterError as error:
-            self.problem = self.problem or str(error)
-        else:
-            self._preset = presets[self['preset']]
-            self._declare(f'{self["tracker"]}.', describe(type(self._preset)), self._preset)
-            self._warn_of_unknown(f'{self["tracker"]}.')
-            try:
-                self.tracker_config()
-            except ParameterError as error:
-                self.problem = self.problem or str(error)
+            self._refused.setdefault('tracker', str(error))
+            return
+        self._preset = presets[self['preset']]
+        self._declare(f'{self["tracker"]}.', describe(self._preset), self._preset)
+        self._warn_of_unknown(f'{self["tracker"]}.')
+
+    @property
+    def problem(self) -> str:
+        """One sentence if no tracker can be made from the parameters, else empty."""
+        if self._refused:
+            return next(iter(self._refused.values()))
+        try:
+            self.tracker_config()
+        except ParameterError as error:
+            return str(error)
+        return ''
+
+    def accept(self, names: Iterable[str]) -> None:
+        """Note that parameters were set to values that fit."""
+        for name in names:
+            self._refused.pop(name, None)
 
     def __getitem__(self, name: str) -> Any:
         return checked(self._infos[name], self._node.get_parameter(name).value)
@@ -182,7 +193,8 @@ class NodeParameters:
                 info.default if values is None else getattr(values, name.removeprefix(prefix))
             )
             problem = declare(self._node, info, default)
-            self.problem = self.problem or problem
+            if problem:
+                self._refused[name] = problem
 
     def _warn_of_unknown(self, prefix: str) -> None:
         for name in getattr(self._node, '_parameter_overrides', {}):
