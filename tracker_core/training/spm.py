@@ -272,8 +272,21 @@ def train(
     device: str | torch.device = 'cpu',
     workers: int = 0,
     progress: bool = True,
+    heads: Mapping[str, Tensor] | None = None,
 ) -> CompactNetwork:
     """Train the heads until the time is up or the steps are done, whichever is given.
+
+    Args:
+        pool: Photographs to learn from.
+        backbone: Weights of the backbone.
+        training: The run.
+        pairs: How pairs are cut and changed; its seed is the seed of everything.
+        minutes: Time budget.
+        steps: Number of steps.
+        device: Where to compute.
+        workers: Processes that make pairs; 0 makes them in this one.
+        progress: Show a progress bar.
+        heads: Weights to start from instead of random ones.
 
     Returns:
         The network with the averaged weights, in inference mode.
@@ -285,6 +298,9 @@ def train(
     source = batches(PairSampler(pool, pairs), training.batch, 0, workers)
     network = CompactNetwork()
     load_into(network.backbone, backbone, 'the backbone')
+    if heads is not None:
+        whole = {f'backbone.{key}': value for key, value in backbone.items()}
+        load_into(network, {**whole, **heads}, 'heads to start from')
     measure_maps(network, source, 8)
     learner = SpmLearner(network, training, pairs).to(device)
     averaged = copy.deepcopy(network).eval().requires_grad_(False)
@@ -343,6 +359,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--backbone', metavar='FILE', help='weights of the backbone (default: the bundled ones)'
     )
+    parser.add_argument(
+        '--start', metavar='FILE', help='heads to go on from, trained on this or another backbone'
+    )
     parser.add_argument('--minutes', type=float, default=0.0, help='time budget')
     parser.add_argument('--steps', type=int, default=0, help='number of steps instead of a time')
     parser.add_argument('--seed', type=int, default=11, help='(default: %(default)s)')
@@ -377,6 +396,7 @@ def run(args: argparse.Namespace) -> int:
         args.steps,
         device,
         args.workers,
+        heads=read_weight_file(args.start) if args.start else None,
     )
 
     checking = replace(pairs, search_size=CompactNetwork.search_size, seed=987_654_321)
@@ -404,6 +424,7 @@ def run(args: argparse.Namespace) -> int:
         'data': config.data,
         'minutes': args.minutes,
         'steps': args.steps,
+        'went_on_from_earlier_heads': bool(args.start),
         'held_out': results,
     }
     save_safetensors(state, out / 'compact_spm.safetensors', {'card': json.dumps(card)})
