@@ -62,23 +62,6 @@ SPM_ORIGIN = 'https://github.com/microsoft/SPM-Tracker'
 WEIGHT_FILES = (
     WeightFile(
         'compact_backbone.safetensors',
-        'spm',
-        'compact',
-        'backbone',
-        'Apache-2.0',
-        'bundled',
-        BACKBONE_SHA256,
-    ),
-    WeightFile(
-        'compact_spm.safetensors', 'spm', 'compact', 'heads', 'Apache-2.0', 'bundled', SPM_SHA256
-    ),
-    *(
-        WeightFile(f'{part}_stage.pt', 'spm', preset, part, 'MIT', SPM_ORIGIN)
-        for preset in ('paper', 'paper_lasot')
-        for part in ('cm', 'fm')
-    ),
-    WeightFile(
-        'compact_backbone.safetensors',
         'tadt',
         'compact',
         '',
@@ -93,6 +76,23 @@ WEIGHT_FILES = (
         '',
         'CC BY 4.0',
         'https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-16.mat',
+    ),
+    WeightFile(
+        'compact_backbone.safetensors',
+        'spm',
+        'compact',
+        'backbone',
+        'Apache-2.0',
+        'bundled',
+        BACKBONE_SHA256,
+    ),
+    WeightFile(
+        'compact_spm.safetensors', 'spm', 'compact', 'heads', 'Apache-2.0', 'bundled', SPM_SHA256
+    ),
+    *(
+        WeightFile(f'{part}_stage.pt', 'spm', preset, part, 'MIT', SPM_ORIGIN)
+        for preset in ('paper', 'paper_lasot')
+        for part in ('cm', 'fm')
     ),
 )
 
