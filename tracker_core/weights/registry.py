@@ -56,7 +56,7 @@ class WeightFile:
 
 BACKBONE_SHA256 = 'af776b65c85e9618e08d8b749c36de3374c274e6cdf8db69b48b9dd4fe2877bc'
 
-SPM_SHA256 = ''
+SPM_SHA256 = 'ed9f67fdaa34dca8ad66f98583d4013b42ade02e9769f6ab0a2ed85e8da0fd17'
 SPM_ORIGIN = 'https://github.com/microsoft/SPM-Tracker'
 
 WEIGHT_FILES = (
