@@ -459,7 +459,7 @@ def test_parameters_are_described_and_guarded(start_node, operator):
 
     for name, value, reason in [
         ('max_targets', 0, 'max_targets'),
-        ('max_targets', 'many', 'INTEGER'),
+        ('max_targets', 'many', 'type'),
         ('tadt.lost_score', 1.5, 'tadt.lost_score'),
         ('tadt.lost_score', 0.9, 'tracking_score'),  # must not exceed it
         ('tadt.lost_after', 0, 'at least 1'),
