@@ -56,6 +56,9 @@ class WeightFile:
 
 BACKBONE_SHA256 = 'af776b65c85e9618e08d8b749c36de3374c274e6cdf8db69b48b9dd4fe2877bc'
 
+SPM_SHA256 = 'ed9f67fdaa34dca8ad66f98583d4013b42ade02e9769f6ab0a2ed85e8da0fd17'
+SPM_ORIGIN = 'https://github.com/microsoft/SPM-Tracker'
+
 WEIGHT_FILES = (
     WeightFile(
         'compact_backbone.safetensors',
@@ -73,6 +76,23 @@ WEIGHT_FILES = (
         '',
         'CC BY 4.0',
         'https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-16.mat',
+    ),
+    WeightFile(
+        'compact_backbone.safetensors',
+        'spm',
+        'compact',
+        'backbone',
+        'Apache-2.0',
+        'bundled',
+        BACKBONE_SHA256,
+    ),
+    WeightFile(
+        'compact_spm.safetensors', 'spm', 'compact', 'heads', 'Apache-2.0', 'bundled', SPM_SHA256
+    ),
+    *(
+        WeightFile(f'{part}_stage.pt', 'spm', preset, part, 'MIT', SPM_ORIGIN)
+        for preset in ('paper', 'paper_lasot')
+        for part in ('cm', 'fm')
     ),
 )
 
@@ -138,7 +158,8 @@ def load_weights(tracker: str, preset: str, weights: str | None = None) -> Weigh
     elif len(entries) > 1:
         files = ', '.join(entry.file for entry in entries)
         raise WeightsError(
-            f'{tracker} {preset} reads several files ({files}): set weights to their folder'
+            f'{weights} is not a folder: {tracker} {preset} reads several files ({files}), set '
+            'weights to the folder that holds them'
         )
     else:
         paths[''] = Path(weights)

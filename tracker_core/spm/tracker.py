@@ -1,0 +1,218 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""SPM-Tracker: two stages of matching in series, whose scores and boxes count side by side.
+
+Wang, Luo, Xiong, Zeng: SPM-Tracker: Series-Parallel Matching for Real-Time Visual Object Tracking,
+CVPR 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+import math
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from tracker_core.boxes import Box
+from tracker_core.spm.candidates import (
+    as_anchors,
+    cosine_window,
+    decode,
+    flatten_maps,
+    fuse,
+    select_candidates,
+    smooth,
+)
+from tracker_core.spm.compact import CompactNetwork
+from tracker_core.spm.config import COMPACT, LASOT, OTB, SpmConfig
+from tracker_core.spm.network import coarse_from_released, fine_from_released, PaperNetwork
+from tracker_core.tracker import Sighting, Target, Tracker
+from tracker_core.weights import load_into, randomize, Weights
+
+FINE_DELTA_SCALE = (5.0, 5.0, 10.0, 10.0)  # the fine stage's deltas are this many times too large
+
+
+@dataclass(frozen=True)
+class Template:
+    """What is kept of the first frame.
+
+    Attributes:
+        coarse: What the coarse stage searches with, (1, ...) each.
+        fine: (1, C, 6, 6) the template's share of the relation network's convolution.
+    """
+
+    coarse: tuple[Tensor, ...]
+    fine: Tensor
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What one step found, for N targets, A anchors and K candidates; boxes are corners.
+
+    Attributes:
+        boxes: (N, A, 4) decoded boxes of the coarse stage in crop pixels.
+        scores: (N, A) their probabilities.
+        chosen: (N, K) indices of the candidates.
+        valid: (N, K) whether there is a candidate.
+        fine_boxes: (N, K, 4) boxes of the fine stage in crop pixels.
+        fine_scores: (N, K).
+        window: (N, K) cosine window at the candidates.
+        result: (N, 5) float64 corners of the new box in the image, and the raw score.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    chosen: Tensor
+    valid: Tensor
+    fine_boxes: Tensor
+    fine_scores: Tensor
+    window: Tensor
+    result: Tensor
+
+
+class SpmTracker(Tracker):
+    """SPM-Tracker; see `SpmConfig` for its parameters. It learns on the first frame only.
+
+    A target's state is its box after smoothing, as corners in pixels.
+    """
+
+    name = 'spm'
+    presets: ClassVar[Mapping[str, SpmConfig]] = {
+        'compact': COMPACT,
+        'paper': OTB,
+        'paper_lasot': LASOT,
+    }
+    config: SpmConfig
+
+    def __init__(
+        self,
+        config: SpmConfig,
+        preset: str,
+        device: torch.device,
+        precision: torch.dtype,
+        weights: Weights,
+    ) -> None:
+        super().__init__(config, preset, device, precision, weights)
+        self.network = build_network(preset, weights)
+        self.network.to(device)
+        self.network.set_precision(precision)
+        self._anchors = self.network.anchors().to(device)
+        self._fine_scale = torch.tensor(FINE_DELTA_SCALE, device=device)
+
+    def _start(self, frame: Tensor, box: Box) -> tuple[Any, Any]:
+        network = self.network
+        corners = (box.x, box.y, box.x2, box.y2)
+        boxes = torch.tensor([corners], dtype=torch.float64).to(self.device)
+        squares, scales = self.squares(boxes, network.template_size)
+        features, maps = network.extract(network.crop(frame, squares, network.template_size))
+        boxes = self.into_crop(boxes, squares, scales)
+        template = Template(
+            network.coarse_template(features, boxes),
+            network.fine.template(maps, network.cells(boxes)),
+        )
+        return template, corners
+
+    def _locate(self, frame: Tensor, targets: Sequence[Target]) -> list[Sighting]:
+        last = [
+            [corner + offset for corner, offset in zip(t.state, 2 * t.search_offset, strict=True)]
+            for t in targets
+        ]
+        boxes = torch.tensor(last, dtype=torch.float64).to(self.device)
+        found = self.step(frame, boxes, join([target.model for target in targets]))
+        return [self._sighting(row) for row in found.result.tolist()]
+
+    def _sighting(self, row: list[float]) -> Sighting:
+        *corners, score = row
+        x1, y1, x2, y2 = corners
+        is_found = all(map(math.isfinite, row)) and score >= self.config.smallest_score
+        box = Box(x1, y1, x2 - x1, y2 - y1) if is_found else None
+        return Sighting(box, score, tuple(corners))
+
+    def step(self, frame: Tensor, last: Tensor, template: Template) -> Matches:
+        """Search all targets of a frame: a tensor program of static shapes.
+
+        Args:
+            frame: (H, W, 3) uint8 RGB.
+            last: (N, 4) float64 corners of the boxes to search around.
+            template: Of N targets, see `join`.
+        """
+        network, config = self.network, self.config
+        squares, scales = self.squares(last, network.search_size)
+        features, maps = network.extract(network.crop(frame, squares, network.search_size))
+
+        cls, deltas = network.match(template.coarse, features)
+        logits, deltas = flatten_maps(cls, deltas)
+        scores = logits.sigmoid()
+        boxes = decode(self._anchors, deltas)  # (N, A, 4)
+        image_boxes = self.into_image(boxes, squares, scales)
+        chosen, valid = select_candidates(image_boxes, scores, last.float(), config)
+
+        rows = chosen[:, :, None].expand(-1, -1, 4)
+        candidates = boxes.gather(1, rows)  # (N, K, 4)
+        logits, deltas = network.fine(template.fine, maps, network.cells(candidates))
+        fine_scores = logits.float().softmax(dim=2)[:, :, 1]
+        fine_boxes = decode(as_anchors(candidates), deltas.float() / self._fine_scale)
+
+        window = cosine_window(candidates, network.window_end)
+        box, score = fuse(
+            scores.gather(1, chosen),
+            image_boxes.gather(1, rows),
+            fine_scores,
+            self.into_image(fine_boxes, squares, scales),
+            window,
+            valid,
+            config,
+        )
+        size = (frame.shape[1], frame.shape[0])
+        box, score = smooth(box.double(), score.double(), last, size, config), score.double()
+        result = torch.cat([box, score[:, None]], dim=1)
+        return Matches(boxes, scores, chosen, valid, fine_boxes, fine_scores, window, result)
+
+    def squares(self, boxes: Tensor, size: int) -> tuple[Tensor, Tensor]:
+        """The square to cut out around each box, as corners (N, 4), and crop pixels per image
+        pixel (N,)."""
+        sides = boxes[:, 2:] - boxes[:, :2]
+        context = self.config.context * sides.sum(dim=1, keepdim=True)
+        exemplar = (sides + context).prod(dim=1).sqrt()
+        half = exemplar[:, None] * (size / self.network.exemplar_size / 2)
+        centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+        squares = torch.cat([centers - half, centers + half], dim=1)
+        return squares, self.network.exemplar_size / exemplar
+
+    def into_crop(self, boxes: Tensor, squares: Tensor, scales: Tensor) -> Tensor:
+        """Corners (N, 4) in the image as corners in crop pixels, float32."""
+        return ((boxes - squares[:, :2].repeat(1, 2)) * scales[:, None]).float()
+
+    def into_image(self, boxes: Tensor, squares: Tensor, scales: Tensor) -> Tensor:
+        """Corners (N, A, 4) in crop pixels as corners in the image, float32."""
+        corner = squares[:, None, :2].repeat(1, 1, 2).float()
+        return boxes / scales[:, None, None].float() + corner
+
+
+def join(templates: Sequence[Template]) -> Template:
+    """The templates of several targets as one."""
+    if len(templates) == 1:
+        return templates[0]
+    coarse = zip(*(template.coarse for template in templates), strict=True)
+    return Template(
+        tuple(torch.cat(parts) for parts in coarse),
+        torch.cat([template.fine for template in templates]),
+    )
+
+
+def build_network(preset: str, weights: Weights) -> PaperNetwork | CompactNetwork:
+    """The network of a preset with its weights, in inference mode."""
+    network = CompactNetwork() if preset == 'compact' else PaperNetwork()
+    state, source = weights.state, weights.source
+    if state is None:
+        randomize(network)
+    elif preset == 'compact':
+        backbone = {f'backbone.{key}': value for key, value in state['backbone'].items()}
+        load_into(network, {**backbone, **state['heads']}, source)
+    else:
+        load_into(network.coarse, coarse_from_released(state['cm']), f'{source} (cm)')
+        load_into(network.fine, fine_from_released(state['fm']), f'{source} (fm)')
+    return network.eval().requires_grad_(False)
