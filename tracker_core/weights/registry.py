@@ -55,8 +55,32 @@ class WeightFile:
 
 
 BACKBONE_SHA256 = ''
+ATOM_SHA256 = ''
 
 WEIGHT_FILES = (
+    WeightFile(
+        'compact_backbone.safetensors',
+        'atom',
+        'compact',
+        'backbone',
+        'Apache-2.0',
+        'bundled',
+        BACKBONE_SHA256,
+    ),
+    WeightFile(
+        'compact_atom.safetensors', 'atom', 'compact', 'head', 'Apache-2.0', 'bundled', ATOM_SHA256
+    ),
+    *(
+        WeightFile(
+            'atom_default.pth',
+            'atom',
+            preset,
+            '',
+            'as their authors grant it; the accompanying code is GPL-3.0',
+            'the model zoo of https://github.com/visionml/pytracking',
+        )
+        for preset in ('paper', 'paper_vot', 'paper_multiscale')
+    ),
     WeightFile(
         'compact_backbone.safetensors',
         'tadt',
