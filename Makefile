@@ -11,17 +11,15 @@ ARGS ?=
 .PHONY: help demo test lint build clean distclean
 
 bootstrap = DISTRO='$(DISTRO)' TORCH='$(TORCH)' $(PYTHON) scripts/bootstrap.py
-# A domain of its own on this machine alone, and shared memory that holds whole images.
+# A domain of its own, on this machine alone
 environment = source .venv/activate-ros && \
 	export ROS_DOMAIN_ID=$$((RANDOM % 100 + 1)) ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST && \
-	export FASTDDS_DEFAULT_PROFILES_FILE='$(CURDIR)/config/fastdds_shm.xml' && \
-	export FASTRTPS_DEFAULT_PROFILES_FILE="$$FASTDDS_DEFAULT_PROFILES_FILE" && \
 	if [ "$$ROS_DISTRO" = humble ]; then export ROS_LOCALHOST_ONLY=1; fi
 
 help:
 	@echo 'make demo                       follow an object in a rendered scene through real ROS 2 nodes; results in out/'
 	@echo 'make demo VIDEO=FILE BOX=x,y,w,h  the same in your video or folder of images'
-	@echo '          TRACKER=tadt          which tracker'
+	@echo '          TRACKER=tadt          which tracker; ARGS="--help" lists further options'
 	@echo 'make test [ARGS="-k NAME"]      lint and run all tests against the installed package'
 	@echo 'make build                      set up .venv and build; then: source .venv/activate-ros'
 	@echo 'make lint                       ruff'
@@ -35,7 +33,7 @@ build:
 
 demo: build
 	@$(environment) && install/tracker_nodes/lib/tracker_nodes/demo --tracker '$(TRACKER)' --out out \
-		$(if $(VIDEO),--video '$(VIDEO)') $(if $(BOX),--box '$(BOX)')
+		$(if $(VIDEO),--video '$(VIDEO)') $(if $(BOX),--box '$(BOX)') $(ARGS)
 
 lint: build
 	@.venv/bin/python -m ruff check .

@@ -6,10 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 import contextlib
+from functools import cached_property
 import importlib.util
-import os
-from pathlib import Path
-import random
 import threading
 import time
 from typing import Any
@@ -17,17 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-# Nobody else on this machine may hear the tests, and they nobody else.
-os.environ['ROS_DOMAIN_ID'] = str(random.SystemRandom().randrange(1, 101))
-os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-PROFILE = Path(__file__).parents[2] / 'config' / 'fastdds_shm.xml'
-os.environ.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(PROFILE))
-os.environ.setdefault('FASTRTPS_DEFAULT_PROFILES_FILE', str(PROFILE))
-
 HAS_ROS = importlib.util.find_spec('rclpy') is not None
 collect_ignore_glob: list[str] = [] if HAS_ROS else ['test_*.py']
 
 if HAS_ROS:
+    from tracker_nodes.isolation import isolate
+
+    isolate()
+
     from builtin_interfaces.msg import Time
     import rclpy
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -43,7 +38,7 @@ if HAS_ROS:
     from tracker_nodes.conversions import box_to_message, nanoseconds
     from tracker_nodes.encodings import fill_image
 
-PATIENCE = 30.0  # seconds after which something that should come counts as absent
+PATIENCE = 60.0  # seconds after which something that should come counts as absent
 
 
 class Spinning:
@@ -73,7 +68,6 @@ class Operator:
 
     def __init__(self, namespace: str = '') -> None:
         self.node = Node('operator', namespace=namespace)
-        self.camera = self.node.create_publisher(Image, 'image', qos_profile_sensor_data)
         self._subscriptions: dict[str, Any] = {}
         self.detections: list[Detection2DArray] = []
         self.statuses: list[TrackStatusArray] = []
@@ -93,6 +87,11 @@ class Operator:
                 return result
             time.sleep(0.005)
         raise AssertionError(f'{what} did not come within {PATIENCE:g} s')
+
+    @cached_property
+    def camera(self) -> Any:
+        """The publisher of image, made when it is first used."""
+        return self.node.create_publisher(Image, 'image', qos_profile_sensor_data)
 
     def listen(self, kind: Any, topic: str, into: list[Any] | None = None, qos: Any = 50) -> list:
         """Collect all messages of a topic."""
@@ -203,25 +202,33 @@ def operator(make_operator: Callable[[str], Operator]) -> Operator:
 
 
 @pytest.fixture
-def start_node(ros: None) -> Iterator[Callable[..., Any]]:
+def spin(ros: None) -> Iterator[Callable[[Any], None]]:
+    """Runs a node in a thread until the end of the test."""
+    running = []
+    yield lambda node: running.append(Spinning(node))
+    for spinning in running:
+        spinning.stop()
+
+
+@pytest.fixture
+def start_node(spin: Callable[[Any], None]) -> Callable[..., Any]:
     """Starts a tracker_node in this process; parameters as keywords, '.' written as '__'."""
     from tracker_nodes.tracker_node import TrackerNode
 
-    running = []
-
-    def start(namespace: str = '', **parameters: Any) -> TrackerNode:
-        overrides = {'weights': 'random', 'device': 'cpu', **parameters}
+    def start(
+        namespace: str = '', cli_args: list[str] | None = None, **parameters: Any
+    ) -> TrackerNode:
+        overrides = {'weights': 'random', 'device': 'cpu', **parameters} if not cli_args else {}
         node = TrackerNode(
             namespace=namespace,
+            cli_args=cli_args,
             parameter_overrides=[
                 Parameter(name.replace('__', '.'), value=value)
                 for name, value in overrides.items()
             ],
         )
         node.start()
-        running.append(Spinning(node))
+        spin(node)
         return node
 
-    yield start
-    for spinning in running:
-        spinning.stop()
+    return start
