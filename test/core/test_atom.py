@@ -737,14 +737,21 @@ def test_box_and_state_agree() -> None:
 def test_settings() -> None:
     presets = AtomTracker.presets
     assert (presets['paper_vot'].search_side, presets['paper_vot'].search_scale) == (224, 4.0)
-    assert not presets['paper_multiscale'].refine
+    assert (MULTISCALE.scales, MULTISCALE.refine) == (5, False)
     assert presets['paper'] == AtomConfig()
     assert RELEASED.recover is False
 
 
 def test_sizes_without_refinement() -> None:
-    """The preset paper_multiscale changes size by the factor of the best of five."""
-    tracker = create_tracker('atom', 'paper_multiscale', device='cpu', weights='random')
+    """Size changes by the factor of the best of five."""
+    tracker = create_tracker(
+        'atom',
+        'paper',
+        device='cpu',
+        weights='random',
+        scales=MULTISCALE.scales,
+        refine=MULTISCALE.refine,
+    )
     image = np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8)
     target = tracker.start(image, Box(80, 80, 40, 30))
     track = tracker.track(image, target)

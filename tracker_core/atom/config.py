@@ -180,7 +180,7 @@ class AtomConfig(TrackerConfig):
 
 
 PAPER = AtomConfig()
-# the authors' settings for VOT, and without box refinement
+# the authors' setting for VOT
 VOT = replace(
     PAPER,
     search_side=224,
@@ -193,6 +193,7 @@ VOT = replace(
     displacement_scale=0.7,
     window=True,
 )
+# the authors' setting without box refinement, for machines that cannot afford it
 MULTISCALE = replace(PAPER, scales=5, refine=False)
 COMPACT = replace(
     PAPER,

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from tracker_core.atom.classifier import compose, correlate, fit_first, Memory
-from tracker_core.atom.config import AtomConfig, COMPACT, MULTISCALE, PAPER, VOT
+from tracker_core.atom.config import AtomConfig, COMPACT, PAPER, VOT
 from tracker_core.atom.crops import crop, crop_as_released, drop_channels, first_views, Position
 from tracker_core.atom.network import (
     AtomNetwork,
@@ -105,7 +105,6 @@ class AtomTracker(Tracker):
         'compact': COMPACT,
         'paper': PAPER,
         'paper_vot': VOT,
-        'paper_multiscale': MULTISCALE,
     }
     config: AtomConfig
 

@@ -79,7 +79,7 @@ WEIGHT_FILES = (
             'as their authors grant it; the accompanying code is GPL-3.0',
             'the model zoo of https://github.com/visionml/pytracking',
         )
-        for preset in ('paper', 'paper_vot', 'paper_multiscale')
+        for preset in ('paper', 'paper_vot')
     ),
     WeightFile(
         'compact_backbone.safetensors',
