@@ -31,6 +31,9 @@ from tracker_core.atom.tracker import AtomTracker, propose, State
 from tracker_core.errors import WeightsError
 from tracker_core.layers.prroi_pool import bin_weights_and_slopes, prroi_pool
 from tracker_core.tracker import Tracker
+from tracker_core.training import atom as training
+from tracker_core.training import data
+from tracker_core.training.backbone import batches
 from tracker_core.weights import load_into, read_weight_file, save_safetensors
 
 RELEASED = AtomConfig(released=True)
@@ -772,3 +775,43 @@ def test_predictor_is_what_training_sees() -> None:
         ascent = IouAscent(predictor)
         overlap, _ = ascent(ascent.prepare(features, modulation), boxes)
     torch.testing.assert_close(overlap, expected, rtol=1e-4, atol=1e-5)
+
+
+# ------------------------------------------------------------------------------------- training
+
+
+def test_drawn_boxes_overlap() -> None:
+    torch.manual_seed(0)
+    targets = torch.tensor([[60.0, 70, 40, 30], [20, 20, 90, 12]])
+    boxes = training.draw_boxes(targets, 64)
+    ious = training.overlap(boxes, targets)
+    for i in range(2):
+        for j in (0, 17, 63):
+            a, b = (Box(*map(float, box)) for box in (boxes[i, j], targets[i]))
+            assert float(ious[i, j]) == pytest.approx(a.iou(b), abs=1e-5)
+    assert float(ious.min()) >= 0.1
+    assert float(ious.min()) < 0.3
+    assert float(ious.max()) > 0.9
+
+
+def test_training_learns_overlap() -> None:
+    """A few steps on noise photos lower the loss, and only the predictor changes."""
+    rng = np.random.default_rng(0)
+    photos = []
+    for _ in range(4):
+        coarse = rng.integers(0, 255, (14, 18, 3), np.uint8)
+        image = cv2.resize(coarse, (320, 240), interpolation=cv2.INTER_CUBIC)
+        photos.append(data.make_photo(image, 'one group'))
+    options = training.AtomTraining(batch=4, search_size=129, shift=10.0, average=0.0)
+    pairs = data.PairConfig(seed=1)
+    torch.manual_seed(0)
+    backbone = AtomNetwork(compact=True).feature_extractor.state_dict()
+    learner = training.train(data.Pool(photos), backbone, options, pairs, steps=12, progress=False)
+    trained = learner.network.feature_extractor.state_dict()
+    assert all(torch.equal(trained[key], value) for key, value in backbone.items())
+    sampler = data.PairSampler(
+        data.Pool(photos), replace(pairs, search_size=129, shift=10.0, seed=2)
+    )
+    results = training.held_out_results(learner, batches(sampler, 4), 2)
+    assert results['error'] < 0.5  # of an IoU; untrained it is about 1
+    assert 0.6 < results['iou_before'] < 0.95

@@ -179,7 +179,7 @@ class AtomTracker(Tracker):
         modulation = self.network.bb_regressor.modulation(
             middle[:1],
             deep[:1],
-            torch.tensor([reference], device=self.device).to(middle.dtype),
+            torch.tensor([reference], device=self.device),
         )
         composed = compose(kernel, projection)
         return Model(kernel, projection, composed, memory, modulation), state
