@@ -30,7 +30,7 @@ from tracker_core.atom.network import (
 from tracker_core.atom.tracker import AtomTracker, propose, State
 from tracker_core.errors import WeightsError
 from tracker_core.layers.prroi_pool import bin_weights_and_slopes, prroi_pool
-from tracker_core.tracker import Tracker
+from tracker_core.tracker import calibrated, Tracker
 from tracker_core.training import atom as training
 from tracker_core.training import data
 from tracker_core.training.backbone import batches
@@ -741,7 +741,8 @@ def test_settings() -> None:
     presets = AtomTracker.presets
     assert (presets['paper_vot'].search_side, presets['paper_vot'].search_scale) == (224, 4.0)
     assert (MULTISCALE.scales, MULTISCALE.refine) == (5, False)
-    assert presets['paper'] == AtomConfig()
+    at_threshold = calibrated(presets['paper'].not_found_threshold, presets['paper'])
+    assert at_threshold == pytest.approx(presets['paper'].lost_score, abs=0.01)
     assert RELEASED.recover is False
 
 

@@ -179,7 +179,8 @@ class AtomConfig(TrackerConfig):
             object.__setattr__(self, 'recover', False)
 
 
-PAPER = AtomConfig()
+# a peak at the paper's threshold for "not found" (0.25) becomes the score lost_score
+PAPER = AtomConfig(score_midpoint=0.35, score_slope=11.0)
 # the authors' setting for VOT
 VOT = replace(
     PAPER,

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from tracker_core.atom.config import AtomConfig
 from tracker_core.images import sample_grid, window_positions
 
-Position = tuple[float, float]
+Position = tuple[float, ...]  # row and column
 
 SHIFTS = ((0.6, 0.6), (-0.6, 0.6), (0.6, -0.6), (-0.6, -0.6))  # in halves of the search region
 BLURS = ((2, 0.2), (0.2, 2), (3, 1), (1, 3), (2, 2))  # deviations in rows and columns, pixels

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,7 +106,7 @@ class IouPredictor(nn.Module):
         return self.conv3_2t(self.conv3_1t(middle)), self.conv4_2t(self.conv4_1t(deep))
 
     def forward(
-        self, features: tuple[Tensor, Tensor], modulation: tuple[Tensor, Tensor], boxes: Tensor
+        self, features: Sequence[Tensor], modulation: Sequence[Tensor], boxes: Tensor
     ) -> Tensor:
         """Predict twice the overlap minus one.
 
@@ -185,9 +185,7 @@ class IouAscent:
                 _Level(stride, bins, weight.flatten(1).contiguous(), bias, readout.contiguous())
             )
 
-    def prepare(
-        self, features: tuple[Tensor, Tensor], modulation: tuple[Tensor, Tensor]
-    ) -> list[Tensor]:
+    def prepare(self, features: Sequence[Tensor], modulation: Sequence[Tensor]) -> list[Tensor]:
         """Modulate the maps of a frame once for all boxes and steps: two (N, W, H, C)."""
         return [
             (maps.to(level.weight.dtype) * factor[:, :, None, None].to(level.weight.dtype))

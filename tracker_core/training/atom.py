@@ -105,24 +105,24 @@ def into_index(boxes: Tensor) -> Tensor:
 class AtomLearner(nn.Module):
     """Backbone, predictor and loss."""
 
-    def __init__(self, network: AtomNetwork, training: AtomTraining, half: bool) -> None:
+    def __init__(self, network: AtomNetwork, training: AtomTraining, use_bf16: bool) -> None:
         super().__init__()
-        self.network, self.training_options, self.half = network, training, half
+        self.network, self.training_options, self.use_bf16 = network, training, use_bf16
 
     def inputs(self, batch: Mapping[str, Tensor]) -> tuple[tuple[Tensor, Tensor], ...]:
         """Backbone maps of templates and of search crops, float32."""
         device = batch['template'].device
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=self.half):
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=self.use_bf16):
             pairs = [self.network.extract(batch[name]) for name in ('template', 'search')]
         return tuple((middle.float(), deep.float()) for middle, deep in pairs)
 
     def condition(
         self, predictor: IouPredictor, batch: Mapping[str, Tensor]
-    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Test features and modulation of a batch."""
         template, search = self.inputs(batch)
         modulation = predictor.modulation(*template, into_index(batch['template_box']))
-        with torch.autocast(search[0].device.type, torch.bfloat16, enabled=self.half):
+        with torch.autocast(search[0].device.type, torch.bfloat16, enabled=self.use_bf16):
             features = predictor.features(*search)
         return tuple(maps.float() for maps in features), modulation
 
