@@ -54,10 +54,27 @@ class WeightFile:
         return next((path for path in candidates if path.is_file()), None)
 
 
-BACKBONE_SHA256 = ''
+BACKBONE_SHA256 = 'af776b65c85e9618e08d8b749c36de3374c274e6cdf8db69b48b9dd4fe2877bc'
 ATOM_SHA256 = ''
 
 WEIGHT_FILES = (
+    WeightFile(
+        'compact_backbone.safetensors',
+        'tadt',
+        'compact',
+        '',
+        'Apache-2.0',
+        'bundled',
+        BACKBONE_SHA256,
+    ),
+    WeightFile(
+        'imagenet-vgg-verydeep-16.mat',
+        'tadt',
+        'paper',
+        '',
+        'CC BY 4.0',
+        'https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-16.mat',
+    ),
     WeightFile(
         'compact_backbone.safetensors',
         'atom',
@@ -80,23 +97,6 @@ WEIGHT_FILES = (
             'the model zoo of https://github.com/visionml/pytracking',
         )
         for preset in ('paper', 'paper_vot')
-    ),
-    WeightFile(
-        'compact_backbone.safetensors',
-        'tadt',
-        'compact',
-        '',
-        'Apache-2.0',
-        'bundled',
-        BACKBONE_SHA256,
-    ),
-    WeightFile(
-        'imagenet-vgg-verydeep-16.mat',
-        'tadt',
-        'paper',
-        '',
-        'CC BY 4.0',
-        'https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-16.mat',
     ),
 )
 
@@ -162,7 +162,8 @@ def load_weights(tracker: str, preset: str, weights: str | None = None) -> Weigh
     elif len(entries) > 1:
         files = ', '.join(entry.file for entry in entries)
         raise WeightsError(
-            f'{tracker} {preset} reads several files ({files}): set weights to their folder'
+            f'{weights} is not a folder: {tracker} {preset} reads several files ({files}), set '
+            'weights to the folder that holds them'
         )
     else:
         paths[''] = Path(weights)
