@@ -816,3 +816,9 @@ def test_training_learns_overlap() -> None:
     results = training.held_out_results(learner, batches(sampler, 4), 2)
     assert results['error'] < 0.5  # of an IoU; untrained it is about 1
     assert 0.6 < results['iou_before'] < 0.95
+
+
+def test_compact_has_no_overlap_predictor_yet() -> None:
+    """Its box follows the best of three sizes; asking for refinement says what is missing."""
+    with pytest.raises(WeightsError, match='overlap predictor'):
+        create_tracker('atom', 'compact', device='cpu', refine=True, scales=1)

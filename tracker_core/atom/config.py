@@ -202,4 +202,7 @@ COMPACT = replace(
     search_scale=4.5,
     kernel_channels=32,
     memory_size=80,
+    refine=False,  # three sizes of the search region in its stead
+    scales=3,
+    scale_step=1.03,
 )

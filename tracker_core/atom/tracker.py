@@ -34,6 +34,7 @@ from tracker_core.atom.place import (
     label_deviation,
 )
 from tracker_core.boxes import Box
+from tracker_core.errors import WeightsError
 from tracker_core.tracker import Sighting, Target, Tracker
 from tracker_core.weights import load_into, randomize, Weights
 
@@ -50,7 +51,7 @@ class Model:
         projection: (D, C); both are learnt on the first frame, afterwards only the filter.
         composed: (C, K, K) both in one.
         memory: Samples to learn from.
-        modulation: Two (1, hidden), from the first frame.
+        modulation: Two (1, hidden), from the first frame; none without refinement.
         learnt: Age of the target when it last learnt.
     """
 
@@ -58,7 +59,7 @@ class Model:
     projection: Tensor
     composed: Tensor
     memory: Memory
-    modulation: tuple[Tensor, Tensor]
+    modulation: tuple[Tensor, ...]
     learnt: int = 0
 
 
@@ -117,7 +118,7 @@ class AtomTracker(Tracker):
         weights: Weights,
     ) -> None:
         super().__init__(config, preset, device, precision, weights)
-        network = build_network(preset, weights)
+        network = build_network(preset, weights, config.refine)
         self.ascent = IouAscent(network.bb_regressor.to(device))
         fuse_batch_norms(network)
         self.network = network.to(device, precision, memory_format=torch.channels_last)
@@ -175,12 +176,12 @@ class AtomTracker(Tracker):
         memory = Memory.start(
             config.memory_size, samples @ projection.T, labels, config.first_weight
         )
-        reference = self._into_crop(state, (state.y, state.x), center, scale)
-        modulation = self.network.bb_regressor.modulation(
-            middle[:1],
-            deep[:1],
-            torch.tensor([reference], device=self.device),
-        )
+        modulation = ()
+        if config.refine:
+            reference = self._into_crop(state, (state.y, state.x), center, scale)
+            modulation = self.network.bb_regressor.modulation(
+                middle[:1], deep[:1], torch.tensor([reference], device=self.device)
+            )
         composed = compose(kernel, projection)
         return Model(kernel, projection, composed, memory, modulation), state
 
@@ -418,14 +419,26 @@ def propose(centers: Tensor, sizes: Tensor, draws: Tensor, config: AtomConfig) -
     return torch.cat([own, torch.cat([new_corners, new_sizes], dim=-1)], dim=1)
 
 
-def build_network(preset: str, weights: Weights) -> AtomNetwork:
-    """The network of a preset with its weights, in inference mode."""
+def build_network(preset: str, weights: Weights, refine: bool) -> AtomNetwork:
+    """The network of a preset with its weights, in inference mode.
+
+    Raises:
+        WeightsError: The file does not fit, or boxes shall be refined and the weights have no
+            overlap predictor.
+    """
     network = AtomNetwork(compact=preset == 'compact')
     if weights.state is None:
         randomize(network)
     elif preset == 'compact':
-        load_into(network.feature_extractor, weights.state['backbone'], weights.source)
-        load_into(network.bb_regressor, weights.state['head'], weights.source)
+        backbone = weights.state.get('backbone', weights.state.get(''))
+        load_into(network.feature_extractor, backbone, weights.source)
+        if 'head' in weights.state:
+            load_into(network.bb_regressor, weights.state['head'], weights.source)
+        elif refine:
+            raise WeightsError(
+                f'{weights.source} has no overlap predictor, which refine needs: set refine to '
+                'false'
+            )
     else:
         load_into(network, drop_unused(weights.state[''], weights.source), weights.source)
     return network.eval().requires_grad_(False)

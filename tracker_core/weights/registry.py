@@ -55,7 +55,6 @@ class WeightFile:
 
 
 BACKBONE_SHA256 = 'af776b65c85e9618e08d8b749c36de3374c274e6cdf8db69b48b9dd4fe2877bc'
-ATOM_SHA256 = ''
 
 WEIGHT_FILES = (
     WeightFile(
@@ -79,13 +78,10 @@ WEIGHT_FILES = (
         'compact_backbone.safetensors',
         'atom',
         'compact',
-        'backbone',
+        '',
         'Apache-2.0',
         'bundled',
         BACKBONE_SHA256,
-    ),
-    WeightFile(
-        'compact_atom.safetensors', 'atom', 'compact', 'head', 'Apache-2.0', 'bundled', ATOM_SHA256
     ),
     *(
         WeightFile(
