@@ -123,12 +123,15 @@ def build_parser(with_training: bool = True) -> argparse.ArgumentParser:
     train = commands.add_parser('train', help='train the weights that come with the package')
     if with_training:
         from tracker_core.training import backbone, spm
+        from tracker_core.training import atom, backbone
 
         parts = train.add_subparsers(title='what to train', metavar='PART', required=True)
         about = 'the small backbone of the compact presets'
         backbone.add_arguments(_add(parts, 'backbone', backbone.run, about))
         about = 'the compact heads of SPM-Tracker, on that backbone'
         spm.add_arguments(_add(parts, 'spm', spm.run, about))
+        about = "ATOM's compact overlap predictor, on that backbone"
+        atom.add_arguments(_add(parts, 'atom', atom.run, about))
     return parser
 
 

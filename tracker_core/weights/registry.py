@@ -82,6 +82,9 @@ WEIGHT_FILES = (
         'spm',
         'compact',
         'backbone',
+        'atom',
+        'compact',
+        '',
         'Apache-2.0',
         'bundled',
         BACKBONE_SHA256,
@@ -93,6 +96,16 @@ WEIGHT_FILES = (
         WeightFile(f'{part}_stage.pt', 'spm', preset, part, 'MIT', SPM_ORIGIN)
         for preset in ('paper', 'paper_lasot')
         for part in ('cm', 'fm')
+    *(
+        WeightFile(
+            'atom_default.pth',
+            'atom',
+            preset,
+            '',
+            'as their authors grant it; the accompanying code is GPL-3.0',
+            'the model zoo of https://github.com/visionml/pytracking',
+        )
+        for preset in ('paper', 'paper_vot')
     ),
 )
 

@@ -1,0 +1,444 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""ATOM: a classifier learnt online finds the place, ascent on a predicted overlap the box.
+
+Danelljan, Bhat, Khan, Felsberg: ATOM: Accurate Tracking by Overlap Maximization, CVPR 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+import math
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from tracker_core.atom.classifier import compose, correlate, fit_first, Memory
+from tracker_core.atom.config import AtomConfig, COMPACT, PAPER, VOT
+from tracker_core.atom.crops import crop, crop_as_released, drop_channels, first_views, Position
+from tracker_core.atom.network import (
+    AtomNetwork,
+    drop_unused,
+    fuse_batch_norms,
+    IouAscent,
+    normalize,
+)
+from tracker_core.atom.place import (
+    find_places,
+    Finding,
+    fourier_matrix,
+    gaussian_labels,
+    hann_window,
+    label_deviation,
+)
+from tracker_core.boxes import Box
+from tracker_core.errors import WeightsError
+from tracker_core.tracker import Sighting, Target, Tracker
+from tracker_core.weights import load_into, randomize, Weights
+
+SMALLEST_SIDE = 10.0  # pixels; without refinement boxes do not shrink below it
+BORDER = 0.3  # the centre may leave the image by this share of the target
+
+
+@dataclass
+class Model:
+    """What is learnt of a target.
+
+    Attributes:
+        kernel: (D, K, K) filter.
+        projection: (D, C); both are learnt on the first frame, afterwards only the filter.
+        composed: (C, K, K) both in one.
+        memory: Samples to learn from.
+        modulation: Two (1, hidden), from the first frame; none without refinement.
+        learnt: Age of the target when it last learnt.
+    """
+
+    kernel: Tensor
+    projection: Tensor
+    composed: Tensor
+    memory: Memory
+    modulation: tuple[Tensor, ...]
+    learnt: int = 0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A search region to learn from.
+
+    Attributes:
+        age: Of the target when it was seen.
+        features: (F, F, C), what the classifier saw.
+        center: Row and column of the label's peak in cells, see `gaussian_labels`.
+        finding: What it said.
+    """
+
+    age: int
+    features: Tensor
+    center: Position
+    finding: Finding
+
+
+@dataclass(frozen=True)
+class State:
+    """Centre (row, column in index coordinates), size in pixels, and what is left to be learnt."""
+
+    y: float
+    x: float
+    h: float
+    w: float
+    pending: Sample | None = None
+
+    @property
+    def box(self) -> Box:
+        return Box.from_center(self.x + 0.5, self.y + 0.5, self.w, self.h)
+
+
+class AtomTracker(Tracker):
+    """ATOM; see `AtomConfig` for its parameters.
+
+    `learn` adds the last frame to the memory and refits the filter when it is due.
+    """
+
+    name = 'atom'
+    presets: ClassVar[Mapping[str, AtomConfig]] = {
+        'compact': COMPACT,
+        'paper': PAPER,
+        'paper_vot': VOT,
+    }
+    config: AtomConfig
+
+    def __init__(
+        self,
+        config: AtomConfig,
+        preset: str,
+        device: torch.device,
+        precision: torch.dtype,
+        weights: Weights,
+    ) -> None:
+        super().__init__(config, preset, device, precision, weights)
+        network = build_network(preset, weights, config.refine)
+        self.ascent = IouAscent(network.bb_regressor.to(device))
+        fuse_batch_norms(network)
+        self.network = network.to(device, precision, memory_format=torch.channels_last)
+        side = config.search_side
+        self.cells = side // network.strides[1]
+        upsample = fourier_matrix(self.cells, side)
+        self._window: Tensor | None = None
+        if config.window:
+            hann = hann_window(side).to(device, torch.float32)
+            self._window = hann[:, None] * hann
+        self._upsample = upsample.to(device, torch.float32)
+        self._factors = [
+            config.scale_step ** (k - (config.scales - 1) / 2) for k in range(config.scales)
+        ]
+        generator = torch.Generator().manual_seed(config.seed)
+        d, c, k = config.kernel_channels, network.channels, config.kernel_size
+        # where the optimisation starts: small, so that its first scores are near zero
+        self.first_kernel = torch.randn(d, k, k, generator=generator) / (d * k * k)
+        self.first_projection = torch.randn(d, c, generator=generator) / math.sqrt(c)
+
+    # ------------------------------------------------------------------------------- first frame
+
+    def _start(self, frame: Tensor, box: Box) -> tuple[Any, Any]:
+        config = self.config
+        state = State(box.cy - 0.5, box.cx - 0.5, box.h, box.w)
+        center = self._sampled_center((state.y, state.x))
+        scale = self._scale(state)
+        size = 2 * config.search_side
+        patch = self._crop(frame, [(state.y, state.x)], [scale], size)
+        generator = torch.Generator().manual_seed(config.seed)
+        views, shifts = first_views(patch, config, generator)
+        middle, deep = self.network.extract(views)
+
+        samples = normalize(deep)
+        dropped = drop_channels(samples[0], config.dropouts, generator)
+        samples = torch.cat([samples, dropped])
+        shifts += [(0, 0)] * config.dropouts
+        offset = self._label_center((state.y, state.x), center, scale)
+        cells = self.cells / config.search_side
+        centers = [
+            tuple(o + s * cells for o, s in zip(offset, shift, strict=True)) for shift in shifts
+        ]
+        labels = self._labels(centers)
+        weights = torch.full((len(samples),), 1 / len(samples), device=self.device)
+        kernel, projection = fit_first(
+            samples,
+            labels,
+            weights,
+            self.first_kernel.to(self.device),
+            self.first_projection.to(self.device),
+            (config.newton_steps, config.first_iterations),
+            config.kernel_penalty,
+            config.projection_penalty,
+        )
+        memory = Memory.start(
+            config.memory_size, samples @ projection.T, labels, config.first_weight
+        )
+        modulation = ()
+        if config.refine:
+            reference = self._into_crop(state, (state.y, state.x), center, scale)
+            modulation = self.network.bb_regressor.modulation(
+                middle[:1], deep[:1], torch.tensor([reference], device=self.device)
+            )
+        composed = compose(kernel, projection)
+        return Model(kernel, projection, composed, memory, modulation), state
+
+    # ---------------------------------------------------------------------------------- tracking
+
+    def _locate(self, frame: Tensor, targets: Sequence[Target]) -> list[Sighting]:
+        config, k = self.config, self.config.scales
+        places = [
+            (t.state.y + t.search_offset[1], t.state.x + t.search_offset[0]) for t in targets
+        ]
+        centers = [self._sampled_center(place) for place in places]
+        scales = [self._scale(t.state) for t in targets]
+        crops = self._crop(
+            frame,
+            [place for place in places for _ in range(k)],
+            [scale * factor for scale in scales for factor in self._factors],
+            config.search_side,
+        )
+        middle, deep = self.network.extract(crops)
+        samples = normalize(deep)  # (N K, F, F, C)
+        kernels = torch.stack([t.model.composed for t in targets])
+        scores = correlate(samples, kernels.repeat_interleave(k, dim=0))
+        geometry = torch.tensor(
+            [
+                self._geometry(t.state, center, scale, frame)
+                for t, center, scale in zip(targets, centers, scales, strict=True)
+            ]
+        ).to(self.device)  # (N, 6)
+        result = self._decide(scores.unflatten(0, (-1, k)), geometry)
+        if config.refine:
+            modulation = tuple(
+                torch.cat([t.model.modulation[level] for t in targets]) for level in (0, 1)
+            )
+            maps = self.ascent.prepare(
+                self.network.bb_regressor.features(middle, deep), modulation
+            )
+            draws = torch.stack([self._draws(t.age) for t in targets]).to(self.device)
+            boxes = self._refine(maps, result[:, 3:5], geometry[:, :2], draws)
+            result = torch.cat([result, boxes], dim=1)
+        return [
+            self._sighting(target, samples[i * k : (i + 1) * k], center, scale, row, frame)
+            for i, (target, center, scale, row) in enumerate(
+                zip(targets, centers, scales, result.tolist(), strict=True)
+            )
+        ]
+
+    def _decide(self, scores: Tensor, geometry: Tensor) -> Tensor:
+        """Peaks of score maps (N, K, F, F) as (N, 5): finding, peak, best size, and the shift
+        (row, column) in pixels of the search region."""
+        maps = self._upsample @ scores @ self._upsample.T
+        if self._window is not None:
+            maps = maps * self._window
+        found = find_places(maps, geometry[:, :2], self.config)
+        shift = found.shift.clamp(geometry[:, 2:4], geometry[:, 4:6])
+        columns = (found.finding.to(maps.dtype), found.peak, found.best.to(maps.dtype))
+        return torch.cat([torch.stack(columns, dim=1), shift], dim=1)
+
+    def _refine(self, maps: list[Tensor], shift: Tensor, size: Tensor, draws: Tensor) -> Tensor:
+        """Raise the predicted overlap of boxes around a place (section 3.1).
+
+        Args:
+            maps: From `IouAscent.prepare`.
+            shift: (N, 2) row and column of the target, from the centre of the search region.
+            size: (N, 2) height and width, pixels of the search region.
+            draws: (N, B - 1, 4) uniform in [0, 1).
+
+        Returns:
+            (N, 5): how many boxes are left, and the mean of the best ones: row and column of the
+            centre from that of the search region, height and width.
+        """
+        config, middle = self.config, (self.config.search_side - 1) / 2
+        boxes = propose(shift.flip(1) + middle, size.flip(1), draws, config)
+        for _ in range(config.ascent_steps):
+            overlap, gradient = self.ascent(maps, boxes)
+            sides = boxes[..., 2:].repeat(1, 1, 2)
+            boxes = boxes + config.step_length * gradient * sides
+        sides = boxes[..., 2:].clamp(min=1)
+        boxes = torch.cat([boxes[..., :2], sides], dim=-1)  # (N, B, 4)
+        aspect = sides[..., 0] / sides[..., 1]
+        fits = (aspect < config.largest_aspect) & (aspect > 1 / config.largest_aspect)
+        overlap = overlap.masked_fill(~fits, -math.inf)
+        best, index = overlap.topk(min(config.averaged, config.proposals), dim=1)
+        valid = best > -math.inf
+        chosen = boxes.gather(1, index[..., None].expand(-1, -1, 4)) * valid[..., None]
+        count = valid.sum(dim=1, keepdim=True)
+        x, y, w, h = (chosen.sum(dim=1) / count.clamp(min=1)).unbind(1)
+        columns = (count[:, 0].to(x.dtype), y + h / 2 - middle, x + w / 2 - middle, h, w)
+        return torch.stack(columns, dim=1)
+
+    def _sighting(
+        self,
+        target: Target,
+        samples: Tensor,
+        center: Position,
+        scale: float,
+        row: list[float],
+        frame: Tensor,
+    ) -> Sighting:
+        """What a row of numbers from the device means for the target."""
+        finding, peak, best, *shift = row[:5]
+        finding, best = Finding(int(finding)), int(best)
+        state = target.state
+        y, x, h, w = state.y, state.x, state.h, state.w
+        label_center = (0.0, 0.0)
+        if finding != Finding.NOT_FOUND:
+            found = tuple(c + s * scale for c, s in zip(center, shift, strict=True))
+            factor = self._factors[best]
+            if not self.config.refine:
+                y, x = found
+                growth = self._limit(factor, state, frame)
+                h, w = h * growth, w * growth
+            elif row[5] > 0:
+                y, x = (c + r * scale for c, r in zip(center, row[6:8], strict=True))
+                h, w = (side * scale for side in row[8:10])
+                found = (y, x)
+            label_center = self._label_center(found, center, scale * factor)
+        sample = Sample(target.age + 1, samples[best], label_center, finding)
+        state = State(y, x, h, w, sample)
+        box = state.box if all(map(math.isfinite, (y, x, h, w))) and min(h, w) > 0 else None
+        return Sighting(box, peak, state)
+
+    # ---------------------------------------------------------------------------------- learning
+
+    def _learn(self, target: Target) -> None:
+        config, model, sample = self.config, target.model, target.state.pending
+        if sample is None or sample.age != target.age or model.learnt == target.age:
+            return
+        model.learnt = target.age
+        is_hard = sample.finding == Finding.HARD_NEGATIVE
+        if is_hard or sample.finding == Finding.NORMAL:
+            rate = config.hard_learning_rate if is_hard else config.learning_rate
+            label = self._labels([sample.center])[0]
+            model.memory.add(sample.features @ model.projection.T, label, rate)
+        if is_hard:
+            iterations = config.hard_iterations
+        elif target.age % config.train_interval == 0:
+            iterations = config.train_iterations
+        else:
+            return
+        model.kernel = model.memory.refit(model.kernel, iterations, config.kernel_penalty)
+        model.composed = compose(model.kernel, model.projection)
+
+    # ---------------------------------------------------------------------------------- geometry
+
+    def _scale(self, state: State) -> float:
+        """Image pixels per pixel of the search region."""
+        return math.sqrt(state.h * state.w) * self.config.search_scale / self.config.search_side
+
+    def _sampled_center(self, place: Position) -> Position:
+        """Which place of the image counts as the centre of a search region."""
+        return tuple(float(round(p)) for p in place) if self.config.released else place
+
+    def _crop(
+        self, frame: Tensor, places: Sequence[Position], scales: Sequence[float], size: int
+    ) -> Tensor:
+        sides = [scale * size for scale in scales]
+        if not self.config.released:
+            return crop(frame, places, sides, size)
+        return torch.cat(
+            [
+                crop_as_released(frame, place, side, size)
+                for place, side in zip(places, sides, strict=True)
+            ]
+        )
+
+    def _geometry(
+        self, state: State, center: Position, scale: float, frame: Tensor
+    ) -> tuple[float, ...]:
+        """Height and width, and the first and last row and column where the target's centre may
+        be, relative to `center`, all in pixels of the search region."""
+        size = (state.h, state.w)
+        low = (-BORDER * s - c for s, c in zip(size, center, strict=True))
+        high = (
+            extent + BORDER * s - c
+            for extent, s, c in zip(frame.shape, size, center, strict=False)
+        )
+        return tuple(value / scale for value in (*size, *low, *high))
+
+    def _into_crop(
+        self, state: State, place: Position, center: Position, scale: float
+    ) -> tuple[float, ...]:
+        """The box x, y, w, h in pixels of the search region."""
+        middle = (self.config.search_side - 1) / 2
+        w, h = state.w / scale, state.h / scale
+        y, x = ((p - c) / scale + middle for p, c in zip(place, center, strict=True))
+        return (x - corner(w, self.config), y - corner(h, self.config), w, h)
+
+    def _label_center(self, place: Position, center: Position, scale: float) -> Position:
+        cells = self.cells / (scale * self.config.search_side)
+        return tuple((p - c) * cells + 0.5 for p, c in zip(place, center, strict=True))
+
+    def _labels(self, centers: Sequence[Position]) -> Tensor:
+        deviation = label_deviation(self.config, self.cells)
+        return gaussian_labels(torch.tensor(centers, device=self.device), self.cells, deviation)
+
+    def _limit(self, factor: float, state: State, frame: Tensor) -> float:
+        """Keep a change of size within the image and above the smallest side."""
+        low = max(SMALLEST_SIDE / side for side in (state.h, state.w))
+        high = min(frame.shape[0] / state.h, frame.shape[1] / state.w)
+        return max(low, min(factor, high))
+
+    def _draws(self, age: int) -> Tensor:
+        """Random numbers for the proposals of a frame; they depend on seed and age only."""
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + age + 1)
+        return torch.rand(self.config.proposals - 1, 4, generator=generator)
+
+
+def corner(side: Any, config: AtomConfig) -> Any:
+    """How far a box's corner lies from its centre; the released tracker is half a pixel off."""
+    return (side - 1) / 2 if config.released else side / 2
+
+
+def propose(centers: Tensor, sizes: Tensor, draws: Tensor, config: AtomConfig) -> Tensor:
+    """Boxes to start the refinement from.
+
+    Args:
+        centers: (N, 2) x, y.
+        sizes: (N, 2) w, h.
+        draws: (N, B - 1, 4) uniform in [0, 1).
+        config: Their jitter.
+
+    Returns:
+        (N, B, 4) x, y, w, h; the first is the box itself.
+    """
+    corners = centers - corner(sizes, config)
+    jitter = torch.tensor(
+        [config.position_jitter] * 2 + [config.size_jitter] * 2, device=sizes.device
+    )
+    side = sizes.prod(dim=1).sqrt()[:, None, None]
+    change = (draws - 0.5) * side * jitter.to(sizes)  # (N, B - 1, 4)
+    smallest = sizes.amin(dim=1)[:, None, None] / 3
+    new_sizes = torch.maximum(sizes[:, None] + change[..., 2:], smallest)
+    new_corners = (corners + sizes / 2)[:, None] + change[..., :2] - new_sizes / 2
+    own = torch.cat([corners, sizes], dim=1)[:, None]
+    return torch.cat([own, torch.cat([new_corners, new_sizes], dim=-1)], dim=1)
+
+
+def build_network(preset: str, weights: Weights, refine: bool) -> AtomNetwork:
+    """The network of a preset with its weights, in inference mode.
+
+    Raises:
+        WeightsError: The file does not fit, or boxes shall be refined and the weights have no
+            overlap predictor.
+    """
+    network = AtomNetwork(compact=preset == 'compact')
+    if weights.state is None:
+        randomize(network)
+    elif preset == 'compact':
+        backbone = weights.state.get('backbone', weights.state.get(''))
+        load_into(network.feature_extractor, backbone, weights.source)
+        if 'head' in weights.state:
+            load_into(network.bb_regressor, weights.state['head'], weights.source)
+        elif refine:
+            raise WeightsError(
+                f'{weights.source} has no overlap predictor, which refine needs: set refine to '
+                'false'
+            )
+    else:
+        load_into(network, drop_unused(weights.state[''], weights.source), weights.source)
+    return network.eval().requires_grad_(False)

@@ -1,0 +1,69 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""ResNet-18 up to its third stage, as ATOM uses it."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn, Tensor
+import torch.nn.functional as F
+
+MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in 0 to 1
+DEVIATION = (0.229, 0.224, 0.225)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or inputs != outputs:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(x)) + shortcut)
+
+
+class ResNet18(nn.Module):
+    """ResNet-18 (He et al., CVPR 2016, table 1) without its last stage and classifier.
+
+    Cell (i, j) of a map of stride s is centred on the pixel of row s i and column s j.
+    """
+
+    strides = (8, 16)  # of the middle and of the deep map
+    channels = (128, 256)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.layer1 = nn.Sequential(BasicBlock(64, 64, 1), BasicBlock(64, 64, 1))
+        self.layer2 = nn.Sequential(BasicBlock(64, 128, 2), BasicBlock(128, 128, 1))
+        self.layer3 = nn.Sequential(BasicBlock(128, 256, 2), BasicBlock(256, 256, 1))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Extract features.
+
+        Args:
+            images: (N, 3, H, W) float RGB, 0 to 255; H and W multiples of 16.
+
+        Returns:
+            The outputs of the second (N, 128, H/8, W/8) and the third stage (N, 256, H/16, W/16),
+            never negative.
+        """
+        mean = torch.tensor(MEAN, device=images.device, dtype=images.dtype)[:, None, None]
+        deviation = torch.tensor(DEVIATION, device=images.device, dtype=images.dtype)
+        x = (images / 255 - mean) / deviation[:, None, None]
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = self.layer1(F.max_pool2d(x, 3, 2, padding=1))
+        middle = self.layer2(x)
+        return middle, self.layer3(middle)
