@@ -1,0 +1,46 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""VGG-16 up to conv4_3 at stride 4, as TADT uses it (no pooling after conv3_3)."""
+
+from __future__ import annotations
+
+from torch import nn, Tensor
+
+CONV4_1, CONV4_3 = 18, 22  # positions of their ReLUs in `features`
+
+
+class Vgg16(nn.Module):
+    """VGG-16 without pool3, so that conv4 keeps stride 4.
+
+    Simonyan and Zisserman 2015; the layers are numbered as in the original network's feature
+    stack, so that the keys of a state are `features.<n>.weight`.
+    """
+
+    stride = 4
+    channels = (512, 512)
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        width = 3
+        for size in (64, 64, 'pool', 128, 128, 'pool', 256, 256, 256, None, 512, 512, 512):
+            if size == 'pool':
+                layers.append(nn.MaxPool2d(2))
+            elif size is None:
+                layers.append(nn.Identity())  # holds the place of pool3 in the numbering
+            else:
+                layers += [nn.Conv2d(width, size, 3, padding=1), nn.ReLU(inplace=True)]
+                width = size
+        self.features = nn.Sequential(*layers)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Features after the ReLUs of conv4_1 and conv4_3.
+
+        Args:
+            images: (N, 3, H, W) RGB, 0 to 255.
+
+        Returns:
+            Two maps (N, 512, H // 4, W // 4).
+        """
+        x = self.features[: CONV4_1 + 1](images - 128)
+        return x, self.features[CONV4_1 + 1 : CONV4_3 + 1](x)

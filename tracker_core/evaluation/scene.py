@@ -1,0 +1,302 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""Rendered video with exact ground truth and with all that makes tracking hard.
+
+A textured object moves, turns, grows and shrinks over a textured ground that a moving camera sees.
+It is hidden in part by something in the foreground, look-alikes pass near it, and the light
+changes. All of it follows from the scene's name, its seed and its length; a frame is drawn when it
+is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+import math
+
+import cv2
+import numpy as np
+
+from tracker_core.boxes import Box
+from tracker_core.errors import ParameterError
+from tracker_core.evaluation import textures
+from tracker_core.evaluation.textures import REACH, Thing
+
+Pose = Callable[[float], np.ndarray]  # time in frames -> (2, 3) affine map, own units to pixels
+
+
+@dataclass(frozen=True)
+class Script:
+    """What happens in a scene, at which times (fractions of its length).
+
+    Attributes:
+        speed: How fast the object follows its path; at 1, up to some five pixels a frame.
+        turn: How far it rotates to either side, in radians.
+        zoom: By which factor it grows and shrinks.
+        light: How much darker it gets, as a fraction.
+        occlusions: When the object passes behind something.
+        look_alikes: When, and at which distance (in sizes of the object), a look-alike passes.
+        away: From when to when the object is outside the image.
+    """
+
+    speed: float = 1.0
+    turn: float = 0.5
+    zoom: float = 1.3
+    light: float = 0.35
+    occlusions: tuple[float, ...] = (0.45,)
+    look_alikes: tuple[tuple[float, float], ...] = ((0.75, 1.3),)
+    away: tuple[float, float] | None = None
+
+
+SCENES = {
+    'default': Script(),
+    'calm': Script(light=0.1, occlusions=(), look_alikes=()),
+    'crossing': Script(occlusions=(), look_alikes=((0.25, 1.0), (0.5, 0.4), (0.75, 0.7))),
+    'leave': Script(occlusions=(), look_alikes=(), away=(0.45, 0.65)),
+    'fast': Script(speed=5.0, turn=0.9, occlusions=(0.6,), look_alikes=((0.35, 1.6),)),
+}
+
+
+class Scene(Sequence):
+    """A rendered video; `scene[i]` draws frame i, H x W x 3 uint8 RGB.
+
+    Attributes:
+        name: The scene's name.
+        size: Width and height in pixels.
+        fps: Frames per second it is meant to be played at.
+        boxes: The exact bound of the whole object in every frame; hidden parts and parts outside
+            the image count.
+    """
+
+    fps = 30.0
+
+    def __init__(
+        self,
+        name: str,
+        script: Script,
+        frames: int,
+        size: tuple[int, int],
+        seed: int,
+        photos: Sequence[np.ndarray],
+    ) -> None:
+        self.name, self.size, self.seed = name, size, seed
+        self._script, self._frames = script, frames
+        rng = np.random.default_rng([seed, *name.encode()])
+        width, height = size
+        self._canvas = textures.ground(rng, width * 3 // 2, height * 3 // 2, photos)
+        self._object = textures.paint(rng, textures.outline(rng), photos)
+        self._shadow = textures.shadow(self._object)
+        self._twin = textures.twin(rng, self._object)
+        self._post = textures.post(rng, photos)
+        self._side = min(size) * rng.uniform(0.08, 0.13)  # half the object's mean side, in pixels
+        stretch = math.exp(rng.uniform(-0.35, 0.35))
+        self._half = self._side * np.array([stretch, 1 / stretch])
+        self._phases = rng.uniform(0, 2 * math.pi, (8, 2))
+        self._courses = rng.uniform(0, 2 * math.pi, 8)
+        self._blur = rng.uniform(0.3, 0.8)  # of the lens: standard deviation in pixels
+        grain = rng.standard_normal((height + 64, width + 64, 3), np.float32)
+        self._grain = grain * np.float32(rng.uniform(1.5, 4.0))
+        self.boxes = [_bound(self._object.outline, self._pose(i)) for i in range(frames)]
+
+    def __len__(self) -> int:
+        return self._frames
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        i = range(self._frames)[index]
+        frame = self._ground(i)
+        for thing, pose in self._layers():
+            _draw(frame, thing, pose, i)
+        frame = cv2.GaussianBlur(frame, (0, 0), self._blur) * self._light(i)
+        x, y = np.random.default_rng([self.seed, i]).integers(0, 64, 2)
+        frame += self._grain[y : y + self.size[1], x : x + self.size[0]]
+        return np.clip(frame, 0, 255).astype(np.uint8)
+
+    @cached_property
+    def visible(self) -> np.ndarray:
+        """The share of the object's area that can be seen in every frame, (frames,) in [0, 1]."""
+        return np.array([self._visible(i) for i in range(self._frames)])
+
+    def _wave(self, which: int, period: float, t: float) -> float:
+        """A smooth course in [-1, 1] with the given period in frames."""
+        first, second = self._phases[which]
+        slow, quick = 2 * math.pi * t / period, 5.2 * math.pi * t / period
+        return 0.7 * math.sin(slow + first) + 0.3 * math.sin(quick + second)
+
+    def _centre(self, t: float) -> np.ndarray:
+        """Where the object's centre is at time t (in frames), in pixels."""
+        script, (width, height) = self._script, self.size
+        room = np.maximum(np.array([width, height]) / 2 - 2.1 * self._side, 0)
+        way = self._wave(0, 420, t * script.speed), self._wave(1, 300, t * script.speed)
+        centre = np.array([width, height]) / 2 + room * way
+        if script.away:
+            begin, end = (share * self._frames for share in script.away)
+            ramp = 0.12 * self._frames
+            push = _smooth(1 - (begin - t) / ramp) * _smooth(1 - (t - end) / ramp)
+            is_left = self._wave(0, 420, begin * script.speed) < 0
+            beyond = -2.5 * self._side if is_left else width + 2.5 * self._side
+            centre[0] += (beyond - centre[0]) * push
+        return centre
+
+    def _pose(self, t: float, offset: np.ndarray | None = None, turn: float = 0.0) -> np.ndarray:
+        """The object's pose at time t, a (2, 3) affine map from its own units to pixels.
+
+        With an offset (in half sides) and a turn: the pose of something that accompanies it.
+        """
+        script = self._script
+        zoom = script.zoom ** self._wave(2, 260, t)
+        turn += script.turn * self._wave(3, 200, t * max(script.speed / 2, 1))
+        lean = np.array([0.9 - 0.1 * self._wave(4, 170, t), 1.0])  # out of the image plane
+        c, s = math.cos(turn), math.sin(turn)
+        linear = np.array([[c, -s], [s, c]]) * (self._half * lean * zoom)
+        centre = self._centre(t)
+        if offset is not None:
+            centre = centre + offset * self._side
+        return np.column_stack([linear, centre])
+
+    def _look_alike_pose(self, t: float, k: int) -> np.ndarray:
+        when, distance = self._script.look_alikes[k]
+        course = self._courses[k]
+        along = np.array([math.cos(course), math.sin(course)])
+        across = np.array([-along[1], along[0]])
+        lead = (t - when * self._frames) / max(0.05 * self._frames, 6)
+        return self._pose(t, 2 * distance * across + lead * along, turn=0.4 + 0.05 * lead)
+
+    def _post_pose(self, t: float, k: int) -> np.ndarray:
+        meeting = self._script.occlusions[k] * self._frames
+        before, after = self._centre(meeting - 1)[0], self._centre(meeting + 1)[0]
+        speed = math.copysign(4 * self._side / max(0.12 * self._frames, 8), before - after)
+        x = self._centre(meeting)[0] + speed * (t - meeting)  # it comes towards the object
+        height = 0.6 * self.size[1]
+        return np.array([[0.55 * self._half[0], 0.06 * height, x], [0, height, height / 1.2]])
+
+    def _layers(self) -> Iterator[tuple[Thing, Pose]]:
+        """What is to be drawn, from the ground up: things and their poses over time."""
+        look_alikes = [
+            (self._twin, partial(self._look_alike_pose, k=k))
+            for k in range(len(self._script.look_alikes))
+        ]
+        yield from look_alikes[::2]  # every other one passes in front
+        yield self._shadow, partial(self._pose, offset=np.array([0.15, 0.25]))
+        yield self._object, self._pose
+        yield from look_alikes[1::2]
+        for k in range(len(self._script.occlusions)):
+            yield self._post, partial(self._post_pose, k=k)
+
+    def _visible(self, i: int) -> float:
+        shown = np.zeros(self.size[::-1], np.float32)
+        for thing, pose in self._layers():
+            window = _window([pose(i)], self.size)
+            alpha = _warp(thing, pose(i), window)[..., 3]
+            if thing is self._object:
+                shown[window] = alpha
+            else:  # what lies below the object meets zeros
+                shown[window] *= 1 - alpha
+        whole = self._object.area * abs(np.linalg.det(self._pose(i)[:, :2]))
+        return min(float(shown.sum() / whole), 1.0)
+
+    def _ground(self, i: int) -> np.ndarray:
+        """The ground as the camera sees it, (H, W, 3) float32."""
+        width, height = self.size
+        zoom = 1.12 + 0.1 * self._wave(5, 380, i)
+        turn = 0.06 * self._wave(6, 340, i)
+        c, s = zoom * math.cos(turn), zoom * math.sin(turn)
+        linear = np.array([[c, -s], [s, c]])
+        room = 0.12 * np.array([width, height])
+        seen = np.array(self._canvas.shape[1::-1]) / 2
+        seen = seen + room * (self._wave(5, 430, i), self._wave(6, 310, i))
+        camera = np.column_stack([linear, np.array([width, height]) / 2 - linear @ seen])
+        frame = cv2.warpAffine(
+            self._canvas, _at_pixel_centres(camera), self.size, borderMode=cv2.BORDER_REFLECT
+        )
+        return frame.astype(np.float32)
+
+    def _light(self, i: int) -> np.ndarray:
+        """What the light does to a frame, (H, W, 3) float32: a cloud's shade, tint, the lens."""
+        y, x = np.mgrid[-1:1:12j, -1:1:16j]
+        course = self._courses[-1]
+        front = x * math.cos(course) + y * math.sin(course) + 2.5 * self._wave(7, 260, i)
+        cloud = 1 / (1 + np.exp(np.clip(-4 * front, -30, 30)))
+        light = 1.1 * (1 - self._script.light * cloud) * (1 - 0.1 * (x**2 + y**2))
+        tint = 1 + 0.06 * self._wave(7, 330, i) * np.array([1.0, 0.0, -1.0])
+        return cv2.resize((light[..., None] * tint).astype(np.float32), self.size)
+
+
+def render_scene(
+    name: str = 'default',
+    frames: int = 300,
+    size: tuple[int, int] = (640, 480),
+    seed: int = 0,
+    photos: Sequence[np.ndarray] = (),
+) -> Scene:
+    """A rendered scene.
+
+    Args:
+        name: 'default' (everything, mildly), 'calm' (motion only), 'crossing' (look-alikes pass
+            close by), 'leave' (the object leaves the image and comes back) or 'fast'.
+        frames: Its length; what happens is spread over it.
+        size: Width and height in pixels, at least 64.
+        seed: Chooses shapes, paint, paths and light.
+        photos: (H, W, 3) uint8 RGB images to cut ground and paint from, instead of made-up ones.
+
+    Raises:
+        ParameterError: No such scene, or a size or a length that cannot be.
+    """
+    if name not in SCENES:
+        raise ParameterError(f'there is no scene {name!r}; choose one of {", ".join(SCENES)}')
+    if frames < 1 or min(size) < 64 or seed < 0:
+        raise ParameterError(
+            f'a scene needs at least 1 frame, 64 pixels and a seed from 0, not {frames} frames of '
+            f'{size[0]} x {size[1]} with seed {seed}'
+        )
+    return Scene(name, SCENES[name], frames, (int(size[0]), int(size[1])), seed, photos)
+
+
+def _bound(outline: np.ndarray, pose: np.ndarray) -> Box:
+    points = outline @ pose[:, :2].T + pose[:, 2]
+    (x, y), (x2, y2) = points.min(0), points.max(0)
+    return Box(x, y, x2 - x, y2 - y)
+
+
+def _smooth(x: float) -> float:
+    x = min(max(x, 0.0), 1.0)
+    return x * x * (3 - 2 * x)
+
+
+def _at_pixel_centres(affine: np.ndarray) -> np.ndarray:
+    """An affine map of continuous coordinates as OpenCV wants it, where pixel i is at i."""
+    return np.column_stack([affine[:, :2], affine @ (0.5, 0.5, 1) - 0.5])
+
+
+def _window(poses: Sequence[np.ndarray], size: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of the image that a thing in any of the poses may touch."""
+    square = REACH * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+    points = np.concatenate([square @ pose[:, :2].T + pose[:, 2] for pose in poses])
+    low = np.clip(np.floor(points.min(0)), 0, size).astype(int)
+    high = np.clip(np.ceil(points.max(0)), 0, size).astype(int)
+    return slice(low[1], high[1]), slice(low[0], high[0])
+
+
+def _warp(thing: Thing, pose: np.ndarray, window: tuple[slice, slice]) -> np.ndarray:
+    """Paint of a thing in a pose within a window of the image, (h, w, 4) float32."""
+    rows, columns = window
+    if rows.stop <= rows.start or columns.stop <= columns.start:
+        return np.zeros((rows.stop - rows.start, columns.stop - columns.start, 4), np.float32)
+    texture = thing.patch
+    side = 2 * REACH * np.linalg.norm(pose[:, :2], axis=0).max()  # of the patch, in pixels
+    while texture.shape[0] > 2 * side and texture.shape[0] > 8:  # too fine to be sampled
+        texture = cv2.resize(texture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    linear = pose[:, :2] * (2 * REACH / texture.shape[0])
+    corner = pose @ (-REACH, -REACH, 1) - (columns.start, rows.start)
+    matrix = _at_pixel_centres(np.column_stack([linear, corner]))
+    return cv2.warpAffine(texture, matrix, (columns.stop - columns.start, rows.stop - rows.start))
+
+
+def _draw(frame: np.ndarray, thing: Thing, pose: Pose, t: float) -> None:
+    """Draw a thing as a shutter sees it that is open for half a frame around time t."""
+    way = np.abs(pose(t + 0.25) - pose(t - 0.25))[:, 2].max()
+    exposures = min(max(round(way), 1), 12)
+    poses = [pose(t + (k + 0.5) / (2 * exposures) - 0.25) for k in range(exposures)]
+    window = _window(poses, frame.shape[1::-1])
+    patch = sum(_warp(thing, each, window) for each in poses) / exposures
+    frame[window] = frame[window] * (1 - patch[..., 3:]) + patch[..., :3]
