@@ -5,21 +5,27 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
-from reference import golden, reference_folder, seeded
+from reference import golden, reference_folder, seeded, sequence_frames
 import torch
 from torch import Tensor
 
+from tracker_core import Box, create_tracker
 from tracker_core.layers.aligned_conv import aligned_conv2d
+from tracker_core.ocean.config import SETTINGS
 from tracker_core.ocean.network import (
     cell_offsets,
     OceanNetwork,
+    Prediction,
     read_authors_state,
     tap_positions,
 )
+from tracker_core.ocean.tracker import choose_places, crop_windows, OceanTracker
 
 
 def authors_state(online: bool = False) -> dict[str, Tensor]:
@@ -160,3 +166,122 @@ def test_aligned_convolution_has_true_gradients() -> None:
     xs = (torch.rand(1, 4, 2, 3, dtype=torch.double) * 9 - 2).requires_grad_()
     weight = torch.randn(2, 2, 2, 2, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradcheck(aligned_conv2d, (features, ys, xs, weight))
+
+
+POSTPROCESSING = {
+    'OTB2015': 'otb',
+    'VOT2018': 'vot2018',
+    'VOT2019_big': 'vot2019',
+    'VOT2019ON': 'vot2019_online',
+    'GOT10K': 'got10k',
+    'LASOT': 'lasot',
+}
+
+
+@pytest.mark.parametrize('case', POSTPROCESSING)
+def test_postprocessing(case: str) -> None:
+    expected = golden('ocean', 'e_post.npz')
+    config = SETTINGS[POSTPROCESSING[case]]
+    hyper = expected[f'{case}_hp']
+    np.testing.assert_allclose(
+        [config.penalty, config.window_influence, config.size_rate], hyper[:3]
+    )
+    n = int(expected[f'{case}_score_size'])
+    online = None
+    if config.online:
+        assert config.online_weight == hyper[4]
+        online = uniform(f'oc_po_{case}', (1, 14, 14), -0.1, 0.6)
+    aligned = None
+    if config.align:
+        assert config.regular_weight == hyper[3]
+        aligned = uniform(f'oc_pa_{case}', (1, 1, n, n), -4, 2)[0]
+    prediction = Prediction(
+        uniform(f'oc_pc_{case}', (1, 1, n, n), -4, 2)[0],
+        uniform(f'oc_pb_{case}', (1, 4, n, n), 15, 60),
+        aligned,
+    )
+    scale = float(expected[f'{case}_scale_z'])
+    sizes = torch.from_numpy(expected[f'{case}_sz'])[None].float() * scale
+    place = choose_places(prediction, sizes, config, online)[0].double().numpy()
+    centre = expected[f'{case}_pos'] + place[:2] / scale
+    np.testing.assert_allclose(centre, expected[f'{case}_new_pos'], atol=1e-3)
+    np.testing.assert_allclose(place[2:4] / scale, expected[f'{case}_new_sz'], atol=1e-3)
+    np.testing.assert_allclose(place[4], expected[f'{case}_score'], atol=1e-5)
+
+
+def test_crops() -> None:
+    expected = golden('ocean', 'f_crops.npz')
+    image = uniform('oc_img240x320', (240, 320, 3)).floor().byte()  # BGR
+    fill = image.float().mean((0, 1))
+    np.testing.assert_allclose(fill, expected['avg_chans'], atol=1e-3)
+    for index in range(5):
+        cx, cy, side, size = expected[f'f{index}_args']
+        crops = crop_windows(image, [(cx, cy, size)], fill.floor()[None], int(side), True)
+        crop = crops[0]
+        assert tuple(crop.shape) == tuple(expected[f'f{index}_crop_shape'])
+        difference = crop[:, ::5, ::5].numpy() - expected[f'f{index}_crop_slice']
+        assert np.abs(difference).max() <= 1
+
+
+def blocks(name: str) -> np.ndarray:
+    """The fixtures' test image, 240 x 320, RGB."""
+    coarse = uniform(name, (30, 40, 3)).floor().numpy().repeat(8, 0).repeat(8, 1)
+    fine = uniform(f'{name}:n', (240, 320, 3), 0, 40).floor().numpy()
+    return np.clip(0.8 * coarse + fine, 0, 255).astype(np.uint8)[..., ::-1].copy()
+
+
+@pytest.fixture(scope='module')
+def weight_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stand-in weights in a file of the form that the authors publish."""
+    path = tmp_path_factory.mktemp('weights') / 'standin.pth'
+    state = {f'module.{key}': value for key, value in authors_state(online=True).items()}
+    torch.save({'state_dict': state, 'epoch': 3, 'arch': 'Ocean'}, path)
+    return path
+
+
+def make_tracker(setting: str, weight_file: Path, **parameters: Any) -> OceanTracker:
+    return create_tracker(
+        'ocean',
+        preset=f'paper_{setting}',
+        device='cpu',
+        weights=str(weight_file),
+        released=True,
+        recover=False,
+        lost_score=0.0,
+        **parameters,
+    )
+
+
+@pytest.mark.parametrize(
+    ('case', 'setting'),
+    [('otb', 'otb'), ('vot', 'vot2019'), ('vot_small', 'vot2019'), ('otb_border', 'otb')],
+)
+def test_recorded_steps(case: str, setting: str, weight_file: Path) -> None:
+    expected = golden('ocean', 'e2_step.npz')
+    tracker = make_tracker(setting, weight_file)
+    image = blocks('oc_img1')
+    target = tracker.start(image, Box.from_center(*expected[f'{case}_init']))
+    model = target.model
+    assert model.search_side == expected[f'{case}_instance_size']
+    np.testing.assert_allclose(
+        model.fill.flip(0), np.floor(expected[f'{case}_avg_chans']), atol=1e-3
+    )
+    later = np.floor(0.9 * image + 10).astype(np.uint8)
+    for state in expected[f'{case}_states']:
+        box = tracker.track(later, target).box
+        np.testing.assert_allclose([box.cx, box.cy, box.w, box.h], state, atol=0.05)
+
+
+@pytest.mark.parametrize(('name', 'setting'), [('otb', 'otb'), ('vot', 'vot2019')])
+def test_skiing(name: str, setting: str, weight_file: Path) -> None:
+    """Stand-in weights on a real sequence; the first frames, before small differences grow."""
+    rows = np.loadtxt(golden('ocean', f'skiing_seeded_{name}.txt'), delimiter=',')
+    frames = sequence_frames('Skiing', 8)
+    tracker = make_tracker(setting, weight_file)
+    x, y, w, h = rows[0]
+    images = [cv2.imread(str(frame))[..., ::-1] for frame in frames]
+    target = tracker.start(images[0], Box(x - 1, y - 1, w, h))
+    for image, row in zip(images[1:], rows[1:], strict=False):
+        box = tracker.track(image, target).box
+        found = [max(box.x, 0) + 1, max(box.y, 0) + 1, box.w, box.h]
+        np.testing.assert_allclose(found, row, atol=0.1)

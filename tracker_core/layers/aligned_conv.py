@@ -14,7 +14,9 @@ import torch.nn.functional as F
 
 
 def sample_points(features: Tensor, ys: Tensor, xs: Tensor) -> Tensor:
-    """Sample feature vectors bilinearly at any points; outside the map the features are zero.
+    """Sample feature vectors bilinearly at any points.
+
+    Outside the map, and where a position is not a number, the features are zero.
 
     Args:
         features: (N, C, H, W).
@@ -28,7 +30,8 @@ def sample_points(features: Tensor, ys: Tensor, xs: Tensor) -> Tensor:
     # one cell of zeros around the map: whatever lies further out is clamped onto it
     rows, columns = height + 2, width + 2
     cells = F.pad(features, (1, 1, 1, 1)).permute(0, 2, 3, 1).reshape(-1, channels)
-    ys, xs = (ys + 1).clamp(0, rows - 1), (xs + 1).clamp(0, columns - 1)
+    ys, xs = (torch.nan_to_num(p + 1, nan=0.0) for p in (ys, xs))
+    ys, xs = ys.clamp(0, rows - 1), xs.clamp(0, columns - 1)
     top, left = ys.floor().clamp(max=rows - 2), xs.floor().clamp(max=columns - 2)
     wy, wx = (ys - top)[..., None].to(features), (xs - left)[..., None].to(features)
     first = torch.arange(images, device=features.device)[:, None] * (rows * columns)
@@ -54,7 +57,7 @@ def aligned_conv2d(features: Tensor, ys: Tensor, xs: Tensor, weight: Tensor) -> 
     Returns:
         (N, D, h, w).
     """
-    images, taps, height, width = ys.shape
+    images, _, height, width = ys.shape
     ys, xs = (p.permute(0, 2, 3, 1).reshape(images, -1) for p in (ys, xs))  # (N, h w K)
     samples = sample_points(features, ys, xs).view(images, height * width, -1)  # (N, h w, K C)
     kernel = weight.permute(2, 3, 1, 0).reshape(-1, weight.shape[0])  # (K C, D)

@@ -24,8 +24,7 @@ from tracker_core.layers.correlation import depthwise_correlation
 
 STRIDE = 8  # pixels per cell of all maps
 PATHS = ((1, 1), (2, 1), (1, 2))  # dilation (rows, columns) of the correlation paths
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+LARGEST_EXPONENT = 7.0  # an edge 1097 pixels away is far outside any search region
 
 
 class Bottleneck(nn.Module):
@@ -174,7 +173,7 @@ class AlignedHead(nn.Module):
 
     def forward(self, features: Tensor, ltrb: Tensor) -> Tensor:
         """Logits (N, 1, n, n) of features (N, C, n, n) and predicted boxes (N, 4, n, n)."""
-        ys, xs = tap_positions(ltrb.float())
+        ys, xs = tap_positions(ltrb)
         aligned = aligned_conv2d(features, ys, xs, self.weight)
         return self.predict(F.relu(aligned))
 
@@ -263,10 +262,11 @@ class Heads(nn.Module):
 
     def forward(self, features: Tensor, template: Template) -> Prediction:
         box_features = self.regress(features, template.regress)
-        ltrb = torch.exp(self.box_gain * self.box(box_features) + self.box_bias)
+        exponent = self.box_gain * self.box(box_features) + self.box_bias
+        ltrb = torch.exp(exponent.float().clamp(max=LARGEST_EXPONENT))
         logits = 0.1 * self.logit(self.classify(features, template.classify))
         aligned = None if self.align is None else self.align(box_features, ltrb)[:, 0].float()
-        return Prediction(logits[:, 0].float(), ltrb.float(), aligned)
+        return Prediction(logits[:, 0].float(), ltrb, aligned)
 
 
 class OceanNetwork(nn.Module):
