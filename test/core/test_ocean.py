@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 import json
 from pathlib import Path
 from typing import Any
@@ -23,21 +24,41 @@ from tracker_core.ocean.network import (
     OceanNetwork,
     Prediction,
     read_authors_state,
+    rename_key,
     tap_positions,
+)
+from tracker_core.ocean.online import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    judge,
+    Learner,
+    OnlineNetwork,
+    Problem,
+    sample_patch,
+    score_maps,
+    start_learning,
+    summarize,
 )
 from tracker_core.ocean.tracker import choose_places, crop_windows, OceanTracker
 
 
-def authors_state(online: bool = False) -> dict[str, Tensor]:
-    """Stand-in weights under the authors' names, as keys.json describes them."""
+def authors_state(online: bool = False, learnt_loss: bool = False) -> dict[str, Tensor]:
+    """Stand-in weights under the authors' names, as keys.json describes them.
+
+    Args:
+        online: With the online branch.
+        learnt_loss: Stand-ins also for the parameters of its loss, instead of their first values.
+    """
     keys = json.loads((reference_folder() / 'ocean' / 'keys.json').read_text())
     shapes = dict(keys['offline_align'])
     if online:
         shapes |= keys['online_extra_backbone'] | keys['online_classifier']
     state = {}
+    analytic = OnlineNetwork().state_dict()
     for key, array in seeded().seeded_state(shapes).items():
-        if key.startswith('classifier.filter_optimizer.'):
-            continue  # analytic values
+        if key.startswith('classifier.filter_optimizer.') and not learnt_loss:
+            state[key] = analytic[rename_key(key).removeprefix('online.')].clone()
+            continue
         for prefix, factor in keys['fixture']['scale'].items():
             if key == prefix or key.startswith(f'{prefix}.'):
                 array = array * np.float32(factor)
@@ -234,7 +255,8 @@ def blocks(name: str) -> np.ndarray:
 def weight_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Stand-in weights in a file of the form that the authors publish."""
     path = tmp_path_factory.mktemp('weights') / 'standin.pth'
-    state = {f'module.{key}': value for key, value in authors_state(online=True).items()}
+    state = authors_state(online=True, learnt_loss=True)
+    state = {f'module.{key}': value for key, value in state.items()}
     torch.save({'state_dict': state, 'epoch': 3, 'arch': 'Ocean'}, path)
     return path
 
@@ -285,3 +307,182 @@ def test_skiing(name: str, setting: str, weight_file: Path) -> None:
         box = tracker.track(image, target).box
         found = [max(box.x, 0) + 1, max(box.y, 0) + 1, box.w, box.h]
         np.testing.assert_allclose(found, row, atol=0.1)
+
+
+def make_online(learnt_loss: bool = False) -> OnlineNetwork:
+    state = read_authors_state(authors_state(True, learnt_loss), 'stand-in')
+    network = OnlineNetwork()
+    network.load_state_dict(
+        {k.removeprefix('online.'): v for k, v in state.items() if k.startswith('online.')}
+    )
+    return network.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope='module')
+def online() -> OnlineNetwork:
+    return make_online()
+
+
+def close_to(found: Any, expected: np.ndarray, share: float = 1e-3) -> None:
+    """Within a share of the expected values' standard deviation."""
+    np.testing.assert_allclose(found, expected, atol=share * expected.std(), rtol=0)
+
+
+def make_problem(
+    online: OnlineNetwork, features: Tensor, boxes: Tensor, weights: np.ndarray
+) -> Problem:
+    label, mask, weight = online.targets(boxes)
+    shares = torch.from_numpy(np.sqrt(weights)).float()[:, None, None]
+    regularisation = online.regularisation.square().clamp(min=1e-6)
+    return Problem(features, label, mask, weight * shares, regularisation, online.log_step.exp())
+
+
+def test_online_filter(network: OceanNetwork, online: OnlineNetwork) -> None:
+    expected = golden('ocean', 'g_online.npz')
+    features = online.project(uniform('oc_on_feat', (12, 1024, 13, 13), 0, 2))
+    assert tuple(features.shape) == tuple(expected['clf_feat_shape'])
+    close_to(features[::4, ::64], expected['clf_feat_slice'], 1e-4)
+    boxes = torch.from_numpy(expected['boxes'])
+    label, mask, _ = online.targets(boxes)
+    np.testing.assert_allclose(label, expected['label_map'], atol=1e-5)
+    np.testing.assert_allclose(mask, expected['target_mask'], atol=1e-5)
+
+    start = online.first_filter(features, boxes)
+    close_to(start, expected['filter_init'])
+    problem = make_problem(online, features, boxes, np.full(12, 1 / 12))
+    for steps in (1, 5, 8):
+        close_to(problem.descend(start, steps), expected[f'filter_iter{steps}'])
+    losses = [problem.loss(start)]
+    kernel = start
+    for _ in range(25):
+        kernel = problem.descend(kernel, 1)
+        losses.append(problem.loss(kernel))
+    losses = torch.cat(losses)
+    np.testing.assert_allclose(losses[:10], expected['loss'][:10], rtol=1e-3)
+    np.testing.assert_allclose(losses[10:], expected['loss'][10:], rtol=0.05)  # chaotic
+
+    kernel = torch.from_numpy(expected['filter_iter5'])
+    sample = online.project(uniform('oc_on_test', (1, 1024, 13, 13), 0, 2))
+    close_to(score_maps(sample, kernel)[None], expected['scores'])
+
+
+def test_online_memory_and_update(online: OnlineNetwork) -> None:
+    expected = golden('ocean', 'g_online.npz')
+    features = online.project(uniform('oc_on_feat', (12, 1024, 13, 13), 0, 2))
+    sample = online.project(uniform('oc_on_test', (1, 1024, 13, 13), 0, 2))
+    boxes = torch.from_numpy(expected['boxes'])
+    config = SETTINGS['vot2019_online']
+    learner = Learner(online, features, boxes, 224, replace(config, online_first_steps=1))
+    new_box = torch.from_numpy(expected['new_box'])
+    for row, rate in enumerate((0.0075, 0.02, 0.0075)):
+        learner.add(sample, new_box, rate)
+        assert learner.newest == expected['replace_ind'][row]
+        weights = expected['sample_weights_after'][row]
+        np.testing.assert_allclose(learner.weights, weights[: 13 + row], atol=1e-6)
+        if row == 0:
+            learner.filter = torch.from_numpy(expected['filter_iter5'])
+            learner.learn(3)
+            close_to(learner.filter, expected['filter_after_update'])
+
+
+def test_online_memory_replaces_the_least_weight(online: OnlineNetwork) -> None:
+    features = torch.randn(2, 512, 13, 13, generator=torch.Generator().manual_seed(0))
+    boxes = torch.tensor([[80.0, 80, 60, 60]])
+    config = replace(SETTINGS['vot2019_online'], online_memory=40, online_first_steps=1)
+    first = features[:1].repeat(40, 1, 1, 1)
+    learner = Learner(online, first, boxes.expand(40, 4), 224, config)
+    for _ in range(2):
+        learner.add(features[1:], boxes, 0.1)
+    assert len(learner.weights) == 40
+    assert sum(torch.equal(kept, features[1]) for kept in learner.features) == 2
+    assert learner.weights.sum() == pytest.approx(1)
+    assert learner.newest == int(learner.weights.argmax()) == 1
+
+
+def test_online_with_learnt_loss(online: OnlineNetwork) -> None:
+    expected = golden('ocean', 'g_online.npz')
+    other = make_online(learnt_loss=True)
+    features = online.project(uniform('oc_on_feat', (12, 1024, 13, 13), 0, 2))
+    boxes = torch.from_numpy(expected['boxes'])
+    problem = make_problem(other, features, boxes, np.full(12, 1 / 12))
+    kernel = problem.descend(torch.from_numpy(expected['filter_init']), 3)
+    close_to(kernel, expected['filter_iter3_seeded_opt'])
+
+
+def test_online_backbone(network: OceanNetwork, online: OnlineNetwork) -> None:
+    expected = golden('ocean', 'g_online.npz')
+    image = uniform('oc_on_img', (1, 3, 224, 224), -2, 2)
+    features = online.layer(network.backbone.middle(image))
+    assert_matches(features, expected, 'online_backbone', np.s_[0, ::32])
+    mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+    pixels = image * std[:, None, None] + mean[:, None, None]
+    again = online.backbone_features(network, pixels)
+    np.testing.assert_allclose(again, features, atol=1e-3 * float(features.std()))
+
+
+@pytest.mark.parametrize('case', ['normal', 'hard', 'hard_near', 'lost', 'weak2'])
+def test_online_judgement(case: str) -> None:
+    expected = golden('ocean', 'g_online.npz')
+    maps = torch.from_numpy(expected[f'loc_{case}_map'])[None]
+    peaks = summarize(maps, torch.tensor([[60.0, 48.0]]) / 0.96)[0].tolist()
+    assert judge(peaks, 0.45) == str(expected[f'loc_{case}_flag'])
+
+
+def test_online_judgement_of_a_much_higher_second_peak() -> None:
+    assert judge([0.001, 0.5, 1.0, 6.0], 0.45) == 'hard_negative'
+    assert judge([0.001, 0.5, 1.0, 2.0], 0.45) == 'uncertain'
+
+
+@pytest.mark.parametrize('index', range(3))
+def test_online_patches(index: int) -> None:
+    expected = golden('ocean', 'h_online_track.npz')
+    y, x, side, _ = expected[f'p{index}_args']
+    frame = torch.from_numpy(blocks('oc_img1'))
+    patch, centre, scale = sample_patch(frame, (x, y), side, 224)
+    top, left, bottom, right = expected[f'p{index}_coord'][0]
+    assert centre == ((left + right - 1) / 2, (top + bottom - 1) / 2)
+    assert scale == pytest.approx((bottom - top) / 224)
+    difference = patch.numpy()[0, :, ::7, ::7] - expected[f'p{index}_patch_slice']
+    assert np.abs(difference).max() <= 0.01
+
+
+def test_recorded_online_tracking(weight_file: Path) -> None:
+    """Five first steps instead of 25, which are chaotic with stand-in weights, and the recorded
+    random numbers. The parameters of the loss are stand-ins, too."""
+    expected = golden('ocean', 'h_online_track.npz')
+    tracker = make_tracker('vot2019_online', weight_file, online_first_steps=5)
+    image = blocks('oc_img1')
+    box = Box.from_center(130, 110, 60, 48)
+    target = tracker.start(image, box)
+    learner = start_learning(
+        tracker.online,
+        tracker.network,
+        torch.from_numpy(image),
+        box,
+        tracker.config,
+        [tuple(shift) for shift in expected['shifts'][:23].tolist()],
+        torch.from_numpy(~expected['dropout_zero_channels']),
+    )
+    target.model = replace(target.model, learner=learner)
+    close_to(learner.features[:, ::128, ::3, ::3], expected['init_feats_slice'], 0.01)
+    close_to(learner.filter, expected['filter_after_init'], 0.01)
+
+    for k, row in enumerate(expected['states']):
+        frame = np.roll(np.floor(0.95 * image + 5).astype(np.uint8), 3 * (k + 1), axis=1)
+        with torch.inference_mode():
+            view = tracker.look(torch.from_numpy(frame), [target])[0]
+        scores = score_maps(view.features, learner.filter)
+        close_to(scores, expected[f'scores_{k}'], 0.01)
+        track = tracker.track(frame, target, learn=False)
+        state = target.state
+        learnt = state.online.pending is not None
+        assert learnt == (str(expected[f'flag_{k}']) == 'normal')
+        tracker.learn(target)
+        assert target.state.online.pending is None
+        box = track.box
+        np.testing.assert_allclose([box.cx, box.cy, box.w, box.h], row[:4], atol=0.1)
+        np.testing.assert_allclose([state.online.cy, state.online.cx], row[4:6], atol=0.1)
+        norm = float(learner.filter.norm())
+        assert norm == pytest.approx(float(expected[f'filter_{k}_stats'][2]), rel=0.01)
+    weights = expected['final_weights']
+    np.testing.assert_allclose(learner.weights, weights[weights > 0], atol=1e-5)

@@ -8,7 +8,7 @@ Zhang, Peng, Fu, Li, Hu: Ocean: Object-aware Anchor-free Tracking, ECCV 2020.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import math
 from typing import Any, ClassVar
 
@@ -28,6 +28,21 @@ from tracker_core.ocean.network import (
     read_authors_state,
     Template,
 )
+from tracker_core.ocean.online import (
+    CROP,
+    judge,
+    Learner,
+    OnlineNetwork,
+    OnlineState,
+    Pending,
+    sample_patch,
+    score_maps,
+    SEARCH_FACTOR,
+    start_learning,
+    summarize,
+    View,
+    view_centre,
+)
 from tracker_core.tracker import Sighting, Target, Tracker
 from tracker_core.weights import load_into, randomize, Weights
 
@@ -41,22 +56,25 @@ class Model:
         fill: (3,) mean colour of the first frame, shown outside the image.
         search_side: Side of the search region, network input pixels.
         smallest_side: No side of the box becomes shorter, pixels.
+        learner: Of the online branch; goes on learning while tracking.
     """
 
     template: Template
     fill: Tensor
     search_side: int
     smallest_side: float
+    learner: Learner | None = None
 
 
 @dataclass(frozen=True)
 class State:
-    """Centre and size in pixels."""
+    """Centre and size in pixels, and the state of the online branch."""
 
     cx: float
     cy: float
     w: float
     h: float
+    online: OnlineState | None = None
 
     @property
     def context(self) -> float:
@@ -90,6 +108,9 @@ class OceanTracker(Tracker):
     ) -> None:
         super().__init__(config, preset, device, precision, weights)
         self.network = build_network(config, weights).to(device, precision)
+        self.online = None
+        if config.online:
+            self.online = build_online(weights).to(device, precision)
 
     def _start(self, frame: Tensor, box: Box) -> tuple[Model, State]:
         config = self.config
@@ -108,24 +129,34 @@ class OceanTracker(Tracker):
             config.small_search_side if small else config.search_side,
             min(config.smallest_side, box.w, box.h),
         )
+        if self.online is not None:
+            learner = start_learning(self.online, self.network, frame, box, config)
+            model = replace(model, learner=learner)
+            state = replace(state, online=OnlineState(box.cx, box.cy))
         return model, state
 
     def _locate(self, frame: Tensor, targets: Sequence[Target]) -> list[Sighting]:
         groups: dict[int, list[int]] = {}
         for index, target in enumerate(targets):
             groups.setdefault(target.model.search_side, []).append(index)
-        places = torch.cat(
-            [self._search(frame, [targets[i] for i in group]) for group in groups.values()]
-        ).tolist()
+        views = self.look(frame, targets) if self.online is not None else [None] * len(targets)
+        rows = [
+            self._search(frame, [targets[i] for i in group], [views[i] for i in group])
+            for group in groups.values()
+        ]
         order = [index for group in groups.values() for index in group]
+        places = dict(zip(order, torch.cat(rows).tolist(), strict=True))
         size = (frame.shape[1], frame.shape[0])
-        sightings = {
-            i: self._move(targets[i], p, size) for i, p in zip(order, places, strict=True)
-        }
-        return [sightings[index] for index in range(len(targets))]
+        return [
+            self._move(target, places[index], size, views[index])
+            for index, target in enumerate(targets)
+        ]
 
-    def _search(self, frame: Tensor, targets: Sequence[Target]) -> Tensor:
-        """Where the targets are in their search regions, (N, 5), see `choose_places`."""
+    def _search(
+        self, frame: Tensor, targets: Sequence[Target], views: Sequence[View | None]
+    ) -> Tensor:
+        """Where the targets are in their search regions: (N, 5), see `choose_places`; with an
+        online branch (N, 9), see `summarize`."""
         config = self.config
         side = targets[0].model.search_side
         zoom = side / config.template_side
@@ -142,13 +173,48 @@ class OceanTracker(Tracker):
         crops = crop_windows(frame, windows, fills, side, config.released).to(self.precision)
         template = join_templates([target.model.template for target in targets])
         prediction = self.network(crops, template)
-        return choose_places(prediction, torch.tensor(sizes, device=self.device), config)
+        last = torch.tensor(sizes, device=self.device)
+        if self.online is None:
+            return choose_places(prediction, last, config)
+        features = torch.cat([view.features for view in views])
+        maps = score_maps(features, torch.cat([t.model.learner.filter for t in targets]))
+        seen = [
+            (t.state.w / view.scale, t.state.h / view.scale)
+            for t, view in zip(targets, views, strict=True)
+        ]
+        peaks = summarize(maps, torch.tensor(seen, device=self.device))
+        return torch.cat((choose_places(prediction, last, config, maps), peaks), 1)
 
-    def _move(self, target: Target, place: list[float], image_size: tuple[int, int]) -> Sighting:
+    def look(self, frame: Tensor, targets: Sequence[Target]) -> list[View]:
+        """What the online branch sees of each target."""
+        patches, frames = [], []
+        for target in targets:
+            state, (dx, dy) = target.state, target.search_offset
+            side = SEARCH_FACTOR * math.sqrt(state.w * state.h)
+            if self.config.released:
+                side = target.model.learner.side
+            centre = view_centre(state.online.cx + dx, state.online.cy + dy, side / CROP)
+            patch, *place = sample_patch(frame, centre, side, CROP)
+            patches.append(patch)
+            frames.append(place)
+        crops = torch.cat(patches).to(self.precision)
+        features = self.online.project(self.online.backbone_features(self.network, crops))
+        return [
+            View(f[None], centre, scale)
+            for f, (centre, scale) in zip(features, frames, strict=True)
+        ]
+
+    def _move(
+        self,
+        target: Target,
+        place: list[float],
+        image_size: tuple[int, int],
+        view: View | None,
+    ) -> Sighting:
         """The state that a place in the search region stands for."""
-        if not all(map(math.isfinite, place)):
+        shift_x, shift_y, width, height, score, *peaks = place
+        if not all(map(math.isfinite, (shift_x, shift_y, width, height, score))):
             return Sighting(None, 0.0, target.state)
-        shift_x, shift_y, width, height, score = place
         old, (dx, dy) = target.state, target.search_offset
         scale = old.context / self.config.template_side
         smallest = target.model.smallest_side
@@ -158,7 +224,33 @@ class OceanTracker(Tracker):
             max(min(width * scale, image_size[0]), smallest),
             max(min(height * scale, image_size[1]), smallest),
         )
+        if view is not None:
+            state = replace(state, online=self._judge_view(old.online, state, view, peaks))
         return Sighting(Box.from_center(state.cx, state.cy, state.w, state.h), score, state)
+
+    def _judge_view(
+        self, old: OnlineState, state: State, view: View, peaks: list[float]
+    ) -> OnlineState:
+        """Where the online branch looks next, and what it has to learn of this frame."""
+        verdict = judge(peaks, self.config.online_hard_peak)
+        if verdict == 'not_found':
+            return replace(old, pending=None)
+        pending = None
+        if verdict != 'uncertain':
+            box = view.box(state.cx, state.cy, state.w, state.h)
+            pending = Pending(view.features, box, verdict == 'hard_negative')
+        return OnlineState(state.cx, state.cy, pending)
+
+    def _learn(self, target: Target) -> None:
+        online, config = target.state.online, self.config
+        if online is None or online.pending is None:
+            return
+        sample, learner = online.pending, target.model.learner
+        rate = config.online_hard_rate if sample.hard else config.online_rate
+        learner.add(sample.features, sample.box, rate)
+        if sample.hard or target.age % config.online_interval == 0:
+            learner.learn(config.online_steps)
+        target.state = replace(target.state, online=replace(online, pending=None))
 
 
 def crop_windows(
@@ -260,5 +352,25 @@ def build_network(config: OceanConfig, weights: Weights) -> OceanNetwork:
             raise WeightsError(
                 f'{weights.source} has no branch for aligned features: set align to false'
             )
+        load_into(network, state, weights.source)
+    return network.eval().requires_grad_(False)
+
+
+def build_online(weights: Weights) -> OnlineNetwork:
+    """The networks of the online branch with their weights, in inference mode.
+
+    Raises:
+        WeightsError: The file does not fit, or has no online branch.
+    """
+    network = OnlineNetwork()
+    if weights.state is None:
+        randomize(network)
+        network.reset_loss()
+    else:
+        state = read_authors_state(weights.state[''], weights.source)
+        prefix = 'online.'
+        state = {key[len(prefix) :]: v for key, v in state.items() if key.startswith(prefix)}
+        if not state:
+            raise WeightsError(f'{weights.source} has no online branch: set online to false')
         load_into(network, state, weights.source)
     return network.eval().requires_grad_(False)
