@@ -121,7 +121,7 @@ class NodeParameters:
                 self.problem = self.problem or str(error)
 
     def __getitem__(self, name: str) -> Any:
-        return self._infos[name].check(self._node.get_parameter(name).value)
+        return checked(self._infos[name], self._node.get_parameter(name).value)
 
     def tracker_values(self, changed: dict[str, Any] | None = None) -> dict[str, Any]:
         """The tracker's own parameters, without their prefix; `changed` holds full names and
@@ -154,7 +154,7 @@ class NodeParameters:
         try:
             for name, value in changed.items():
                 info = self._infos[name]
-                info.check(value)
+                checked(info, value)
                 if value == self[name]:
                     continue
                 if name in FIXED_AT_START:
@@ -190,6 +190,15 @@ class NodeParameters:
                 self._node.get_logger().warning(f'there is no parameter {name!r}; it is ignored')
 
 
+def checked(info: ParameterInfo, value: Any) -> Any:
+    """A parameter's value in its type; `-p video:=0` arrives as a number where a text is meant.
+
+    Raises:
+        ParameterError: See `ParameterInfo.check`.
+    """
+    return info.check(str(value) if info.type is str and type(value) is int else value)
+
+
 def declare(node: Node, info: ParameterInfo, default: Any) -> str:
     """Declare a parameter; returns why the value given at start-up was refused, else an empty
     text.
@@ -206,7 +215,7 @@ def declare(node: Node, info: ParameterInfo, default: Any) -> str:
         problem = f'{info.name}: {error}'
     else:
         try:
-            info.check(node.get_parameter(info.name).value)
+            checked(info, node.get_parameter(info.name).value)
             return ''
         except ParameterError as error:
             node.undeclare_parameter(info.name)
@@ -225,13 +234,17 @@ def declare_config(node: Node, config: type[Config]) -> Config:
     for problem in [declare(node, info, info.default) for info in infos]:
         if problem:
             raise ParameterError(problem)
-    return config(**{info.name: info.check(node.get_parameter(info.name).value) for info in infos})
+    return config(
+        **{info.name: checked(info, node.get_parameter(info.name).value) for info in infos}
+    )
 
 
 def descriptor(info: ParameterInfo) -> ParameterDescriptor:
     """What `ros2 param describe` shows of a parameter."""
+    # A number without a point is meant as well for a float, and for a text such as a camera's.
+    takes_numbers = info.type is float or (info.type is str and info.choices is None)
     message = ParameterDescriptor(
-        name=info.name, description=info.help, dynamic_typing=info.type is float
+        name=info.name, description=info.help, dynamic_typing=takes_numbers
     )
     limits = []
     if info.choices is not None:
@@ -264,7 +277,7 @@ def parameter_file(tracker: str) -> str:
     """
     config = tracker_class(tracker).presets['compact']
     lines = [
-        f'# Parameters of tracker_node for {tracker}; shown are the defaults of the preset compact.',
+        f'# Parameters of tracker_node for {tracker}, shown as in its preset compact.',
         '# To set one, remove the # that stands directly in front of its name.',
         f'# Written by: python3 -m tracker_nodes.parameters {tracker}',
         '/**:',

@@ -31,12 +31,12 @@ from rclpy.qos import (
 )
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool, Trigger
-from tracker_core.evaluation.overlay import draw_track
 from tracker_nodes.msg import TrackStatusArray
 from tracker_nodes.srv import InitTarget, RemoveTarget
 from vision_msgs.msg import Detection2D, Detection2DArray
 
 from tracker_core import BoxError, create_tracker, Tracker, TrackerError, TrackStatus
+from tracker_core.evaluation.overlay import draw_track
 from tracker_nodes.conversions import (
     box_from_message,
     detection_message,

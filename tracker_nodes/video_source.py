@@ -16,11 +16,10 @@ from rclpy.qos import qos_profile_sensor_data, QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
-from tracker_core.evaluation.video import open_frames
 from vision_msgs.msg import Detection2DArray
 
 from tracker_core import TrackerError
-from tracker_core.evaluation.scene import render_scene
+from tracker_core.evaluation.video import open_frames
 from tracker_core.parameters import parameter
 from tracker_nodes.conversions import nanoseconds
 from tracker_nodes.encodings import fill_image, OUTPUT_ENCODINGS
@@ -42,6 +41,7 @@ class SourceConfig:
     rate: float = parameter(
         0.0, "Frames per second; 0 for the video's own.", minimum=0, maximum=1000
     )
+    frames: int = parameter(0, 'End after so many frames; 0 for all.', minimum=0)
     loop: bool = parameter(False, 'Start over at the end.')
     frame_id: str = parameter('camera', 'frame_id of the images.')
     encoding: str = parameter('bgr8', 'Encoding of the images.', choices=OUTPUT_ENCODINGS)
@@ -54,17 +54,6 @@ class SourceConfig:
     )
 
 
-def open_video(video: str) -> Any:
-    """Something with `fps` that yields (H, W, 3) uint8 RGB frames; see the parameter `video`.
-
-    Raises:
-        TrackerError: There is no such video, camera or scene.
-    """
-    if video == 'scene' or video.startswith('scene:'):
-        return render_scene(video.removeprefix('scene').removeprefix(':') or 'default')
-    return open_frames(int(video) if video.isdecimal() else video)
-
-
 class VideoSource(Node):
     """Publishes `image`, and for each on `~/frame` its stamp, with its number as frame_id.
 
@@ -75,7 +64,7 @@ class VideoSource(Node):
     def __init__(self, **options: Any) -> None:
         super().__init__('video_source', **options)
         self._config = config = declare_config(self, SourceConfig)
-        self._video = open_video(config.video)
+        self._video = open_frames(config.video)
         self._frames = iter(self._video)
         self._frame = next(self._frames, None)  # None after the last
         if self._frame is None:
@@ -100,6 +89,10 @@ class VideoSource(Node):
     def is_over(self) -> bool:
         """Whether the last frame has been published and has had time to arrive."""
         return self._frame is None and time.monotonic() - self._sent_at > FAREWELL
+
+    def close(self) -> None:
+        """Let go of the video."""
+        self._video.close()
 
     def _on_timer(self) -> None:
         silence = time.monotonic() - self._sent_at
@@ -144,9 +137,10 @@ class VideoSource(Node):
 
     def _read_next(self) -> None:
         self._number += 1
+        if self._config.frames and self._number % self._config.frames == 0:
+            self._frames = iter(())
         self._frame = next(self._frames, None)
         if self._frame is None and self._config.loop:
-            self._video = open_video(self._config.video)
             self._frames = iter(self._video)
             self._frame = next(self._frames, None)
         if self._frame is None:
@@ -170,6 +164,7 @@ def main(arguments: list[str] | None = None) -> int:
         pass
     finally:
         if node is not None:
+            node.close()
             node.destroy_node()
         rclpy.try_shutdown()
     return 0

@@ -68,7 +68,7 @@ def test_object_differs_from_ground_where_the_box_says():
 @pytest.mark.parametrize('seed', range(4))
 def test_first_frame_shows_the_whole_object(seed):
     for name in SCENES:
-        scene = render_scene(name, frames=120, size=SMALL, seed=seed)
+        scene = render_scene(name, frames=30, size=SMALL, seed=seed)
         assert scene.visible[0] > 0.95, name
         assert IMAGE.intersection(scene.boxes[0]) == pytest.approx(scene.boxes[0].area), name
 

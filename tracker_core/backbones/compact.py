@@ -1,17 +1,17 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""The compact backbone: eight plain 3x3 convolutions, shared by the compact presets of all trackers.
+"""The compact backbone: eight plain 3x3 convolutions, shared by all compact presets.
 
-It exists in two forms with the same function. `TrainableBackbone` has a batch norm behind every convolution and
-identity shortcuts, which make it learn; `fold_batch_norm` turns both into the kernels of a `CompactBackbone`, which
-is what trackers run and what weight files hold.
+It exists in two forms with the same function. `TrainableBackbone` has a batch norm behind every
+convolution and identity shortcuts, which make it learn; `fold_batch_norm` turns both into the
+kernels of a `CompactBackbone`, which is what trackers run and what weight files hold.
 """
 
 from __future__ import annotations
 
 import torch
+from torch import nn, Tensor
 import torch.nn.functional as F
-from torch import Tensor, nn
 
 # (input channels, output channels, stride) of each 3x3 convolution
 LAYERS = (
@@ -25,15 +25,15 @@ LAYERS = (
     (128, 128, 1),  # the deep map
 )
 MIDDLE = 4  # index of the layer whose output is the middle map
-GRAY = 128.0  # subtracted from the pixels, so that zero padding is mid-gray; exact in every float type
+GRAY = 128.0  # subtracted from pixels, so that zero padding is gray; exact in every float type
 CONTRAST = 64.0  # pixels are divided by this; folded into the first kernel
 
 
 class CompactBackbone(nn.Module):
-    """Eight 3x3 convolutions, stride 8, 0.63 M parameters, 0.68 G multiply-adds for a 255 x 255 image.
+    """Eight 3x3 convolutions: 0.62 M parameters, 0.68 G multiply-adds for a 255 x 255 image.
 
-    Cell (i, j) of either map is centred on the pixel of row 8 i and column 8 j. Receptive fields are 47 pixels
-    (middle) and 95 pixels (deep).
+    Cell (i, j) of either map is centred on the pixel of row 8 i and column 8 j. Receptive fields
+    are 47 pixels (middle) and 95 pixels (deep).
     """
 
     stride = 8
@@ -42,7 +42,8 @@ class CompactBackbone(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            nn.Conv2d(inputs, outputs, 3, stride, padding=1) for inputs, outputs, stride in LAYERS)
+            nn.Conv2d(inputs, outputs, 3, stride, padding=1) for inputs, outputs, stride in LAYERS
+        )
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Extract features.
@@ -51,8 +52,8 @@ class CompactBackbone(nn.Module):
             images: (N, 3, H, W) float RGB, 0 to 255.
 
         Returns:
-            The middle map (N, 96, ceil(H/8), ceil(W/8)), behind its ReLU, so never negative, and the deep map
-            (N, 128, ceil(H/8), ceil(W/8)), without a final ReLU, so of both signs.
+            The middle map (N, 96, ceil(H/8), ceil(W/8)), behind its ReLU, so never negative, and
+            the deep map (N, 128, ceil(H/8), ceil(W/8)), without a final ReLU, so of both signs.
         """
         x = images - GRAY
         middle = x
@@ -72,7 +73,9 @@ class TrainableBackbone(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False) for inputs, outputs, stride in LAYERS)
+            nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+            for inputs, outputs, stride in LAYERS
+        )
         self.norms = nn.ModuleList(nn.BatchNorm2d(outputs) for _, outputs, _ in LAYERS)
         for convolution in self.convolutions:
             nn.init.kaiming_normal_(convolution.weight, nonlinearity='relu')
@@ -82,7 +85,9 @@ class TrainableBackbone(nn.Module):
         x = (images - GRAY) / CONTRAST
         middle = x
         last = len(LAYERS) - 1
-        for index, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+        for index, (convolution, norm) in enumerate(
+            zip(self.convolutions, self.norms, strict=True)
+        ):
             y = norm(convolution(x))
             if has_shortcut(index):
                 y = y + x
@@ -93,7 +98,7 @@ class TrainableBackbone(nn.Module):
 
 
 def has_shortcut(index: int) -> bool:
-    """Whether layer `index` keeps shape and resolution, so that its input can be added to its output."""
+    """Whether layer `index` keeps the shape, so that its input can be added to its output."""
     inputs, outputs, stride = LAYERS[index]
     return inputs == outputs and stride == 1
 
@@ -102,11 +107,14 @@ def has_shortcut(index: int) -> bool:
 def fold_batch_norm(trained: TrainableBackbone) -> CompactBackbone:
     """The plain-convolution form of a trained backbone, in evaluation mode.
 
-    A batch norm scales each output channel and shifts it; a shortcut adds one to the centre tap that joins equal
-    channels. Both, and the division of the pixels, are linear, so they become part of the kernel and the bias.
+    A batch norm scales each output channel and shifts it; a shortcut adds one to the centre tap
+    that joins equal channels. Both, and the division of the pixels, are linear, so they become
+    part of the kernel and the bias.
     """
     folded = CompactBackbone().to(next(trained.parameters()).device)
-    for index, (convolution, norm) in enumerate(zip(trained.convolutions, trained.norms, strict=True)):
+    for index, (convolution, norm) in enumerate(
+        zip(trained.convolutions, trained.norms, strict=True)
+    ):
         gain = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
         kernel = convolution.weight.double() * gain[:, None, None, None]
         if index == 0:

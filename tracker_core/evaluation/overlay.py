@@ -71,7 +71,8 @@ def draw_box(
     width = max(round(unit), 1)
     limit = 4 * max(frame.shape[:2])  # far outside lines need not be exact
     # Continuous coordinates put a pixel's centre at one half, OpenCV puts it at zero.
-    x, y, x2, y2 = (float(np.clip(v - 0.5, -limit, limit)) for v in (box.x, box.y, box.x2, box.y2))
+    edges = np.clip(np.array([box.x, box.y, box.x2, box.y2]) - 0.5, -limit, limit)
+    x, y, x2, y2 = (np.rint(edges) if width == 1 else edges).tolist()  # thin lines stay sharp
     corners = np.array([[x, y], [x2, y], [x2, y2], [x, y2]])
     for ink, thickness in (((0, 0, 0), width + 2), (colour, width)):
         for begin, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):

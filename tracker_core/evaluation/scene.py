@@ -58,7 +58,7 @@ SCENES = {
 }
 
 
-class Scene(Sequence):
+class Scene(Sequence[np.ndarray]):
     """A rendered video; `scene[i]` draws frame i, H x W x 3 uint8 RGB.
 
     Attributes:
@@ -102,7 +102,7 @@ class Scene(Sequence):
     def __len__(self) -> int:
         return self._frames
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # no slices
         i = range(self._frames)[index]
         frame = self._ground(i)
         for thing, pose in self._layers():

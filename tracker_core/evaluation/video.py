@@ -115,7 +115,7 @@ def open_frames(source: str | int | Path) -> FrameSource:
         )
     if text.isdecimal() and not Path(text).exists():
         return _open_capture(int(text), f'camera {text}')
-    path = Path(source).expanduser()
+    path = Path(text).expanduser()
     if path.is_dir():
         return _open_folder(path)
     if not path.exists():
@@ -141,9 +141,13 @@ def _open_folder(folder: Path) -> FrameSource:
 def _open_capture(source: Path | int, name: str) -> FrameSource:
     """A video file or a camera, through OpenCV."""
     is_camera = isinstance(source, int)
-    capture = cv2.VideoCapture(source if is_camera else str(source))
-    is_read, first = capture.read() if capture.isOpened() else (False, None)
-    if not is_read:
+
+    def connect() -> cv2.VideoCapture:
+        return cv2.VideoCapture(source if is_camera else str(source))
+
+    capture = connect()
+    _, first = capture.read() if capture.isOpened() else (False, None)
+    if first is None:
         capture.release()
         cure = (
             'is it plugged in, and free?'
@@ -153,21 +157,21 @@ def _open_capture(source: Path | int, name: str) -> FrameSource:
         raise VideoError(f'{name} gives no frames; {cure}')
 
     def read() -> Iterator[np.ndarray]:
-        again = is_camera or capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
-        if not again:
-            capture.open(str(source))
+        stream = capture if is_camera else connect()  # seeking in files is not to be relied on
         while True:
-            is_read, frame = capture.read()
+            is_read, frame = stream.read()
             if not is_read:
                 return
             yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 
     fps = capture.get(cv2.CAP_PROP_FPS)
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    if not is_camera:
+        capture.release()
     return FrameSource(
         name,
         fps if 0 < fps <= 1000 else DEFAULT_FPS,
-        first.shape[1::-1],
+        (first.shape[1], first.shape[0]),
         None if is_camera or count <= 0 else count,
         read,
         close=capture.release,

@@ -1,15 +1,16 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""Changes of a view: geometry with exact boxes, light, sharpness, and things pasted into the picture.
+"""Changes of a view: geometry with exact boxes, light, sharpness, and things pasted in.
 
-Matrices are (2, 3) and map continuous image coordinates (the top-left pixel covers [0, 1] x [0, 1]) to continuous
-crop coordinates. Boxes are (4,) float64 arrays x, y, w, h in the same coordinates. Images are (H, W, 3) uint8 RGB.
+Matrices are (2, 3) and map continuous image coordinates (the top-left pixel covers [0, 1] x
+[0, 1]) to continuous crop coordinates. Boxes are (4,) float64 arrays x, y, w, h in the same
+coordinates. Images are (H, W, 3) uint8 RGB.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+import math
 
 import cv2
 import numpy as np
@@ -54,7 +55,8 @@ def map_points(points: Floats, matrix: Floats) -> Floats:
 
 
 def map_box(box: Floats, matrix: Floats) -> Floats:
-    """The box around the mapped ellipse that fills `box`: exact without rotation, tight for round things with it."""
+    """The box around the mapped ellipse that fills `box`: exact without rotation, tight for round
+    things with it."""
     x, y, w, h = box
     center = matrix[:, :2] @ (x + w / 2, y + h / 2) + matrix[:, 2]
     half = np.linalg.norm(matrix[:, :2] * (w / 2, h / 2), axis=1)
@@ -72,11 +74,15 @@ def pyramid(image: Image, levels: int = 3) -> list[Image]:
     result = [image]
     while len(result) < levels and min(result[-1].shape[:2]) >= 32:
         height, width = result[-1].shape[:2]
-        result.append(cv2.resize(result[-1], (width // 2, height // 2), interpolation=cv2.INTER_AREA))
+        result.append(
+            cv2.resize(result[-1], (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+        )
     return result
 
 
-def warp(levels: Sequence[Image], matrix: Floats, size: int, fill: Sequence[float] | None = None) -> Image:
+def warp(
+    levels: Sequence[Image], matrix: Floats, size: int, fill: Sequence[float] | None = None
+) -> Image:
     """Resample a crop.
 
     Args:
@@ -89,15 +95,20 @@ def warp(levels: Sequence[Image], matrix: Floats, size: int, fill: Sequence[floa
         (size, size, 3) uint8.
     """
     scale = math.sqrt(abs(np.linalg.det(matrix[:, :2])))
-    level = min(max(int(math.floor(math.log2(1.0 / scale))), 0), len(levels) - 1)
+    level = min(max(math.floor(math.log2(1.0 / scale)), 0), len(levels) - 1)
     image = levels[level]
     ratio = np.array([levels[0].shape[1] / image.shape[1], levels[0].shape[0] / image.shape[0]])
     linear = matrix[:, :2] * ratio
     offset = matrix[:, 2] + linear @ (0.5, 0.5) - 0.5  # OpenCV counts from pixel centres
     border = cv2.BORDER_REPLICATE if fill is None else cv2.BORDER_CONSTANT
     return cv2.warpAffine(
-        image, np.column_stack([linear, offset]), (size, size), flags=cv2.INTER_LINEAR, borderMode=border,
-        borderValue=(0, 0, 0) if fill is None else tuple(float(c) for c in fill))
+        image,
+        np.column_stack([linear, offset]),
+        (size, size),
+        flags=cv2.INTER_LINEAR,
+        borderMode=border,
+        borderValue=(0, 0, 0) if fill is None else tuple(float(c) for c in fill),
+    )
 
 
 def blob(rng: Generator, roughness: float = 0.25, corners: int = 24) -> Floats:
@@ -105,7 +116,12 @@ def blob(rng: Generator, roughness: float = 0.25, corners: int = 24) -> Floats:
     angles = np.arange(corners) * (2 * math.pi / corners)
     radius = np.ones(corners)
     for harmonic in (2, 3, 4, 5):
-        radius += roughness * rng.normal() / harmonic * np.cos(harmonic * angles + rng.uniform(0, 2 * math.pi))
+        radius += (
+            roughness
+            * rng.normal()
+            / harmonic
+            * np.cos(harmonic * angles + rng.uniform(0, 2 * math.pi))
+        )
     radius = np.maximum(radius, 0.3)
     outline = np.column_stack([radius * np.cos(angles), radius * np.sin(angles)])
     low, high = outline.min(axis=0), outline.max(axis=0)
@@ -113,7 +129,8 @@ def blob(rng: Generator, roughness: float = 0.25, corners: int = 24) -> Floats:
 
 
 def outline_mask(outline: Floats, size: int, softness: float = 1.5) -> NDArray[np.float32]:
-    """Coverage (size, size, 1) in [0, 1] of an outline (N, 2) in crop coordinates, with a soft edge."""
+    """Coverage (size, size, 1) in [0, 1] of an outline (N, 2) in crop coordinates, with a soft
+    edge."""
     mask = np.zeros((size, size), np.uint8)
     points = np.round((outline - 0.5) * 16).astype(np.int32)
     cv2.fillPoly(mask, [points], 255, lineType=cv2.LINE_AA, shift=4)
@@ -128,7 +145,9 @@ def blend(below: Image, above: Image, mask: NDArray[np.float32]) -> Image:
     return (mixed + 0.5).astype(np.uint8)
 
 
-def change_colors(rng: Generator, image: Image, strength: float = 1.0, gray: bool = False) -> Image:
+def change_colors(
+    rng: Generator, image: Image, strength: float = 1.0, gray: bool = False
+) -> Image:
     """Random brightness, contrast, saturation, white balance and gamma.
 
     All but gamma are one linear map of the colours.
@@ -167,13 +186,17 @@ def soften(rng: Generator, image: Image) -> Image:
         kernel = np.zeros((side, side), np.float32)
         dx, dy = (math.cos(angle) * side / 2, math.sin(angle) * side / 2)
         middle = side / 2 - 0.5
-        ends = [(round((middle - dx) * 16), round((middle - dy) * 16)),
-                (round((middle + dx) * 16), round((middle + dy) * 16))]
+        ends = [
+            (round((middle - dx) * 16), round((middle - dy) * 16)),
+            (round((middle + dx) * 16), round((middle + dy) * 16)),
+        ]
         cv2.line(kernel, ends[0], ends[1], 1.0, 1, cv2.LINE_8, 4)
         return cv2.filter2D(image, -1, kernel / max(kernel.sum(), 1.0))
     height, width = image.shape[:2]
     factor = rng.uniform(1.5, 3.5)
-    small = cv2.resize(image, (int(width / factor), int(height / factor)), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(
+        image, (int(width / factor), int(height / factor)), interpolation=cv2.INTER_AREA
+    )
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
 
 

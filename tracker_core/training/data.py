@@ -4,30 +4,33 @@
 
     pool = load_pool('photos/')                       # every image is decoded once, into memory
     sampler = PairSampler(pool, PairConfig(seed=7))
-    pair = sampler.pair(12345)                        # pair number 12345; the same one on every call
+    pair = sampler.pair(12345)                        # the same one on every call
 
 A folder of photos is read with its subfolders. Pairs come from four sources:
 
 * *photo*: a textured region of any photo, seen twice;
-* *box*: an annotated object, seen twice; boxes stand in a `boxes.csv` (file,x,y,w,h,...) beside the images;
-* *sequence*: one object in two frames of a folder that has a `groundtruth_rect.txt` or `groundtruth.txt`;
-* *followed*: a region that optical flow follows from one frame to a later one, in folders of video frames and of
-  overlapping views, which are named by patterns because nothing in them tells that they are in order.
+* *box*: an annotated object, seen twice; boxes stand in a `boxes.csv` (file,x,y,w,h,...) beside
+  the images;
+* *sequence*: one object in two frames of a folder that has a `groundtruth_rect.txt` or
+  `groundtruth.txt`;
+* *followed*: a region that optical flow follows from one frame to a later one, in folders of video
+  frames and of overlapping views, which are named by patterns because nothing in them tells that
+  they are in order.
 
-Any of these can have its surroundings exchanged (the target is cut out along a random outline and put on other
-photos), its view shifted, scaled, turned, stretched, mirrored, relit and blurred, and other objects put beside or in
-front of it. Boxes are (4,) arrays x, y, w, h in continuous crop coordinates: the crop's top-left pixel covers
-[0, 1] x [0, 1].
+Any of these can have its surroundings exchanged (the target is cut out along a random outline and
+put on other photos), its view shifted, scaled, turned, stretched, mirrored, relit and blurred, and
+other objects put beside or in front of it. Boxes are (4,) arrays x, y, w, h in continuous crop
+coordinates: the crop's top-left pixel covers [0, 1] x [0, 1].
 """
 
 from __future__ import annotations
 
-import csv
-import re
-import zlib
 from collections.abc import Iterator, Sequence
+import csv
 from dataclasses import dataclass, field
 from pathlib import Path
+import re
+import zlib
 
 import cv2
 import numpy as np
@@ -36,12 +39,12 @@ from tqdm import tqdm
 
 from tracker_core.errors import ParameterError
 from tracker_core.training.augment import (
-    Floats,
-    Image,
     blend,
     blob,
     bounds,
     change_look,
+    Floats,
+    Image,
     map_box,
     map_points,
     outline_mask,
@@ -53,6 +56,7 @@ from tracker_core.training.augment import (
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
 SMALLEST_BOX = 12.0  # pixels, the geometric mean of the sides; smaller ones are left out
 HELD_OUT_SHARE = 16  # one photo in so many is kept for checking
+HELD_OUT_FOLDERS = 9  # and one folder of frames in so many
 
 
 @dataclass
@@ -104,9 +108,12 @@ class PairConfig:
         template_size: Side of the template crop in pixels; its middle is the target's centre.
         search_size: Side of the search crop in pixels.
         object_size: Geometric mean of the target's sides in the template, in pixels.
-        shift: The target's centre lies at most so many pixels from the search crop's centre, per axis, uniformly.
-        scale: The target's size in the search crop is at most this many times larger or smaller than object_size;
-            small changes are more frequent.
+        shift: The target's centre lies at most so many pixels from the search crop's centre, per
+            axis, uniformly.
+        size_jitter: object_size is multiplied by up to this factor or its inverse, in both crops
+            alike.
+        scale: The target's size in the search crop is at most this many times larger or smaller
+            than object_size; small changes are more frequent.
         angle: Standard deviation of the rotation in radians.
         stretch: Standard deviation of the logarithm of the change of aspect.
         look: Strength of the changes of colour, light and sharpness, 0 for none.
@@ -114,13 +121,15 @@ class PairConfig:
         distractor: Chance of each of two other objects in the search crop.
         occluder: Chance of an object in front of the target.
         gray: Share of pairs without colour.
-        sources: Weights of photo, box, sequence and followed pairs; sources that the pool lacks drop out.
+        sources: Weights of photo, box, sequence and followed pairs; sources that the pool lacks
+            drop out.
         seed: Pair number i depends on this, on i and on nothing else.
     """
 
     template_size: int = 129
     search_size: int = 193
     object_size: float = 56.0
+    size_jitter: float = 1.0
     shift: float = 64.0
     scale: float = 1.25
     angle: float = 0.15
@@ -136,14 +145,23 @@ class PairConfig:
     def __post_init__(self) -> None:
         for name in ('template_size', 'search_size', 'object_size'):
             if getattr(self, name) < 16:
-                raise ParameterError(f'PairConfig.{name} must be at least 16 pixels, not {getattr(self, name)}')
+                raise ParameterError(
+                    f'PairConfig.{name} must be at least 16 pixels, not {getattr(self, name)}'
+                )
         for name in ('paste', 'distractor', 'occluder', 'gray'):
             if not 0 <= getattr(self, name) <= 1:
-                raise ParameterError(f'PairConfig.{name} must lie between 0 and 1, not {getattr(self, name)}')
-        if self.scale < 1:
-            raise ParameterError(f'PairConfig.scale must be at least 1, not {self.scale}')
+                raise ParameterError(
+                    f'PairConfig.{name} must lie between 0 and 1, not {getattr(self, name)}'
+                )
+        for name in ('scale', 'size_jitter'):
+            if getattr(self, name) < 1:
+                raise ParameterError(
+                    f'PairConfig.{name} must be at least 1, not {getattr(self, name)}'
+                )
         if not 0 <= self.shift <= self.search_size / 2:
-            raise ParameterError(f'PairConfig.shift must lie between 0 and half the search size, not {self.shift}')
+            raise ParameterError(
+                f'PairConfig.shift must lie between 0 and half the search size, not {self.shift}'
+            )
         if len(self.sources) != 4 or min(self.sources) < 0 or sum(self.sources) <= 0:
             raise ParameterError(f'PairConfig.sources must be four weights, not {self.sources}')
 
@@ -171,10 +189,16 @@ def make_photo(image: Image, group: str = '', boxes: Floats | None = None) -> Ph
     """Prepare one (H, W, 3) uint8 RGB image for sampling."""
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(gray, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
-    strength = np.abs(cv2.Sobel(small, cv2.CV_32F, 1, 0)) + np.abs(cv2.Sobel(small, cv2.CV_32F, 0, 1))
+    strength = np.abs(cv2.Sobel(small, cv2.CV_32F, 1, 0)) + np.abs(
+        cv2.Sobel(small, cv2.CV_32F, 0, 1)
+    )
     return Photo(
-        pyramid(image), group, np.zeros((0, 4)) if boxes is None else np.asarray(boxes, np.float64).reshape(-1, 4),
-        cv2.integral(np.minimum(strength, 200.0)), image.reshape(-1, 3).mean(axis=0))
+        pyramid(image),
+        group,
+        np.zeros((0, 4)) if boxes is None else np.asarray(boxes, np.float64).reshape(-1, 4),
+        cv2.integral(np.minimum(strength, 200.0)),
+        image.reshape(-1, 3).mean(axis=0),
+    )
 
 
 def load_pool(
@@ -188,9 +212,10 @@ def load_pool(
 
     Args:
         folder: Read with its subfolders.
-        part: 'train', 'held_out' (about one photo in sixteen, chosen by name; a video's frames stay together) or
-            'all'.
-        video_folders: Patterns, relative to `folder`, of folders whose images are frames or views in order.
+        part: 'train', 'held_out' (about one photo in sixteen, chosen by name; a video's frames
+            stay together) or 'all'.
+        video_folders: Patterns, relative to `folder`, of folders whose images are frames or views
+            in order.
         longest_side: Larger images are reduced to this many pixels.
         progress: Show a progress bar.
 
@@ -209,7 +234,13 @@ def load_pool(
         folders.setdefault(path.parent, []).append(path)
 
     pool = Pool()
-    bar = tqdm(total=len(files), desc=f'reading photos ({part})', unit='image', disable=not progress, leave=False)
+    bar = tqdm(
+        total=len(files),
+        desc=f'reading photos ({part})',
+        unit='image',
+        disable=not progress,
+        leave=False,
+    )
     for directory, paths in folders.items():
         truth = read_ground_truth(directory)
         boxes = read_boxes(directory / 'boxes.csv')
@@ -218,7 +249,8 @@ def load_pool(
         for path in paths:
             bar.update()
             name = (directory if is_ordered else path).relative_to(root).as_posix()
-            if part != 'all' and is_held_out(name) != (part == 'held_out'):
+            share = HELD_OUT_FOLDERS if is_ordered else HELD_OUT_SHARE
+            if part != 'all' and is_held_out(name, share) != (part == 'held_out'):
                 continue
             image = cv2.imread(str(path), cv2.IMREAD_COLOR)
             if image is None:
@@ -231,8 +263,7 @@ def load_pool(
             group = path.relative_to(root).parts[0]
             indices.append(len(pool.photos))
             pool.photos.append(make_photo(image, group, found))
-            pool.boxes.extend(
-                (indices[-1], box) for box in found if is_large_enough(box))
+            pool.boxes.extend((indices[-1], box) for box in found if is_large_enough(box))
             if truth is not None:
                 truth[len(indices) - 1] = [side * factor for side in truth[len(indices) - 1]]
         if not indices:
@@ -246,21 +277,28 @@ def load_pool(
             pool.followed.extend(follow_regions(pool.photos, indices))
     bar.close()
     if not pool.photos:
-        raise ParameterError(f'training data: no images ({", ".join(IMAGE_SUFFIXES)}) below {root} for part {part!r}')
+        raise ParameterError(
+            f'training data: no images ({", ".join(IMAGE_SUFFIXES)}) below {root} '
+            f'for part {part!r}'
+        )
     return pool
 
 
-def is_held_out(name: str) -> bool:
-    return zlib.crc32(name.encode()) % HELD_OUT_SHARE == 0
+def is_held_out(name: str, share: int) -> bool:
+    return zlib.crc32(name.encode()) % share == 0
 
 
 def is_large_enough(box: Floats) -> bool:
-    return bool(np.isfinite(box).all() and min(box[2:]) >= SMALLEST_BOX / 2
-                and box[2] * box[3] >= SMALLEST_BOX ** 2)
+    return bool(
+        np.isfinite(box).all()
+        and min(box[2:]) >= SMALLEST_BOX / 2
+        and box[2] * box[3] >= SMALLEST_BOX**2
+    )
 
 
 def read_boxes(path: Path) -> dict[str, list[list[float]]]:
-    """Boxes by file name from a csv with the columns file, x, y, w, h; empty if there is no such file."""
+    """Boxes by file name from a csv with the columns file, x, y, w, h; empty if there is no such
+    file."""
     boxes: dict[str, list[list[float]]] = {}
     if path.is_file():
         with path.open(newline='') as lines:
@@ -272,14 +310,17 @@ def read_boxes(path: Path) -> dict[str, list[list[float]]]:
 def read_ground_truth(directory: Path) -> list[list[float]] | None:
     """One box per frame from an annotation file of the OTB or GOT-10k form, or None.
 
-    OTB folders have their frames in `img`, beside which the file stands and counts pixels from one; GOT-10k folders
-    have file and frames together.
+    OTB folders have their frames in `img`, beside which the file stands and counts pixels from
+    one; GOT-10k folders have file and frames together.
     """
     for path in (directory.parent / 'groundtruth_rect.txt', directory / 'groundtruth.txt'):
         if path.is_file() and (path.parent == directory or directory.name == 'img'):
             offset = 1.0 if path.name == 'groundtruth_rect.txt' else 0.0
-            rows = [[float(number) for number in re.split(r'[,\s]+', line.strip())]
-                    for line in path.read_text().splitlines() if line.strip()]
+            rows = [
+                [float(number) for number in re.split(r'[,\s]+', line.strip())]
+                for line in path.read_text().splitlines()
+                if line.strip()
+            ]
             return [[x - offset, y - offset, w, h] for x, y, w, h in rows]
     return None
 
@@ -291,12 +332,14 @@ def draw_region(rng: Generator, photo: Photo, tries: int = 5) -> Floats:
     for _ in range(tries):
         side = np.exp(rng.uniform(np.log(20.0), np.log(max(0.5 * min(width, height), 24.0))))
         aspect = np.exp(rng.normal(0, 0.4))
-        w, h = min(side * aspect ** 0.5, 0.8 * width), min(side / aspect ** 0.5, 0.8 * height)
+        w, h = min(side * aspect**0.5, 0.8 * width), min(side / aspect**0.5, 0.8 * height)
         x, y = rng.uniform(0, width - w), rng.uniform(0, height - h)
         x0, y0, x1, y1 = int(x / 4), int(y / 4), int((x + w) / 4) + 1, int((y + h) / 4) + 1
         rows, columns = photo.edges.shape
         x1, y1 = min(x1, columns - 1), min(y1, rows - 1)
-        total = photo.edges[y1, x1] - photo.edges[y0, x1] - photo.edges[y1, x0] + photo.edges[y0, x0]
+        total = (
+            photo.edges[y1, x1] - photo.edges[y0, x1] - photo.edges[y1, x0] + photo.edges[y0, x0]
+        )
         score = total / max((x1 - x0) * (y1 - y0), 1)
         if score > best_score:
             best, best_score = np.array([x, y, w, h]), score
@@ -311,8 +354,9 @@ def follow_regions(
 ) -> list[tuple[int, Floats, int, Floats]]:
     """Regions found again in a later frame by optical flow.
 
-    Corners in a region are followed forth and back; the region counts as found when most come back to where they
-    started and agree on one similarity. A region's new box is the old one through that similarity.
+    Corners in a region are followed forth and back; the region counts as found when most come back
+    to where they started and agree on one similarity. A region's new box is the old one through
+    that similarity.
 
     Args:
         photos: All photos.
@@ -339,20 +383,26 @@ def follow_regions(
             moved, ok, _ = cv2.calcOpticalFlowPyrLK(first, second, corners, None, **options)
             back, ok_back, _ = cv2.calcOpticalFlowPyrLK(second, first, moved, None, **options)
             start, end = corners[:, 0] + 0.5, moved[:, 0] + 0.5  # continuous coordinates
-            good = (ok[:, 0] & ok_back[:, 0] == 1) & (np.linalg.norm(back[:, 0] - corners[:, 0], axis=1) < 1.0)
+            good = (ok[:, 0] & ok_back[:, 0] == 1) & (
+                np.linalg.norm(back[:, 0] - corners[:, 0], axis=1) < 1.0
+            )
             for _ in range(regions):
                 box = draw_region(rng, photos[indices[early]])
                 inside = ((start >= box[:2]) & (start <= box[:2] + box[2:])).all(axis=1)
                 kept = inside & good
                 if kept.sum() < 6 or kept.sum() < 0.6 * inside.sum():
                     continue
-                matrix, agree = cv2.estimateAffinePartial2D(start[kept], end[kept], ransacReprojThreshold=2.0)
+                matrix, agree = cv2.estimateAffinePartial2D(
+                    start[kept], end[kept], ransacReprojThreshold=2.0
+                )
                 if matrix is None or agree.mean() < 0.7:
                     continue
                 scale = float(np.sqrt(np.linalg.det(matrix[:, :2])))
                 later = box.copy()
                 later[2:] *= scale
-                later[:2] = map_points(box[None, :2] + box[None, 2:] / 2, matrix)[0] - later[2:] / 2
+                later[:2] = (
+                    map_points(box[None, :2] + box[None, 2:] / 2, matrix)[0] - later[2:] / 2
+                )
                 travelled = np.linalg.norm(later[:2] - box[:2])
                 if not 0.6 < scale < 1.6 or (travelled < 2.0 and rng.random() < 0.7):
                     continue  # what stands still is there in plenty
@@ -416,17 +466,17 @@ class PairSampler:
         pasted = rng.random() < config.paste
 
         # geometry
-        limit = np.log(config.scale)
+        jitter, limit = np.log(config.size_jitter), np.log(config.scale)
+        size = config.object_size * np.exp(rng.uniform(-jitter, jitter))
+        change = np.exp(rng.triangular(-limit, 0.0, limit)) if limit > 0 else 1.0
+        angle = config.angle * float(np.clip(rng.normal(), -2.5, 2.5))
+        stretch = float(np.exp(config.stretch * rng.normal()))
         middle = config.template_size / 2
-        matrix_t = view_matrix(
-            center_of(box_t), (middle, middle), config.object_size / np.sqrt(box_t[2] * box_t[3]), flip=flip)
         place = config.search_size / 2 + rng.uniform(-config.shift, config.shift, 2)
-        matrix_s = view_matrix(
-            center_of(box_s), tuple(place),
-            config.object_size / np.sqrt(box_s[2] * box_s[3]) * np.exp(rng.triangular(-limit, 0, limit))
-            if limit > 0 else config.object_size / np.sqrt(box_s[2] * box_s[3]),
-            angle=float(np.clip(rng.normal(0, 1) * config.angle, -2.5 * config.angle, 2.5 * config.angle)),
-            stretch=float(np.exp(rng.normal(0, 1) * config.stretch)), flip=flip)
+        scale_t = size / np.sqrt(box_t[2] * box_t[3])
+        scale_s = size / np.sqrt(box_s[2] * box_s[3]) * change
+        matrix_t = view_matrix(center_of(box_t), (middle, middle), scale_t, flip=flip)
+        matrix_s = view_matrix(center_of(box_s), tuple(place), scale_s, angle, stretch, flip)
         fill = None if rng.random() < 0.5 else photo_s.mean
         template = warp(photo_t.levels, matrix_t, config.template_size, fill)
         search = warp(photo_s.levels, matrix_s, config.search_size, fill)
@@ -438,9 +488,15 @@ class PairSampler:
             outline_s = map_points(box_s[:2] + outline * box_s[2:], matrix_s)
             template_box, search_box = bounds(outline_t), bounds(outline_s)
             behind = self.draw_photo(rng)
-            template = blend(self.background(rng, self.draw_photo(rng) if rng.random() < 0.5 else behind,
-                                             config.template_size),
-                             template, outline_mask(outline_t, config.template_size))
+            template = blend(
+                self.background(
+                    rng,
+                    self.draw_photo(rng) if rng.random() < 0.5 else behind,
+                    config.template_size,
+                ),
+                template,
+                outline_mask(outline_t, config.template_size),
+            )
             below = self.background(rng, behind, config.search_size)
             below = self.add_distractors(rng, below, search_box)
             search = blend(below, search, outline_mask(outline_s, config.search_size))
@@ -458,17 +514,32 @@ class PairSampler:
         width, height = photo.size
         scale = size / min(width, height) * np.exp(rng.uniform(0, np.log(2.0)))
         half = size / 2 / scale
-        center = (rng.uniform(min(half, width / 2), max(width - half, width / 2)),
-                  rng.uniform(min(half, height / 2), max(height - half, height / 2)))
-        return warp(photo.levels, view_matrix(center, (size / 2, size / 2), scale, flip=rng.random() < 0.5), size)
+        center = (
+            rng.uniform(min(half, width / 2), max(width - half, width / 2)),
+            rng.uniform(min(half, height / 2), max(height - half, height / 2)),
+        )
+        return warp(
+            photo.levels,
+            view_matrix(center, (size / 2, size / 2), scale, flip=rng.random() < 0.5),
+            size,
+        )
 
     def put(self, rng: Generator, image: Image, center: Floats, side: float) -> Image:
         """Put a cut-out of any photo at a place."""
         photo = self.draw_photo(rng)
         annotated = len(photo.boxes) > 0 and rng.random() < 0.7
-        box = photo.boxes[rng.integers(len(photo.boxes))] if annotated else draw_region(rng, photo, 2)
-        matrix = view_matrix(center_of(box), tuple(center), side / np.sqrt(box[2] * box[3]),
-                             angle=rng.normal(0, 0.3), flip=rng.random() < 0.5)
+        box = (
+            photo.boxes[rng.integers(len(photo.boxes))]
+            if annotated
+            else draw_region(rng, photo, 2)
+        )
+        matrix = view_matrix(
+            center_of(box),
+            tuple(center),
+            side / np.sqrt(box[2] * box[3]),
+            angle=rng.normal(0, 0.3),
+            flip=rng.random() < 0.5,
+        )
         outline = map_points(box[:2] + blob(rng) * box[2:], matrix)
         size = image.shape[0]
         return blend(image, warp(photo.levels, matrix, size), outline_mask(outline, size))
@@ -495,7 +566,9 @@ class PairSampler:
         if rng.random() < 0.3:  # nothing but a flat colour
             matrix = view_matrix((0.5, 0.5), tuple(center), size)
             color = np.full_like(search, 0) + rng.integers(0, 256, 3).astype(np.uint8)
-            return blend(search, color, outline_mask(map_points(blob(rng), matrix), search.shape[0]))
+            return blend(
+                search, color, outline_mask(map_points(blob(rng), matrix), search.shape[0])
+            )
         return self.put(rng, search, center, size)
 
 
@@ -505,7 +578,9 @@ def center_of(box: Floats) -> tuple[float, float]:
 
 def balanced(groups: Sequence[str]) -> Floats:
     """Cumulative weights with which a group's share grows with the square root of its size."""
-    names, inverse, counts = np.unique(np.array(groups, dtype=str), return_inverse=True, return_counts=True)
+    names, inverse, counts = np.unique(
+        np.array(groups, dtype=str), return_inverse=True, return_counts=True
+    )
     if len(names) == 0:
         return np.zeros(0)
     weights = (1.0 / np.sqrt(counts))[inverse]

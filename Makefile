@@ -1,0 +1,52 @@
+# make demo, make test: both set up what they need in .venv (scripts/bootstrap.py says how).
+SHELL := /bin/bash
+PYTHON ?= python3
+DISTRO ?=
+TORCH ?=
+TRACKER ?= tadt
+VIDEO ?=
+BOX ?=
+ARGS ?=
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint build clean distclean
+
+bootstrap = DISTRO='$(DISTRO)' TORCH='$(TORCH)' $(PYTHON) scripts/bootstrap.py
+# A domain of its own on this machine alone, and shared memory that holds whole images.
+environment = source .venv/activate-ros && \
+	export ROS_DOMAIN_ID=$$((RANDOM % 100 + 1)) ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST && \
+	export FASTDDS_DEFAULT_PROFILES_FILE='$(CURDIR)/config/fastdds_shm.xml' && \
+	export FASTRTPS_DEFAULT_PROFILES_FILE="$$FASTDDS_DEFAULT_PROFILES_FILE" && \
+	if [ "$$ROS_DISTRO" = humble ]; then export ROS_LOCALHOST_ONLY=1; fi
+
+help:
+	@echo 'make demo                       follow an object in a rendered scene through real ROS 2 nodes; results in out/'
+	@echo 'make demo VIDEO=FILE BOX=x,y,w,h  the same in your video or folder of images'
+	@echo '          TRACKER=tadt          which tracker'
+	@echo 'make test [ARGS="-k NAME"]      lint and run all tests against the installed package'
+	@echo 'make build                      set up .venv and build; then: source .venv/activate-ros'
+	@echo 'make lint                       ruff'
+	@echo 'make clean | distclean          remove what was built | and .venv, out'
+	@echo
+	@echo 'With a ROS 2 sourced that one is used, else wheels. PYTHON=python3.12 chooses the Python (3.10 to 3.14),'
+	@echo 'DISTRO=kilted other wheels than jazzy, TORCH="torch==..." another torch.'
+
+build:
+	@$(bootstrap)
+
+demo: build
+	@$(environment) && install/tracker_nodes/lib/tracker_nodes/demo --tracker '$(TRACKER)' --out out \
+		$(if $(VIDEO),--video '$(VIDEO)') $(if $(BOX),--box '$(BOX)')
+
+lint: build
+	@.venv/bin/python -m ruff check .
+
+# Run in build/: from here Python would import the source folders before the installed package.
+test: lint
+	@$(environment) && cd build && python -m pytest -v $(ARGS) $(addprefix '$(CURDIR)'/,$(wildcard test/core test/nodes test/launch))
+
+clean:
+	rm -rf build install log
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf .venv out .pytest_cache .ruff_cache .mypy_cache

@@ -1,0 +1,35 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""The library without ROS: `pip install .` gives tracker_core and the command tracker."""
+
+from pathlib import Path
+import xml.etree.ElementTree as ElementTree
+
+from setuptools import find_namespace_packages, setup
+
+ROOT = Path(__file__).parent
+PACKAGE = ElementTree.parse(ROOT / 'package.xml').getroot()
+REQUIREMENTS = (ROOT / 'requirements.txt').read_text().splitlines()
+
+setup(
+    name=PACKAGE.findtext('name'),
+    version=PACKAGE.findtext('version'),
+    description='Deep single-object trackers as a Python library and as ROS 2 nodes.',
+    long_description=(ROOT / 'README.md').read_text() if (ROOT / 'README.md').exists() else '',
+    long_description_content_type='text/markdown',
+    license=PACKAGE.findtext('license'),
+    maintainer=PACKAGE.findtext('maintainer'),
+    maintainer_email=PACKAGE.find('maintainer').get('email'),
+    python_requires='>=3.10',
+    packages=find_namespace_packages(include=['tracker_core', 'tracker_core.*']),
+    package_data={'': ['*.json', '*.safetensors', '*.yaml', 'py.typed']},
+    install_requires=[line for line in REQUIREMENTS if line and not line.startswith('#')],
+    extras_require={
+        'mat': ['scipy>=1.10'],
+        'onnx': ['onnx>=1.15', 'onnxruntime>=1.17'],
+        'tensorrt': ['tensorrt>=10'],
+        'dev': ['pytest>=8', 'ruff>=0.6', 'scipy>=1.10'],
+    },
+    options={'build': {'build_base': 'build/pip'}},  # colcon has build/
+    entry_points={'console_scripts': ['tracker = tracker_core.cli:main']},
+)

@@ -1,0 +1,105 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""package.xml is the one place of version, licence and maintainer; everything else agrees."""
+
+from __future__ import annotations
+
+import ast
+from importlib.util import find_spec
+from pathlib import Path
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CORE = ROOT / 'tracker_core'
+PACKAGE = ElementTree.parse(ROOT / 'package.xml').getroot()
+# Modules whose name differs from that of the package that pip installs
+MODULES = {'opencv-python-headless': 'cv2', 'PyYAML': 'yaml'}
+OPTIONAL = {'onnx', 'onnxruntime', 'scipy', 'tensorrt'}  # imported where used; extras of setup.py
+
+
+def requirements() -> set[str]:
+    lines = (ROOT / 'requirements.txt').read_text().splitlines()
+    return {re.match(r'[\w-]+', line)[0] for line in lines if line and line[0] != '#'}
+
+
+@pytest.mark.skipif(find_spec('setuptools') is None, reason='needs setuptools')
+def test_pip_sees_what_package_xml_says() -> None:
+    options = ['--name', '--version', '--license', '--maintainer', '--maintainer-email']
+    command = [sys.executable, 'setup.py', '-q', *options]
+    out = subprocess.check_output(command, cwd=ROOT, text=True)
+    assert out.split('\n')[:5] == [
+        PACKAGE.findtext('name'),
+        PACKAGE.findtext('version'),
+        PACKAGE.findtext('license'),
+        PACKAGE.findtext('maintainer'),
+        PACKAGE.find('maintainer').get('email'),
+    ]
+
+
+def test_changelog_begins_with_this_version() -> None:
+    newest = re.search(
+        r'^(\d+\.\d+\.\d+) \((unreleased|\d{4}-\d\d-\d\d)\)$',
+        (ROOT / 'CHANGELOG.rst').read_text(),
+        re.MULTILINE,
+    )
+    assert newest[1] == PACKAGE.findtext('version')
+
+
+def test_licence() -> None:
+    assert PACKAGE.findtext('license') == 'Apache-2.0'
+    text = (ROOT / PACKAGE.find('license').get('file')).read_text()
+    assert 'Apache License' in text
+    assert 'Version 2.0, January 2004' in text
+    folders = ['benchmarks', 'launch', 'scripts', 'test', 'tracker_core', 'tracker_nodes']
+    files = [
+        path
+        for folder in folders
+        for path in (ROOT / folder).rglob('*.py')
+        if 'golden' not in path.parts
+    ]
+    unmarked = [
+        str(path.relative_to(ROOT))
+        for path in files
+        if path.read_text().strip()
+        and '# SPDX-License-Identifier: Apache-2.0\n' not in path.read_text()[:200]
+    ]
+    assert files
+    assert not unmarked
+
+
+def test_vision_msgs_is_ours_to_maintain() -> None:
+    ours = ElementTree.parse(ROOT / 'third_party/vision_msgs/package.xml').getroot()
+    assert ours.findtext('license') == PACKAGE.findtext('license')
+    assert ours.find('maintainer').get('email') == PACKAGE.find('maintainer').get('email')
+    assert ours.findtext('version').startswith('4.')
+
+
+def test_the_library_imports_only_what_it_requires() -> None:
+    allowed = {MODULES.get(name, name) for name in requirements()} | {'tracker_core'} | OPTIONAL
+    foreign = set()
+    for path in CORE.rglob('*.py'):
+        for statement in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(statement, ast.Import):
+                names = [alias.name for alias in statement.names]
+            elif isinstance(statement, ast.ImportFrom) and statement.level == 0:
+                names = [statement.module]
+            roots = {name.split('.')[0] for name in names} - sys.stdlib_module_names - allowed
+            foreign |= {f'{path.relative_to(ROOT)}: {root}' for root in roots}
+    assert not foreign
+
+
+def test_every_data_file_is_installed() -> None:
+    """setup.py chooses files by their suffix."""
+    setup = (ROOT / 'setup.py').read_text()
+    files = [
+        path for path in CORE.rglob('*') if path.is_file() and path.suffix not in ('.py', '.pyc')
+    ]
+    assert files
+    for path in files:
+        assert f"'*{path.suffix}'" in setup or f"'{path.name}'" in setup, path.name

@@ -1,0 +1,273 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""The training: boxes that are exact, pairs that repeat, a loss that falls, runs that go on."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+
+import cv2
+import numpy as np
+import pytest
+from safetensors import safe_open
+import torch
+
+from tracker_core.backbones.compact import CompactBackbone, fold_batch_norm, TrainableBackbone
+from tracker_core.errors import ParameterError
+from tracker_core.training import augment, backbone, data
+
+PLAIN = {
+    'angle': 0.0,
+    'look': 0.0,
+    'paste': 0.0,
+    'distractor': 0.0,
+    'occluder': 0.0,
+    'gray': 0.0,
+}
+
+
+def noise_image(seed: int, height: int = 200, width: int = 260) -> np.ndarray:
+    """Coloured noise of several grain sizes: texture everywhere, nothing twice."""
+    rng = np.random.default_rng(seed)
+    image = np.zeros((height, width, 3))
+    for grain in (4, 12, 40):
+        coarse = rng.uniform(0, 85, (height // grain + 2, width // grain + 2, 3))
+        image += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def noise_pool(photos: int = 6) -> data.Pool:
+    return data.Pool(
+        [data.make_photo(noise_image(seed), f'group{seed % 2}') for seed in range(photos)]
+    )
+
+
+def marked_pool(box: tuple[float, float, float, float]) -> data.Pool:
+    """A dark photo, large enough for every crop, with a white rectangle exactly on the box."""
+    image = np.full((1100, 1100, 3), 20, np.uint8)
+    x, y, w, h = (int(side) for side in box)
+    image[y : y + h, x : x + w] = 240
+    photo = data.make_photo(image, boxes=np.array([box]))
+    return data.Pool([photo], [(0, np.array(box, np.float64))])
+
+
+def visible_box(crop: np.ndarray) -> np.ndarray:
+    """The white rectangle's box, from how much white each row and column holds."""
+    white = (crop[:, :, 0].astype(np.float64) - 20) / 220
+    columns, rows = white.max(axis=0), white.max(axis=1)
+    w, h = columns.sum(), rows.sum()
+    index = np.arange(len(columns)) + 0.5
+    return np.array([(columns * index).sum() / w - w / 2, (rows * index).sum() / h - h / 2, w, h])
+
+
+@pytest.mark.parametrize(
+    'box', [(500, 480, 40, 40), (460, 501, 90, 30), (540, 460, 24, 60), (480, 461, 131, 120)]
+)
+def test_boxes_are_where_the_object_is(box):
+    """Also for strongly reduced objects, mirrored ones and changed aspects."""
+    config = data.PairConfig(shift=50.0, sources=(0, 1, 0, 0), stretch=0.15, **PLAIN)
+    sampler = data.PairSampler(marked_pool(box), config)
+    for index in range(20):
+        pair = sampler.pair(index)
+        middle = pair.template_box[:2] + pair.template_box[2:] / 2
+        assert middle == pytest.approx([64.5, 64.5])
+        assert visible_box(pair.template) == pytest.approx(pair.template_box, abs=0.6)
+        assert np.sqrt(pair.template_box[2] * pair.template_box[3]) == pytest.approx(56.0)
+        x, y, w, h = pair.search_box
+        if x > 0 and y > 0 and x + w < 193 and y + h < 193:
+            assert visible_box(pair.search) == pytest.approx(pair.search_box, abs=0.6)
+        assert abs(x + w / 2 - 96.5) <= 50.001
+        assert abs(y + h / 2 - 96.5) <= 50.001
+
+
+def test_a_cut_out_target_fills_its_box():
+    """With its surroundings exchanged, the box is that of the outline it was cut along."""
+    pool = marked_pool((500, 480, 60, 50))
+    black = data.make_photo(np.full((200, 200, 3), 20, np.uint8))
+    config = data.PairConfig(shift=40.0, sources=(0, 1, 0, 0), **{**PLAIN, 'paste': 1.0})
+    sampler = data.PairSampler(pool, config)
+    sampler.draw_photo = lambda rng: black
+    for index in range(20):
+        pair = sampler.pair(index)
+        for crop, box in ((pair.template, pair.template_box), (pair.search, pair.search_box)):
+            ys, xs = np.nonzero(crop[:, :, 0] > 130)
+            found = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
+            corners = np.concatenate([box[:2], box[:2] + box[2:]])
+            assert found == pytest.approx(corners, abs=5.0)
+
+
+def test_map_box_is_the_bound_of_the_ellipse():
+    box = np.array([10.0, 20.0, 60.0, 30.0])
+    matrix = augment.view_matrix((40, 35), (90, 80), 1.3, angle=0.4, stretch=1.2, flip=True)
+    angles = np.linspace(0, 2 * np.pi, 20000)
+    ellipse = np.column_stack([40 + 30 * np.cos(angles), 35 + 15 * np.sin(angles)])
+    assert augment.map_box(box, matrix) == pytest.approx(
+        augment.bounds(augment.map_points(ellipse, matrix)), abs=1e-4
+    )
+
+
+def test_pairs_depend_on_seed_and_number_alone():
+    first = data.PairSampler(noise_pool(), data.PairConfig(seed=5))
+    second = data.PairSampler(noise_pool(), data.PairConfig(seed=5))
+    other = data.PairSampler(noise_pool(), data.PairConfig(seed=6))
+    second.pair(3)  # order of calls is of no consequence
+    for index in (0, 7, 1000):
+        a, b, c = first.pair(index), second.pair(index), other.pair(index)
+        np.testing.assert_array_equal(a.template, b.template)
+        np.testing.assert_array_equal(a.search, b.search)
+        np.testing.assert_array_equal(a.search_box, b.search_box)
+        assert not np.array_equal(a.search_box, c.search_box)
+
+
+def test_flow_follows_a_moving_region():
+    """Frames cut from one picture, moving by (3, 2) pixels each: so must the boxes."""
+    scene = noise_image(1, 300, 400)
+    frames = [scene[2 * t : 2 * t + 220, 3 * t : 3 * t + 300].copy() for t in range(10)]
+    photos = [data.make_photo(frame) for frame in frames]
+    found = data.follow_regions(photos, range(10), gaps=(1, 3))
+    assert len(found) >= 20
+    for early, box, late, later in found:
+        gap = late - early
+        assert later == pytest.approx(box - [3 * gap, 2 * gap, 0, 0], abs=0.5)
+
+
+def test_pool_reads_boxes_sequences_and_parts(tmp_path):
+    (tmp_path / 'set' / 'scene' / 'img').mkdir(parents=True)
+    for index in range(68):
+        cv2.imwrite(str(tmp_path / 'set' / f'{index:02d}.png'), noise_image(index, 60, 80))
+    (tmp_path / 'set' / 'boxes.csv').write_text('file,x,y,w,h,label\n00.png,10,12,20,30,thing\n')
+    for index in range(3):
+        cv2.imwrite(
+            str(tmp_path / 'set' / 'scene' / 'img' / f'{index}.png'), noise_image(index, 60, 80)
+        )
+    (tmp_path / 'set' / 'scene' / 'groundtruth_rect.txt').write_text(
+        '11,13,20,30\n12,13,20,30\n13\t13\t20\t30\n'
+    )
+    pool = data.load_pool(tmp_path, 'all')
+    assert len(pool.photos) == 71
+    assert [tuple(box) for _, box in pool.boxes] == [(10, 12, 20, 30)]
+    assert [box[0] for _, box in pool.sequences[0]] == [10, 11, 12]
+    train, held_out = data.load_pool(tmp_path, 'train'), data.load_pool(tmp_path, 'held_out')
+    assert len(train.photos) + len(held_out.photos) == 71
+    assert len(held_out.photos) > 0
+    with pytest.raises(ParameterError, match='no folder'):
+        data.load_pool(tmp_path / 'nowhere')
+
+
+@torch.no_grad()
+def test_folding_batch_norm_changes_nothing():
+    torch.manual_seed(0)
+    network = TrainableBackbone()
+    for norm in network.norms:
+        norm.running_mean.normal_(0, 0.3)
+        norm.running_var.uniform_(0.5, 2.0)
+        norm.weight.uniform_(0.5, 1.5)
+        norm.bias.normal_(0, 0.3)
+    network.eval()
+    folded = fold_batch_norm(network)
+    images = torch.rand(2, 3, 93, 120) * 255
+    for plain, reference in zip(folded(images), network(images), strict=True):
+        assert plain.shape[2:] == (12, 15)
+        assert (plain - reference).abs().max() <= 1e-4 * reference.abs().max()
+    assert [plain.shape[1] for plain in folded(images)] == list(CompactBackbone.channels)
+
+
+def test_correlation_peaks_at_the_target():
+    """A template pasted into features answers at the place that its box says."""
+    torch.manual_seed(0)
+    template = torch.randn(1, 8, 17, 17)
+    search = 0.1 * torch.randn(1, 8, 25, 25)
+    search[:, :, 6:15, 11:20] = template[:, :, 4:13, 4:13]  # centred on cell (10, 15)
+    size = 40.0
+    box = torch.tensor([[15 * 8 + 0.5 - size / 2, 10 * 8 + 0.5 - size / 2, size, size]])
+    mask = backbone.object_mask(torch.tensor([[64.5 - 20, 64.5 - 20, size, size]]), 129)
+    response = backbone.correlate(template, search, mask)[0, 0]
+    place = backbone.target_places(box)[0]
+    assert place.tolist() == pytest.approx([6, 11])
+    assert divmod(int(response.argmax()), response.shape[1]) == (6, 11)
+
+
+def small_config(**changes) -> backbone.BackboneConfig:
+    pairs = data.PairConfig(
+        template_size=81, search_size=81, object_size=32.0, shift=4.0, seed=3, **PLAIN
+    )
+    return backbone.BackboneConfig(batch=8, group=8, average=0.9, pairs=pairs, **changes)
+
+
+def test_twenty_steps_lower_the_loss(tmp_path):
+    trainer = backbone.Trainer(noise_pool(), small_config(), tmp_path, precision='fp32')
+    losses = [trainer.learn(next_batch, 2e-3) for next_batch in first_batches(trainer, 20)]
+    assert np.mean(losses[-5:]) < 0.85 * np.mean(losses[:3])
+
+
+def first_batches(trainer: backbone.Trainer, count: int):
+    source = backbone.batches(trainer.sampler, trainer.config.batch)
+    return [next(source) for _ in range(count)]
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
+    def trainer(name: str) -> backbone.Trainer:
+        return backbone.Trainer(noise_pool(), small_config(), tmp_path / name, precision='fp32')
+
+    whole = trainer('whole')
+    whole.run(steps=6, progress=False)
+
+    begun = trainer('parts')
+    for index, batch in enumerate(first_batches(begun, 3)):
+        begun.learn(batch, begun.rate(index / 6))
+    begun.save()
+    rest = trainer('parts')
+    rest.resume()
+    assert rest.step == 3
+    rest.run(steps=6, progress=False)
+
+    expected = whole.backbone().state_dict()
+    for name, value in rest.backbone().state_dict().items():
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=0)
+
+
+def test_resuming_with_another_config_is_refused(tmp_path):
+    backbone.Trainer(noise_pool(), small_config(), tmp_path).save()
+    other = backbone.Trainer(noise_pool(), small_config(learning_rate=1e-3), tmp_path)
+    with pytest.raises(ParameterError, match='another config'):
+        other.resume()
+
+
+def test_the_command_writes_weights_with_a_card(tmp_path):
+    photos = tmp_path / 'photos'
+    photos.mkdir()
+    for index in range(4):
+        cv2.imwrite(str(photos / f'{index}.png'), noise_image(index))
+    pairs = dataclasses.asdict(small_config().pairs)
+    (tmp_path / 'config.yaml').write_text(
+        json.dumps({'batch': 4, 'group': 4, 'pairs': {**pairs, 'sources': [1, 0, 0, 0]}})
+    )
+    parser = argparse.ArgumentParser()
+    backbone.add_arguments(parser)
+    arguments = ['--data', photos, '--out', tmp_path / 'out', '--config', tmp_path / 'config.yaml']
+    options = ['--steps', '2', '--workers', '0', '--device', 'cpu']
+    assert backbone.run(parser.parse_args([str(a) for a in arguments] + options)) == 0
+
+    with safe_open(tmp_path / 'out' / 'latest.safetensors', 'pt') as weights:
+        card = json.loads(weights.metadata()['card'])
+        state = {name: weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118
+    assert card['steps'] == 2
+    assert card['pairs'] == 8
+    CompactBackbone().load_state_dict(state)
+    assert (tmp_path / 'out' / 'loss.png').stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ('entries', 'message'),
+    [
+        ({'btach': 4}, 'btach'),
+        ({'batch': 10, 'group': 4}, 'multiple'),
+        ({'pairs': {'search_size': 192}}, '16 k'),
+        ({'pairs': {'occluder': 1.5}}, 'between 0 and 1'),
+    ],
+)
+def test_bad_configs_are_refused(entries, message):
+    with pytest.raises(ParameterError, match=message):
+        backbone.config_from(entries)

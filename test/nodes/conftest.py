@@ -1,0 +1,240 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""Real nodes over real DDS: a node under test, and an operator who plays camera and user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+import contextlib
+from functools import cached_property
+import importlib.util
+import os
+from pathlib import Path
+import random
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+# Nobody else on this machine may hear the tests, and they nobody else.
+os.environ['ROS_DOMAIN_ID'] = str(random.SystemRandom().randrange(1, 101))
+os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+PROFILE = Path(__file__).parents[2] / 'config' / 'fastdds_shm.xml'
+os.environ.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(PROFILE))
+os.environ.setdefault('FASTRTPS_DEFAULT_PROFILES_FILE', str(PROFILE))
+
+HAS_ROS = importlib.util.find_spec('rclpy') is not None
+collect_ignore_glob: list[str] = [] if HAS_ROS else ['test_*.py']
+
+if HAS_ROS:
+    from builtin_interfaces.msg import Time
+    import rclpy
+    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+    from rclpy.node import Node
+    from rclpy.parameter import Parameter
+    from rclpy.qos import qos_profile_sensor_data
+    from sensor_msgs.msg import Image
+    from tracker_nodes.msg import TrackStatusArray
+    from tracker_nodes.srv import InitTarget
+    from vision_msgs.msg import BoundingBox2D, Detection2DArray
+
+    from tracker_core import Box
+    from tracker_nodes.conversions import box_to_message, nanoseconds
+    from tracker_nodes.encodings import fill_image
+
+PATIENCE = 60.0  # seconds after which something that should come counts as absent
+
+
+class Spinning:
+    """Nodes on one executor in a thread of their own."""
+
+    def __init__(self, node: Any) -> None:
+        self.node = node
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(node)
+        self.thread = threading.Thread(target=self._spin, daemon=True)
+        self.thread.start()
+
+    def _spin(self) -> None:
+        with contextlib.suppress(ExternalShutdownException):
+            self.executor.spin()
+
+    def stop(self) -> None:
+        self.executor.shutdown()
+        self.thread.join(10)
+        if hasattr(self.node, 'close'):
+            self.node.close()
+        self.node.destroy_node()
+
+
+class Operator:
+    """The rest of the robot: publishes images, calls services, collects what the node says."""
+
+    def __init__(self, namespace: str = '') -> None:
+        self.node = Node('operator', namespace=namespace)
+        self._subscriptions: dict[str, Any] = {}
+        self.detections: list[Detection2DArray] = []
+        self.statuses: list[TrackStatusArray] = []
+        self.listen(Detection2DArray, 'detections', self.detections)
+        self.listen(TrackStatusArray, 'status', self.statuses)
+        self.spinning = Spinning(self.node)
+        self._clients: dict[str, Any] = {}
+        self._stamp = 1_000_000_000
+
+    @staticmethod
+    def wait_until(condition: Callable[[], Any], what: str) -> Any:
+        """Wait for something that happens in another thread or process, and return it."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            result = condition()
+            if result:
+                return result
+            time.sleep(0.005)
+        raise AssertionError(f'{what} did not come within {PATIENCE:g} s')
+
+    @cached_property
+    def camera(self) -> Any:
+        """The publisher of image, made when it is first used."""
+        return self.node.create_publisher(Image, 'image', qos_profile_sensor_data)
+
+    def listen(self, kind: Any, topic: str, into: list[Any] | None = None, qos: Any = 50) -> list:
+        """Collect all messages of a topic."""
+        into = [] if into is None else into
+        self._subscriptions[topic] = self.node.create_subscription(kind, topic, into.append, qos)
+        return into
+
+    def hears(self, topic: str) -> bool:
+        """Whether a publisher of a topic has been found."""
+        return self._subscriptions[topic].get_publisher_count() > 0
+
+    def mute(self, topic: str) -> None:
+        """Stop listening."""
+        self.node.destroy_subscription(self._subscriptions.pop(topic))
+
+    def call(self, kind: Any, name: str, **fields: Any) -> Any:
+        """Call a service and wait for the answer."""
+        if name not in self._clients:
+            self._clients[name] = self.node.create_client(kind, name)
+        client = self._clients[name]
+        assert client.wait_for_service(PATIENCE), f'no service {name}'
+        future = client.call_async(kind.Request(**fields))
+        self.wait_until(future.done, f'the answer of {name}')
+        return future.result()
+
+    def init(
+        self,
+        box: Box | BoundingBox2D,
+        id: str = '',  # noqa: A002
+        stamp: int = 0,
+        label: str = '',
+    ) -> InitTarget.Response:
+        """Call init_target."""
+        bbox = box_to_message(box) if isinstance(box, Box) else box
+        time_stamp = Time(sec=stamp // 10**9, nanosec=stamp % 10**9)
+        return self.call(
+            InitTarget, 'init_target', id=id, bbox=bbox, stamp=time_stamp, label=label
+        )
+
+    def image(self, rgb: np.ndarray, encoding: str = 'rgb8') -> Image:
+        """A message with a stamp 1/30 s after the one before."""
+        self._stamp += 33_333_333
+        message = Image()
+        message.header.frame_id = 'camera_optical_frame'
+        message.header.stamp = Time(sec=self._stamp // 10**9, nanosec=self._stamp % 10**9)
+        return fill_image(message, rgb, encoding)
+
+    def is_matched(self) -> bool:
+        """Whether image and detections have found their other ends."""
+        return (
+            self.camera.get_subscription_count() > 0
+            and self.hears('detections')
+            and self.hears('status')
+        )
+
+    def publish(self, message: Image) -> None:
+        """Show an image to whoever looks."""
+        self.wait_until(self.is_matched, 'the subscription to image')
+        self.camera.publish(message)
+
+    def show(self, rgb: np.ndarray, encoding: str = 'rgb8') -> Detection2DArray:
+        """Publish an image and wait for its detections and its status."""
+        message = self.image(rgb, encoding)
+        stamp = nanoseconds(message.header.stamp)
+        self.publish(message)
+        self.wait_until(lambda: self.status_of(stamp), f'the status of frame {stamp}')
+        return self.wait_until(
+            lambda: of_stamp(self.detections, stamp), f'the detections of {stamp}'
+        )
+
+    def status_of(self, stamp: int) -> TrackStatusArray | None:
+        return of_stamp(self.statuses, stamp)
+
+    @property
+    def newest_stamp(self) -> int:
+        """Nanoseconds of the last image made."""
+        return self._stamp
+
+
+def of_stamp(messages: list[Any], stamp: int) -> Any:
+    """The message with that stamp, or None."""
+    return next((m for m in reversed(messages) if nanoseconds(m.header.stamp) == stamp), None)
+
+
+@pytest.fixture(scope='session')
+def ros() -> Iterator[None]:
+    rclpy.init()
+    yield
+    rclpy.try_shutdown()
+
+
+@pytest.fixture
+def make_operator(ros: None) -> Iterator[Callable[[str], Operator]]:
+    operators = []
+
+    def make(namespace: str = '') -> Operator:
+        operators.append(Operator(namespace))
+        return operators[-1]
+
+    yield make
+    for operator in operators:
+        operator.spinning.stop()
+
+
+@pytest.fixture
+def operator(make_operator: Callable[[str], Operator]) -> Operator:
+    return make_operator('')
+
+
+@pytest.fixture
+def spin(ros: None) -> Iterator[Callable[[Any], None]]:
+    """Runs a node in a thread until the end of the test."""
+    running = []
+    yield lambda node: running.append(Spinning(node))
+    for spinning in running:
+        spinning.stop()
+
+
+@pytest.fixture
+def start_node(spin: Callable[[Any], None]) -> Callable[..., Any]:
+    """Starts a tracker_node in this process; parameters as keywords, '.' written as '__'."""
+    from tracker_nodes.tracker_node import TrackerNode
+
+    def start(
+        namespace: str = '', cli_args: list[str] | None = None, **parameters: Any
+    ) -> TrackerNode:
+        overrides = {'weights': 'random', 'device': 'cpu', **parameters} if not cli_args else {}
+        node = TrackerNode(
+            namespace=namespace,
+            cli_args=cli_args,
+            parameter_overrides=[
+                Parameter(name.replace('__', '.'), value=value)
+                for name, value in overrides.items()
+            ],
+        )
+        node.start()
+        spin(node)
+        return node
+
+    return start

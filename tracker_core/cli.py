@@ -1,0 +1,460 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""The command `tracker`. What a subcommand needs is imported when it runs, so help comes fast."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+import sys
+from typing import Any, NoReturn
+
+DEFAULT = 'default: %(default)s'
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f'tracker: error: {message} (see {self.prog} --help)\n')
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status: 0, 2 for a refused input, 130 after Ctrl-C."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    args = build_parser(with_training=arguments[:1] == ['train']).parse_args(arguments)
+    from tracker_core.errors import TrackerError
+
+    try:
+        return args.run(args) or 0
+    except (TrackerError, OSError) as error:
+        print(f'tracker: error: {" ".join(str(error).split())}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def build_parser(with_training: bool = True) -> argparse.ArgumentParser:
+    """The parser; `with_training` imports what `tracker train` needs to know its options."""
+    parser = Parser(
+        prog='tracker',
+        description='Follow objects in video with deep single-object trackers.',
+    )
+    commands = parser.add_subparsers(title='commands', metavar='COMMAND', required=True)
+
+    track = _add(commands, 'track', run_track, 'follow objects in a video, a folder or a camera')
+    track.add_argument(
+        'video',
+        metavar='VIDEO',
+        help="video file, folder of images, number of a camera, or 'scene[:NAME]' (rendered)",
+    )
+    _add_tracker_options(track)
+    track.add_argument(
+        '--box',
+        type=_box,
+        action='append',
+        metavar='X,Y,W,H',
+        help='the object in the first frame: left, top, width, height in pixels, the top-left '
+        'corner of the image being 0,0; give it again for further objects (a rendered scene '
+        'knows its object)',
+    )
+    track.add_argument('--out', metavar='FILE', help='write the video with its boxes, .mp4')
+    track.add_argument('--csv', metavar='FILE', help='write a line per object and frame')
+    track.add_argument('--frames', type=_count, metavar='N', help='stop after so many frames')
+
+    evaluate = _add(commands, 'evaluate', run_evaluate, 'measure accuracy on annotated sequences')
+    evaluate.add_argument('--dataset', required=True, metavar='otb:DIR', help='OTB-format folder')
+    evaluate.add_argument('--sequences', type=_names, metavar='A,B', help='only these')
+    _add_tracker_options(evaluate, several=True)
+    evaluate.add_argument(
+        '--peers', action='store_true', help="add OpenCV's CSRT, KCF and MIL to the comparison"
+    )
+    evaluate.add_argument('--json', metavar='FILE', help='write all results')
+    evaluate.add_argument('--plots', metavar='DIR', help='write success.png and precision.png')
+    evaluate.add_argument(
+        '--boxes', metavar='DIR', help='write TRACKER_PRESET/SEQUENCE.txt, boxes in OTB format'
+    )
+
+    bench = _add(commands, 'benchmark', run_benchmark, 'measure speed on rendered frames')
+    _add_tracker_options(bench, weights_note='; without any: random')
+    bench.add_argument('--frames', type=_count, default=100, metavar='N', help=DEFAULT)
+    bench.add_argument(
+        '--size',
+        type=_size,
+        default=(640, 480),
+        metavar='WxH',
+        help='of the frames; default: 640x480',
+    )
+    bench.add_argument('--json', metavar='FILE', help='write all results')
+
+    calibrate = _add(
+        commands, 'calibrate', run_calibrate, "fit a tracker's score to be a probability"
+    )
+    _add_tracker_options(calibrate)
+    calibrate.add_argument('--scenes', type=_count, default=30, metavar='N', help=DEFAULT)
+    calibrate.add_argument(
+        '--frames',
+        type=_count,
+        default=120,
+        metavar='N',
+        help='of each scene; ' + DEFAULT,
+    )
+    calibrate.add_argument(
+        '--photos', metavar='DIR', help='cut every other scene from the photos in this folder'
+    )
+    calibrate.add_argument('--json', metavar='FILE', help='write the result')
+
+    listing = _add(commands, 'list', run_list, 'list trackers, or the parameters of one')
+    listing.add_argument('tracker', nargs='?', metavar='NAME', help='show its parameters')
+    listing.add_argument('--preset', metavar='P', help='of this preset only')
+
+    weights = commands.add_parser('weights', help='list weight files, convert one')
+    weights.set_defaults(run=run_weights)
+    actions = weights.add_subparsers(title='actions', metavar='ACTION')
+    convert = _add(
+        actions, 'convert', run_convert, "turn an authors' weight file into safetensors"
+    )
+    convert.add_argument('source', metavar='IN', help='.mat, .pth, .pt or .tar')
+    convert.add_argument('target', metavar='OUT', help='.safetensors')
+    convert.add_argument('--tracker', required=True, metavar='T')
+    convert.add_argument('--preset', default='paper', metavar='P', help=DEFAULT)
+
+    train = commands.add_parser('train', help='train the weights that come with the package')
+    if with_training:
+        from tracker_core.training import backbone
+
+        parts = train.add_subparsers(title='what to train', metavar='PART', required=True)
+        about = 'the small backbone of the compact presets'
+        backbone.add_arguments(_add(parts, 'backbone', backbone.run, about))
+    return parser
+
+
+def run_track(args: argparse.Namespace) -> None:
+    import csv
+    from itertools import chain, islice
+    import time
+
+    from tracker_core.errors import BoxError
+    from tracker_core.evaluation.metrics import box_rows, overlap
+    from tracker_core.evaluation.overlay import draw_track
+    from tracker_core.evaluation.progress import progress_bar
+    from tracker_core.evaluation.video import open_frames, VideoWriter
+    from tracker_core.tracker import Track, TrackStatus
+
+    writer = log = None
+    tracks_of_frames: list[list[Track]] = []
+    seconds = 0.0
+    with open_frames(args.video) as source:
+        boxes = args.box or (source.boxes and source.boxes[:1])
+        if not boxes:
+            raise BoxError('where is the object in the first frame? Give --box X,Y,W,H')
+        tracker = _create(args, args.tracker, args.preset)
+        frames = islice(source, args.frames)
+        first = next(frames)
+        targets = [tracker.start(first, box) for box in boxes]
+        if args.out:
+            writer = VideoWriter(args.out, source.fps)
+        if args.csv:
+            Path(args.csv).parent.mkdir(parents=True, exist_ok=True)
+            log = open(args.csv, 'w', newline='')  # noqa: SIM115
+            table = csv.writer(log)
+            table.writerow(['frame', 'id', 'x', 'y', 'w', 'h', 'score', 'raw_score', 'status'])
+        total = min(filter(None, (source.length, args.frames)), default=None)
+        try:
+            for frame in progress_bar(chain([first], frames), 'tracking', total):
+                if frame is first:
+                    tracks = [Track(t.box, t.score, t.status, t.raw_score) for t in targets]
+                else:
+                    begin = time.perf_counter()
+                    tracks = tracker.track_many(frame, targets)
+                    seconds += time.perf_counter() - begin
+                for i, track in enumerate(tracks, start=1):
+                    if log:
+                        numbers = [f'{v:.4f}' for v in (*track.box.as_xywh(), track.score)]
+                        row = [len(tracks_of_frames), i, *numbers]
+                        table.writerow([*row, f'{track.raw_score:.6g}', track.status.name])
+                    if writer:
+                        draw_track(frame, track, str(i) if len(tracks) > 1 else '')
+                if writer:
+                    writer.write(frame)
+                tracks_of_frames.append(tracks)
+        except KeyboardInterrupt:
+            pass  # how a camera's video ends
+        finally:
+            if writer:
+                writer.close()
+            if log:
+                log.close()
+
+    every = [track for tracks in tracks_of_frames for track in tracks]
+    sure = sum(track.status is TrackStatus.TRACKING for track in every) / max(len(every), 1)
+    speed = f'{(len(tracks_of_frames) - 1) / seconds:.1f}' if seconds else '-'
+    line = f'{len(tracks_of_frames)} frames, {speed} frames/s in the tracker, {sure:.0%} tracked'
+    if source.boxes and not args.box:
+        found = box_rows([tracks[0].box for tracks in tracks_of_frames])
+        ious = overlap(found, box_rows(source.boxes[: len(found)]))
+        line += f', mean IoU {ious.mean():.3f} with the exact boxes'
+    for path in filter(None, (writer and writer.path, args.csv)):
+        line += f'; wrote {path}'
+    print(line)
+
+
+def run_evaluate(args: argparse.Namespace) -> None:
+    from tracker_core.errors import ParameterError
+    from tracker_core.evaluation.datasets import load_dataset
+    from tracker_core.evaluation.machine import describe_machine, machine_line
+    from tracker_core.evaluation.peers import available_peers
+    from tracker_core.evaluation.run import (
+        evaluate_tracker,
+        make_report,
+        result_table,
+        summary_table,
+        write_json,
+    )
+    from tracker_core.tracker import list_trackers
+
+    sequences = load_dataset(args.dataset, args.sequences)
+    names = list_trackers() if args.tracker == ['all'] else args.tracker
+    if args.set and len(names) > 1:
+        raise ParameterError('--set goes with a single --tracker')
+    trackers: list[Any] = [_create(args, name, args.preset) for name in names]
+    if args.peers:
+        peers, complaints = available_peers()
+        trackers += peers
+        print(''.join(f'not compared: {complaint}\n' for complaint in complaints), end='')
+    print(machine_line(describe_machine()))
+    results = []
+    for tracker in trackers:
+        folder = args.boxes and Path(args.boxes) / f'{tracker.name}_{tracker.preset}'
+        result = evaluate_tracker(tracker, sequences, folder)
+        results.append(result)
+        weights = f', weights {result["weights"]}' if 'weights' in result else ''
+        print(f'\n{tracker.name} {tracker.preset}{weights}\n{result_table(result)}', flush=True)
+    if len(results) > 1:
+        print(f'\n{summary_table(results)}')
+    report = make_report(args.dataset, results)
+    if args.json:
+        write_json(args.json, report)
+        print(f'wrote {args.json}')
+    if args.plots:
+        from tracker_core.evaluation.plots import write_plots
+
+        print(f'wrote {", ".join(map(str, write_plots(report, args.plots)))}')
+
+
+def run_benchmark(args: argparse.Namespace) -> None:
+    from tracker_core.errors import WeightsError
+    from tracker_core.evaluation.benchmark import benchmark, benchmark_table
+    from tracker_core.evaluation.machine import machine_line
+    from tracker_core.evaluation.run import write_json
+
+    try:
+        tracker = _create(args, args.tracker, args.preset)
+    except WeightsError:
+        if args.weights is not None:
+            raise
+        args.weights = 'random'
+        tracker = _create(args, args.tracker, args.preset)
+    result = benchmark(tracker, args.frames, args.size)
+    print(f'{machine_line(result["machine"])}\n\n{benchmark_table(result)}')
+    if args.json:
+        write_json(args.json, result)
+        print(f'wrote {args.json}')
+
+
+def run_calibrate(args: argparse.Namespace) -> None:
+    import dataclasses
+
+    from tracker_core.errors import ParameterError
+    from tracker_core.evaluation.calibration import (
+        calibrate,
+        calibration_table,
+        scenes_for_calibration,
+    )
+    from tracker_core.evaluation.run import write_json
+    from tracker_core.evaluation.video import list_images, read_image
+
+    if args.scenes < 3:
+        raise ParameterError('--scenes must be at least 3: every third is held out')
+    tracker = _create(args, args.tracker, args.preset, recover=False)
+    photos = []
+    if args.photos:
+        photos = [read_image(path) for path in list_images(args.photos)]
+        if not photos:
+            raise ParameterError(f'{args.photos} holds no images')
+    result = calibrate(tracker, scenes_for_calibration(args.scenes, args.frames, photos))
+    print(f'{tracker.name} {tracker.preset}\n{calibration_table(result)}')
+    if args.json:
+        write_json(args.json, dataclasses.asdict(result))
+        print(f'wrote {args.json}')
+
+
+def run_list(args: argparse.Namespace) -> None:
+    from tracker_core.evaluation.tables import format_table
+    from tracker_core.parameters import describe
+    from tracker_core.tracker import list_trackers, tracker_class
+
+    if not args.tracker:
+        rows = []
+        for name in list_trackers():
+            cls = tracker_class(name)
+            rows.append([name, ', '.join(cls.presets), (cls.__doc__ or '').split('\n')[0]])
+        print(format_table(['tracker', 'presets', 'about'], rows))
+        return
+    presets = tracker_class(args.tracker).presets
+    if args.preset:
+        _check_preset(args.tracker, args.preset)
+        presets = {args.preset: presets[args.preset]}
+    rows = []
+    for info in describe(next(iter(presets.values()))):
+        bounds = (('>=', info.minimum), ('<=', info.maximum))
+        limits = [f'{sign} {bound:g}' for sign, bound in bounds if bound is not None]
+        values = ' | '.join(map(str, info.choices)) if info.choices else ', '.join(limits)
+        defaults = [_shown(getattr(config, info.name)) for config in presets.values()]
+        rows.append([info.name, info.type.__name__, *defaults, values, info.help])
+    print(format_table(['parameter', 'type', *presets, 'values', 'effect'], rows))
+
+
+def run_weights(args: argparse.Namespace) -> None:
+    from tracker_core.evaluation.tables import format_table
+    from tracker_core.weights import list_weights, weights_folder
+
+    rows = []
+    for entry in list_weights():
+        place = str(entry.path or f'missing: {entry.origin}')
+        checksum = entry.sha256[:16] or '-'
+        rows.append([entry.tracker, entry.preset, entry.file, entry.licence, checksum, place])
+    print(format_table(['tracker', 'preset', 'file', 'licence', 'SHA-256', 'where'], rows))
+    print(f"\nThe authors' files are looked for in {weights_folder()} ($TRACKER_WEIGHTS).")
+
+
+def run_convert(args: argparse.Namespace) -> None:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from tracker_core.errors import WeightsError
+    from tracker_core.tracker import create_tracker
+    from tracker_core.weights import read_weight_file, save_safetensors
+
+    if Path(args.target).suffix != '.safetensors':
+        raise WeightsError(f'{args.target} must end in .safetensors')
+    create_tracker(args.tracker, args.preset, weights=args.source)  # refuses what does not fit
+    state = read_weight_file(args.source)
+    for key in ('state_dict', 'net'):
+        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
+            state = state[key]
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise WeightsError(f'{args.source} holds more than names and tensors')
+    save_safetensors(state, args.target, {'source': Path(args.source).name})
+    create_tracker(args.tracker, args.preset, weights=args.target)
+    print(f'wrote {args.target}: {len(state)} tensors, fit for {args.tracker} {args.preset}')
+
+
+def _add(commands: Any, name: str, run: Any, about: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=about, description=about[0].upper() + about[1:] + '.')
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_tracker_options(
+    parser: argparse.ArgumentParser, several: bool = False, weights_note: str = ''
+) -> None:
+    parser.add_argument(
+        '--tracker',
+        required=True,
+        type=_names if several else str,
+        metavar='T[,T2]|all' if several else 'T',
+        help='see `tracker list`',
+    )
+    parser.add_argument('--preset', default='compact', metavar='P', help=DEFAULT)
+    parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1; ' + DEFAULT)
+    parser.add_argument(
+        '--precision',
+        default='auto',
+        metavar='P',
+        help='auto, float32, bfloat16 or float16; ' + DEFAULT,
+    )
+    parser.add_argument('--runtime', default='auto', metavar='R', help=DEFAULT)
+    parser.add_argument(
+        '--weights',
+        metavar='W',
+        help=f"file or folder, or 'random'; default: bundled or installed ones{weights_note}",
+    )
+    parser.add_argument(
+        '--set',
+        action='append',
+        default=[],
+        metavar='NAME=VALUE',
+        help='a parameter of the tracker, see `tracker list T`; may be repeated',
+    )
+
+
+def _create(args: argparse.Namespace, name: str, preset: str, **fixed: Any) -> Any:
+    """The tracker that the options ask for."""
+    from tracker_core.errors import ParameterError
+    from tracker_core.parameters import describe
+    from tracker_core.tracker import create_tracker
+
+    _check_preset(name, preset)
+    infos = {info.name: info for info in describe(_presets(name)[preset])}
+    parameters = {}
+    for setting in args.set:
+        key, separator, text = setting.partition('=')
+        if not separator:
+            raise ParameterError(f'--set takes NAME=VALUE, not {setting!r}')
+        if key not in infos:
+            raise ParameterError(f'{name} has no parameter {key!r}; it has {", ".join(infos)}')
+        parameters[key] = infos[key].parse(text)
+    options = {key: getattr(args, key) for key in ('device', 'precision', 'runtime', 'weights')}
+    return create_tracker(name, preset, **options, **{**parameters, **fixed})
+
+
+def _presets(name: str) -> Any:
+    from tracker_core.tracker import tracker_class
+
+    return tracker_class(name).presets
+
+
+def _check_preset(name: str, preset: str) -> None:
+    from tracker_core.errors import UnknownTrackerError
+
+    if preset not in _presets(name):
+        known = ', '.join(_presets(name))
+        raise UnknownTrackerError(f'{name} has no preset {preset!r}; choose one of {known}')
+
+
+def _shown(value: Any) -> str:
+    return f'{value:g}' if isinstance(value, float) else str(value)
+
+
+def _box(text: str) -> Any:
+    from tracker_core.boxes import Box
+    from tracker_core.errors import BoxError
+
+    try:
+        return Box(*(float(part) for part in text.split(',')))
+    except BoxError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    except (TypeError, ValueError):
+        raise argparse.ArgumentTypeError(f'{text!r} is not four numbers x,y,w,h') from None
+
+
+def _names(text: str) -> list[str]:
+    return [name for part in text.split(',') if (name := part.strip())]
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number from 1')
+    return int(text)
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition('x')
+    return _count(width), _count(height)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
