@@ -122,11 +122,13 @@ def build_parser(with_training: bool = True) -> argparse.ArgumentParser:
 
     train = commands.add_parser('train', help='train the weights that come with the package')
     if with_training:
-        from tracker_core.training import backbone
+        from tracker_core.training import backbone, ocean
 
         parts = train.add_subparsers(title='what to train', metavar='PART', required=True)
         about = 'the small backbone of the compact presets'
         backbone.add_arguments(_add(parts, 'backbone', backbone.run, about))
+        about = 'the compact heads of Ocean, on that backbone'
+        ocean.add_arguments(_add(parts, 'ocean', ocean.run, about))
     return parser
 
 

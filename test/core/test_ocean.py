@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tracker_core import Box, create_tracker
 from tracker_core.layers.aligned_conv import aligned_conv2d
-from tracker_core.ocean.config import SETTINGS
+from tracker_core.ocean.config import PAPER_PRESETS
 from tracker_core.ocean.network import (
     cell_offsets,
     OceanNetwork,
@@ -190,19 +190,19 @@ def test_aligned_convolution_has_true_gradients() -> None:
 
 
 POSTPROCESSING = {
-    'OTB2015': 'otb',
-    'VOT2018': 'vot2018',
-    'VOT2019_big': 'vot2019',
-    'VOT2019ON': 'vot2019_online',
-    'GOT10K': 'got10k',
-    'LASOT': 'lasot',
+    'OTB2015': 'paper_otb',
+    'VOT2018': 'paper_vot2018',
+    'VOT2019_big': 'paper',
+    'VOT2019ON': 'paper_online',
+    'GOT10K': 'paper_got10k',
+    'LASOT': 'paper_lasot',
 }
 
 
 @pytest.mark.parametrize('case', POSTPROCESSING)
 def test_postprocessing(case: str) -> None:
     expected = golden('ocean', 'e_post.npz')
-    config = SETTINGS[POSTPROCESSING[case]]
+    config = PAPER_PRESETS[POSTPROCESSING[case]]
     hyper = expected[f'{case}_hp']
     np.testing.assert_allclose(
         [config.penalty, config.window_influence, config.size_rate], hyper[:3]
@@ -261,10 +261,10 @@ def weight_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def make_tracker(setting: str, weight_file: Path, **parameters: Any) -> OceanTracker:
+def make_tracker(preset: str, weight_file: Path, **parameters: Any) -> OceanTracker:
     return create_tracker(
         'ocean',
-        preset=f'paper_{setting}',
+        preset=preset,
         device='cpu',
         weights=str(weight_file),
         released=True,
@@ -275,12 +275,17 @@ def make_tracker(setting: str, weight_file: Path, **parameters: Any) -> OceanTra
 
 
 @pytest.mark.parametrize(
-    ('case', 'setting'),
-    [('otb', 'otb'), ('vot', 'vot2019'), ('vot_small', 'vot2019'), ('otb_border', 'otb')],
+    ('case', 'preset'),
+    [
+        ('otb', 'paper_otb'),
+        ('vot', 'paper'),
+        ('vot_small', 'paper'),
+        ('otb_border', 'paper_otb'),
+    ],
 )
-def test_recorded_steps(case: str, setting: str, weight_file: Path) -> None:
+def test_recorded_steps(case: str, preset: str, weight_file: Path) -> None:
     expected = golden('ocean', 'e2_step.npz')
-    tracker = make_tracker(setting, weight_file)
+    tracker = make_tracker(preset, weight_file)
     image = blocks('oc_img1')
     target = tracker.start(image, Box.from_center(*expected[f'{case}_init']))
     model = target.model
@@ -294,12 +299,12 @@ def test_recorded_steps(case: str, setting: str, weight_file: Path) -> None:
         np.testing.assert_allclose([box.cx, box.cy, box.w, box.h], state, atol=0.05)
 
 
-@pytest.mark.parametrize(('name', 'setting'), [('otb', 'otb'), ('vot', 'vot2019')])
-def test_skiing(name: str, setting: str, weight_file: Path) -> None:
+@pytest.mark.parametrize(('name', 'preset'), [('otb', 'paper_otb'), ('vot', 'paper')])
+def test_skiing(name: str, preset: str, weight_file: Path) -> None:
     """Stand-in weights on a real sequence; the first frames, before small differences grow."""
     rows = np.loadtxt(golden('ocean', f'skiing_seeded_{name}.txt'), delimiter=',')
     frames = sequence_frames('Skiing', 8)
-    tracker = make_tracker(setting, weight_file)
+    tracker = make_tracker(preset, weight_file)
     x, y, w, h = rows[0]
     images = [cv2.imread(str(frame))[..., ::-1] for frame in frames]
     target = tracker.start(images[0], Box(x - 1, y - 1, w, h))
@@ -371,7 +376,7 @@ def test_online_memory_and_update(online: OnlineNetwork) -> None:
     features = online.project(uniform('oc_on_feat', (12, 1024, 13, 13), 0, 2))
     sample = online.project(uniform('oc_on_test', (1, 1024, 13, 13), 0, 2))
     boxes = torch.from_numpy(expected['boxes'])
-    config = SETTINGS['vot2019_online']
+    config = PAPER_PRESETS['paper_online']
     learner = Learner(online, features, boxes, 224, replace(config, online_first_steps=1))
     new_box = torch.from_numpy(expected['new_box'])
     for row, rate in enumerate((0.0075, 0.02, 0.0075)):
@@ -388,7 +393,7 @@ def test_online_memory_and_update(online: OnlineNetwork) -> None:
 def test_online_memory_replaces_the_least_weight(online: OnlineNetwork) -> None:
     features = torch.randn(2, 512, 13, 13, generator=torch.Generator().manual_seed(0))
     boxes = torch.tensor([[80.0, 80, 60, 60]])
-    config = replace(SETTINGS['vot2019_online'], online_memory=40, online_first_steps=1)
+    config = replace(PAPER_PRESETS['paper_online'], online_memory=40, online_first_steps=1)
     first = features[:1].repeat(40, 1, 1, 1)
     learner = Learner(online, first, boxes.expand(40, 4), 224, config)
     for _ in range(2):
@@ -450,7 +455,7 @@ def test_recorded_online_tracking(weight_file: Path) -> None:
     """Five first steps instead of 25, which are chaotic with stand-in weights, and the recorded
     random numbers. The parameters of the loss are stand-ins, too."""
     expected = golden('ocean', 'h_online_track.npz')
-    tracker = make_tracker('vot2019_online', weight_file, online_first_steps=5)
+    tracker = make_tracker('paper_online', weight_file, online_first_steps=5)
     image = blocks('oc_img1')
     box = Box.from_center(130, 110, 60, 48)
     target = tracker.start(image, box)

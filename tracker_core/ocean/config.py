@@ -50,7 +50,7 @@ class OceanConfig(TrackerConfig):
     )
     template_side: int = parameter(
         127,
-        'Side of the template crop, network input pixels; the target fills a quarter of it.',
+        'Side of the template crop, network input pixels; a square target has half of it.',
         minimum=97,
         live=False,
     )
@@ -158,12 +158,21 @@ VOT2019_ONLINE = replace(
     size_rate=0.644,
     small_search_side=287,
 )
-SETTINGS = {
-    'vot2018': VOT2018,
-    'vot2019': VOT2019,
-    'otb': OTB2015,
-    'got10k': GOT10K,
-    'lasot': LASOT,
-    'vot2018_online': VOT2018_ONLINE,
-    'vot2019_online': VOT2019_ONLINE,
+PAPER_PRESETS = {
+    'paper': VOT2019,
+    'paper_vot2018': VOT2018,
+    'paper_otb': OTB2015,
+    'paper_got10k': GOT10K,
+    'paper_lasot': LASOT,
+    'paper_online': VOT2019_ONLINE,
+    'paper_online_vot2018': VOT2018_ONLINE,
 }
+
+# The compact network: smaller crops, the target at half the template's side as everywhere.
+COMPACT = OceanConfig(
+    regular_weight=0.6,
+    template_side=113,
+    search_side=225,
+    small_search_side=257,
+)
+COMPACT_ONLINE = replace(COMPACT, online=True, online_weight=0.4)

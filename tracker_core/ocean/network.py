@@ -24,6 +24,7 @@ from tracker_core.layers.correlation import depthwise_correlation
 
 STRIDE = 8  # pixels per cell of all maps
 PATHS = ((1, 1), (2, 1), (1, 2))  # dilation (rows, columns) of the correlation paths
+TEMPLATE_CELLS = 7
 LARGEST_EXPONENT = 7.0  # an edge 1097 pixels away is far outside any search region
 
 
@@ -265,8 +266,17 @@ class Heads(nn.Module):
         exponent = self.box_gain * self.box(box_features) + self.box_bias
         ltrb = torch.exp(exponent.float().clamp(max=LARGEST_EXPONENT))
         logits = 0.1 * self.logit(self.classify(features, template.classify))
-        aligned = None if self.align is None else self.align(box_features, ltrb)[:, 0].float()
+        aligned = None
+        if self.align is not None:  # the boxes learn from the truth, not from this score
+            aligned = self.align(box_features, ltrb.detach())[:, 0].float()
         return Prediction(logits[:, 0].float(), ltrb, aligned)
+
+
+def middle_cells(features: Tensor) -> Tensor:
+    """The middle 7x7 cells of features (N, C, n, n) of a template crop."""
+    margin = (features.shape[-1] - TEMPLATE_CELLS) // 2
+    inner = slice(margin, margin + TEMPLATE_CELLS)
+    return features[..., inner, inner]
 
 
 class OceanNetwork(nn.Module):
@@ -284,7 +294,7 @@ class OceanNetwork(nn.Module):
 
     def encode(self, images: Tensor) -> Template:
         """The template of crops (N, 3, 127, 127)."""
-        return self.heads.encode(self.extract(images)[..., 4:-4, 4:-4])
+        return self.heads.encode(middle_cells(self.extract(images)))
 
     def forward(self, images: Tensor, template: Template) -> Prediction:
         """Predictions for search regions (N, 3, side, side); 25 cells a side for 255 pixels."""
@@ -292,27 +302,24 @@ class OceanNetwork(nn.Module):
 
 
 class CompactOcean(nn.Module):
-    """The small network: the shared backbone, narrow towers. Images are RGB, 0 to 255.
+    """The small network: the shared backbone, one path, short and narrow towers. Images are RGB,
+    0 to 255.
 
     Crop sides are multiples of 16 plus one, so that a cell lies on the centre.
     """
 
-    width = 96
-
     def __init__(self, align: bool = True) -> None:
         super().__init__()
         self.backbone = CompactBackbone()
-        self.heads = Heads(self.backbone.channels[1], self.width, 2, PATHS, align)
+        self.heads = Heads(self.backbone.channels[1], 96, 2, PATHS[:1], align)
 
     def extract(self, images: Tensor) -> Tensor:
         """Features (N, 128, n, n), n = (side - 1) / 8 + 1."""
         return self.backbone(images)[1]
 
     def encode(self, images: Tensor) -> Template:
-        """The template of crops (N, 3, side, side): the middle 7x7 cells."""
-        features = self.extract(images)
-        margin = (features.shape[-1] - 7) // 2
-        return self.heads.encode(features[..., margin : margin + 7, margin : margin + 7])
+        """The template of crops (N, 3, side, side)."""
+        return self.heads.encode(middle_cells(self.extract(images)))
 
     def forward(self, images: Tensor, template: Template) -> Prediction:
         """Predictions for search regions (N, 3, side, side); 23 cells a side for 225 pixels."""

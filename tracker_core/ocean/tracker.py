@@ -19,9 +19,15 @@ import torch.nn.functional as F
 from tracker_core.boxes import Box
 from tracker_core.errors import WeightsError
 from tracker_core.images import sample_grid, window_positions
-from tracker_core.ocean.config import OceanConfig, SETTINGS, VOT2019
+from tracker_core.ocean.config import (
+    COMPACT,
+    COMPACT_ONLINE,
+    OceanConfig,
+    PAPER_PRESETS,
+)
 from tracker_core.ocean.network import (
     cell_offsets,
+    CompactOcean,
     join_templates,
     OceanNetwork,
     Prediction,
@@ -93,8 +99,7 @@ class OceanTracker(Tracker):
 
     name = 'ocean'
     presets: ClassVar[Mapping[str, OceanConfig]] = {
-        'paper': VOT2019,
-        **{f'paper_{name}': config for name, config in SETTINGS.items()},
+        **PAPER_PRESETS,
     }
     config: OceanConfig
 
@@ -107,10 +112,13 @@ class OceanTracker(Tracker):
         weights: Weights,
     ) -> None:
         super().__init__(config, preset, device, precision, weights)
-        self.network = build_network(config, weights).to(device, precision)
+        compact = preset.startswith('compact')
+        build = build_compact if compact else build_network
+        self.network = build(config, weights).to(device, precision)
         self.online = None
         if config.online:
-            self.online = build_online(weights).to(device, precision)
+            online = OnlineNetwork(compact=True) if compact else build_online(weights)
+            self.online = online.eval().requires_grad_(False).to(device, precision)
 
     def _start(self, frame: Tensor, box: Box) -> tuple[Model, State]:
         config = self.config
@@ -287,6 +295,14 @@ def crop_windows(
     return crops.round() if released else crops
 
 
+def classification(prediction: Prediction, config: OceanConfig) -> Tensor:
+    """How likely each cell is the target, (N, n, n): regular-region and object-aware score."""
+    scores = prediction.logits.sigmoid()
+    if prediction.aligned is None:
+        return scores
+    return torch.lerp(prediction.aligned.sigmoid(), scores, config.regular_weight)
+
+
 def choose_places(
     prediction: Prediction, sizes: Tensor, config: OceanConfig, online: Tensor | None = None
 ) -> Tensor:
@@ -302,9 +318,7 @@ def choose_places(
         (N, 5): shift of the target's centre (x, y) from the middle of the search region, new
         width and height, all in pixels of the search region, and the classification score.
     """
-    scores = prediction.logits.sigmoid()  # (N, n, n)
-    if prediction.aligned is not None:
-        scores = torch.lerp(prediction.aligned.sigmoid(), scores, config.regular_weight)
+    scores = classification(prediction, config)  # (N, n, n)
     n = scores.shape[-1]
     left, top, right, bottom = prediction.ltrb.unbind(1)
     width, height = left + right, top + bottom
@@ -353,6 +367,24 @@ def build_network(config: OceanConfig, weights: Weights) -> OceanNetwork:
                 f'{weights.source} has no branch for aligned features: set align to false'
             )
         load_into(network, state, weights.source)
+    return network.eval().requires_grad_(False)
+
+
+def build_compact(config: OceanConfig, weights: Weights) -> CompactOcean:
+    """The compact network with its weights, in inference mode.
+
+    Raises:
+        WeightsError: A file does not fit.
+    """
+    network = CompactOcean(config.align)
+    if weights.state is None:
+        randomize(network)
+    else:
+        heads = weights.state['heads']
+        if not config.align:
+            heads = {key: value for key, value in heads.items() if not key.startswith('align.')}
+        load_into(network.backbone, weights.state['backbone'], weights.source)
+        load_into(network.heads, heads, weights.source)
     return network.eval().requires_grad_(False)
 
 

@@ -56,6 +56,19 @@ class WeightFile:
 
 BACKBONE_SHA256 = ''
 
+OCEAN_LICENCE = "not stated; the authors' code is under the MIT licence"
+OCEAN_ORIGIN = 'https://github.com/JudasDie/SOTS/blob/master/lib/tutorial/Ocean/ocean.md'
+OCEAN_FILES = {
+    'paper': 'OceanV.pth',
+    'paper_vot2018': 'OceanV.pth',
+    # the authors have further files for these benchmarks
+    'paper_otb': 'OceanV.pth',
+    'paper_got10k': 'OceanV.pth',
+    'paper_lasot': 'OceanV.pth',
+    'paper_online': 'OceanV19on.pth',
+    'paper_online_vot2018': 'OceanV18on.pth',
+}
+
 WEIGHT_FILES = (
     WeightFile(
         'compact_backbone.safetensors',
@@ -73,6 +86,10 @@ WEIGHT_FILES = (
         '',
         'CC BY 4.0',
         'https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-16.mat',
+    ),
+    *(
+        WeightFile(file, 'ocean', preset, '', OCEAN_LICENCE, OCEAN_ORIGIN)
+        for preset, file in OCEAN_FILES.items()
     ),
 )
 
