@@ -47,7 +47,7 @@ def main():
         check_build_tools()
         distro, sourced = find_ros()
         installed = install(distro, sourced)
-        build(installed, sourced)
+        build(installed, distro, sourced)
     except SetupError as error:
         sys.exit(f'bootstrap: {error}')
     except KeyboardInterrupt:
@@ -122,7 +122,7 @@ def install(distro, sourced):
 
     source = 'as sourced' if sourced else 'from wheels'
     print(f'Setting up .venv: Python {platform.python_version()}, ROS 2 {distro} {source}')
-    if stamps.get('base') != base:
+    if stamps.get('base') != base or not PYTHON.exists():
         if Path(sys.prefix).resolve() == VENV:
             raise SetupError('.venv has to be made anew, and it is active: use a new shell')
         if VENV.exists() and not STAMPS.exists():
@@ -131,9 +131,12 @@ def install(distro, sourced):
             )
         site = ['--system-site-packages'] if sourced else []
         step('virtual environment', [sys.executable, '-m', 'venv', '--clear', *site, str(VENV)])
+        for folder in ('build', 'install', 'log'):  # made for another Python or distribution
+            shutil.rmtree(ROOT / folder, ignore_errors=True)
         write_stamps(base=base)
 
-    pip = [str(PYTHON), '-m', 'pip', 'install', '--disable-pip-version-check', '--no-input']
+    pip = [str(PYTHON), '-m', 'pip', 'install', '--no-input', '--no-compile']
+    pip += ['--disable-pip-version-check', '--progress-bar', 'off']
     if sourced:
         install_beside_ros(pip, torch)
     else:
@@ -181,7 +184,7 @@ def repair_cmake_files():
             path.write_text(repaired)
 
 
-def build(installed, sourced):
+def build(installed, distro, sourced):
     """Build the package, with vision_msgs where there is none, if a source file has changed."""
     files = [ROOT / 'CMakeLists.txt', ROOT / 'package.xml']
     for folder in (
@@ -201,46 +204,41 @@ def build(installed, sourced):
             if path.is_file() and path.suffix != '.pyc'
         ]
     wanted = digest(files, [installed])
-    stamps = read_stamps()
     setup = ROOT / 'install' / 'setup.bash'
-    if stamps.get('built') == wanted and setup.exists():
-        return
-
-    if stamps.get('built_with') != installed:  # leftovers of another Python or distribution
-        for folder in ('build', 'install', 'log'):
-            shutil.rmtree(ROOT / folder, ignore_errors=True)
-    write_stamps(built=None, built_with=installed)
-    packages = ['.']
-    prefixes = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if sourced else []
-    if not any(Path(prefix, 'share/vision_msgs/package.xml').exists() for prefix in prefixes):
-        packages.append('third_party/vision_msgs')
-    enter = environment_lines(sourced)
-    jobs = min(4, len(os.sched_getaffinity(0)))
-    step(
-        'package (colcon build)',
-        [
-            'bash',
-            '-c',
-            f'{enter}export MAKEFLAGS=-j{jobs}\nexec "$@"',
-            'bash',
-            'colcon',
-            'build',
-            '--event-handlers',
-            'console_direct+',
-            '--base-paths',
-            *packages,
-            '--cmake-args',
-            f'-DPython3_EXECUTABLE={PYTHON}',
-        ],
-    )
+    enter = environment_lines(distro, sourced)
     (VENV / 'activate-ros').write_text(
         '# Source this file in bash: Python with torch, ROS 2 and the built tracker_nodes.\n'
         f'# Written by scripts/bootstrap.py.\n{enter}. "{setup}"\n'
     )
+    if read_stamps().get('built') == wanted and setup.exists():
+        return
+
+    packages = ['.']
+    prefixes = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if sourced else []
+    if not any(Path(prefix, 'share/vision_msgs/package.xml').exists() for prefix in prefixes):
+        packages.append('third_party/vision_msgs')
+    jobs = min(4, len(os.sched_getaffinity(0)))
+    script = f'{enter}export MAKEFLAGS=-j{jobs}\nexec colcon build "$@"'
+    options = ['--event-handlers', 'console_direct+', '--base-paths', *packages]
+    options += ['--cmake-args', f'-DPython3_EXECUTABLE={PYTHON}']
+    write_stamps(built=None)
+    step('package (colcon build)', ['bash', '-c', script, 'colcon', *options])
+    remove_orphans()
     write_stamps(built=wanted)
 
 
-def environment_lines(sourced):
+def remove_orphans():
+    """Remove installed modules whose source is gone; colcon leaves them there."""
+    for packages in (ROOT / 'install' / 'tracker_nodes').glob('lib/python*/site-packages'):
+        installed = {*(packages / 'tracker_core').rglob('*.*')}
+        installed |= {*(packages / 'tracker_nodes').glob('*.py')}
+        installed.discard(packages / 'tracker_nodes' / '__init__.py')  # generated
+        for path in installed:
+            if not (ROOT / path.relative_to(packages)).exists() and path.suffix != '.pyc':
+                path.unlink()
+
+
+def environment_lines(distro, sourced):
     """Return the lines of bash that enter .venv and its ROS 2, without the built package."""
     lines = [f'. "{VENV}/bin/activate"']
     if not sourced:
@@ -252,8 +250,9 @@ def environment_lines(sourced):
             '# The wheels start Python twice to set that path, unless this says that it is set.',
             'export _ROS_WHEELS_BOOTSTRAP_COMPLETE=1',
         ]
-        for name in ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'):
-            lines.append(f'export {name}="${{{name}:-{ROOT}/config/fastdds_shm.xml}}"')
+    vendor = 'FASTRTPS' if distro in ('humble', 'iron', 'jazzy') else 'FASTDDS'
+    profile = f'{vendor}_DEFAULT_PROFILES_FILE'
+    lines.append(f'export {profile}="${{{profile}:-{ROOT}/config/fastdds_shm.xml}}"')
     return '\n'.join(lines) + '\n'
 
 

@@ -285,7 +285,8 @@ def run_calibrate(args: argparse.Namespace) -> None:
         photos = [read_image(path) for path in list_images(args.photos)]
         if not photos:
             raise ParameterError(f'{args.photos} holds no images')
-    result = calibrate(tracker, scenes_for_calibration(args.scenes, args.frames, photos))
+    scenes = scenes_for_calibration(args.scenes, args.frames, photos)
+    result = calibrate(tracker, scenes, args.scenes)
     print(f'{tracker.name} {tracker.preset}\n{calibration_table(result)}')
     if args.json:
         write_json(args.json, dataclasses.asdict(result))

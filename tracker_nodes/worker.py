@@ -284,7 +284,11 @@ class TrackingWorker:
         for followed in late:
             followed.behind.append(frame)
         self._owed = CATCH_UP_PER_FRAME * len(late)
-        self._publish(Result(frame, image, up_to_date, taken_up, self._frames, self._dropped))
+        result = Result(frame, image, up_to_date, taken_up, self._frames, self._dropped)
+        try:
+            self._publish(result)
+        except Exception as error:  # such as a shutdown in the middle of it
+            self._report(f'not published: {type(error).__name__}: {error}')
         for followed in live:
             self._learn(followed)
 

@@ -13,11 +13,25 @@ import pytest
 
 pytest.importorskip('launch_ros')
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.launch_description_sources import get_launch_description_from_python_launch_file
+from launch.actions import (
+    DeclareLaunchArgument,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    Shutdown,
+    TimerAction,
+)
+from launch.launch_description_sources import (
+    get_launch_description_from_python_launch_file,
+    PythonLaunchDescriptionSource,
+)
 from launch_ros.actions import Node
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Image
+from tracker_nodes.msg import TrackStatusArray
 
-from launch import LaunchContext, LaunchDescription
+from launch import LaunchContext, LaunchDescription, LaunchService
 
 LAUNCH_FILES = sorted((Path(__file__).parents[2] / 'launch').glob('*.launch.py'))
 
@@ -68,14 +82,6 @@ def test_choices_are_enforced(name: str):
 
 def test_a_launched_tracker_follows_a_scene():
     """The whole way: launch file, processes, DDS."""
-    from launch.actions import IncludeLaunchDescription, Shutdown, TimerAction
-    from launch.launch_description_sources import PythonLaunchDescriptionSource
-    import rclpy
-    from sensor_msgs.msg import Image
-    from tracker_nodes.msg import TrackStatusArray
-
-    from launch import LaunchService
-
     os.environ['ROS_DOMAIN_ID'] = str(random.SystemRandom().randrange(1, 101))
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     path = next(path for path in LAUNCH_FILES if path.name == 'tracker.launch.py')

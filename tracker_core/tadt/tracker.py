@@ -62,7 +62,10 @@ class State:
 
 
 class TadtTracker(Tracker):
-    """TADT; see `TadtConfig` for its parameters. It learns on the first frame only."""
+    """Target-aware deep tracking: a template of the channels that tell the target apart.
+
+    It learns on the first frame only. `TadtConfig` has its parameters.
+    """
 
     name = 'tadt'
     presets: ClassVar[Mapping[str, TadtConfig]] = {'compact': COMPACT, 'paper': PAPER}
