@@ -24,11 +24,12 @@ NODE_PARAMETERS = {
 }
 
 
-def tracker_launch(tracker: str | None = None) -> LaunchDescription:
+def tracker_launch(tracker: str | None = None, preset: str = '') -> LaunchDescription:
     """One tracker_node and what belongs to it.
 
     Args:
         tracker: Name of the tracker; None makes it a launch argument.
+        preset: Default of the launch argument; empty: the parameter file's.
     """
     arguments = []
     if tracker is None:
@@ -54,7 +55,9 @@ def tracker_launch(tracker: str | None = None) -> LaunchDescription:
         ),
         *(
             DeclareLaunchArgument(
-                name, default_value='', description=f'{text}; empty: as in params_file'
+                name,
+                default_value=preset if name == 'preset' else '',
+                description=f'{text}; empty: as in params_file',
             )
             for name, text in NODE_PARAMETERS.items()
         ),

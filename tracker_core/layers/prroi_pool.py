@@ -1,10 +1,11 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""Precise RoI pooling: the exact mean of a bilinear feature surface over the bins of a box.
+"""Precise RoI pooling, exact and without compiled code.
 
-Jiang, Luo, Mao, Xiao, Jiang: Acquisition of Localization Confidence for Accurate Object
-Detection, ECCV 2018. The surface is a sum of products of hat functions, so its integral over a
-rectangle is separable: two small matrices of integrals, one for rows and one for columns.
+Jiang et al., 'Acquisition of Localization Confidence for Accurate Object Detection', ECCV 2018,
+section 3.2: the mean over a bin of the bilinearly interpolated map. Bilinear interpolation is a
+product of a row and a column factor, so the mean over a rectangle is `rows @ map @ columns.T`,
+where a row's weights are integrals of the interpolation's hat function between a bin's edges.
 """
 
 from __future__ import annotations
@@ -13,45 +14,69 @@ import torch
 from torch import Tensor
 
 
-def hat_integral(positions: Tensor) -> Tensor:
-    """Integral of the hat function max(1 - |t|, 0) from minus infinity."""
-    t = positions.clamp(-1, 1)
-    return torch.where(t < 0, (t + 1) ** 2 / 2, 1 - (1 - t) ** 2 / 2)
-
-
-def bin_weights(start: Tensor, end: Tensor, bins: int, size: int) -> Tensor:
-    """Share of each of `size` values in the mean over each of `bins` parts of an interval.
+def bin_weights(low: Tensor, high: Tensor, bins: int, size: int) -> Tensor:
+    """Weights that average a line of values over equal bins.
 
     Args:
-        start: (...) start of the interval in index coordinates.
-        end: (...) its end.
-        bins: Number of equal parts.
-        size: Number of values on the line; beyond them the line is zero.
+        low: (...) where the first bin starts, in index coordinates.
+        high: (...) where the last bin ends.
+        bins: Number of bins.
+        size: Number of values on the line; it is zero outside them.
 
     Returns:
-        (..., bins, size); zero for an empty interval.
+        (..., bins, size); zero for an interval without length. Differentiable in both ends.
     """
-    steps = torch.arange(bins + 1, device=start.device, dtype=start.dtype) / bins
-    edges = torch.lerp(start[..., None], end[..., None], steps)  # (..., bins + 1)
-    grid = torch.arange(size, device=start.device, dtype=start.dtype)
-    integrals = hat_integral(edges[..., None] - grid)  # (..., bins + 1, size)
-    width = ((end - start) / bins)[..., None, None]
-    parts = integrals[..., 1:, :] - integrals[..., :-1, :]
-    return torch.where(width > 0, parts / width.clamp(min=1e-12), torch.zeros_like(parts))
+    edges, _, length, empty = _edges(low, high, bins, size)
+    integral = edges.clamp(-1, 1)
+    integral = 0.5 + integral - 0.5 * integral * integral.abs()  # of the hat, from -1 on
+    weights = integral.diff(dim=-2) / length[..., None, None]
+    return torch.where(empty[..., None, None], torch.zeros_like(weights), weights)
 
 
-def prroi_pool(features: Tensor, boxes: Tensor, bins: int) -> Tensor:
-    """Pool boxes of feature maps exactly.
+def bin_weights_and_slopes(
+    low: Tensor, high: Tensor, bins: int, size: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`bin_weights` with their derivatives with respect to `low` and to `high`, each of the same
+    shape."""
+    edges, share, length, empty = _edges(low, high, bins, size)
+    edges = edges.clamp(-1, 1)
+    length = length[..., None, None]
+    absent = empty[..., None, None]
+    weights = (0.5 + edges - 0.5 * edges * edges.abs()).diff(dim=-2) / length
+    weights = weights.masked_fill(absent, 0)
+    hat = 1 - edges.abs()
+    growth = weights / (length * bins)
+    from_low = ((1 - share) * hat).diff(dim=-2) / length + growth
+    from_high = (share * hat).diff(dim=-2) / length - growth
+    return weights, from_low.masked_fill(absent, 0), from_high.masked_fill(absent, 0)
+
+
+def _edges(
+    low: Tensor, high: Tensor, bins: int, size: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Bin edges relative to every index (..., bins + 1, size), their share of the interval, the
+    length of a bin (1 where there is none), and whether there is none."""
+    share = torch.arange(bins + 1, device=low.device, dtype=low.dtype) / bins
+    whole = low.detach().floor()  # the edges of small boxes keep their precision relative to it
+    grid = torch.arange(size, device=low.device, dtype=low.dtype) - whole[..., None]
+    extent = high - low
+    edges = (low - whole)[..., None] + share * extent[..., None]
+    edges = edges[..., None] - grid[..., None, :]
+    empty = extent <= 0
+    return edges, share[:, None], torch.where(empty, torch.ones_like(extent), extent / bins), empty
+
+
+def prroi_pool(maps: Tensor, boxes: Tensor, bins: int) -> Tensor:
+    """Average maps over the bins of boxes.
 
     Args:
-        features: (N, C, H, W); outside the map the surface falls to zero.
-        boxes: (N, R, 4) x1, y1, x2, y2 in index coordinates of the map.
-        bins: Rows and columns of the result.
+        maps: (N, C, H, W), zero outside.
+        boxes: (N, B, 4) corners x1, y1, x2, y2 in index coordinates of the maps.
+        bins: Bins per side.
 
     Returns:
-        (N, R, C, bins, bins).
+        (N, B, C, bins, bins); zero for a box without area. Differentiable in maps and boxes.
     """
-    x1, y1, x2, y2 = boxes.unbind(-1)
-    rows = bin_weights(y1, y2, bins, features.shape[-2])  # (N, R, bins, H)
-    columns = bin_weights(x1, x2, bins, features.shape[-1])  # (N, R, bins, W)
-    return rows[:, :, None] @ features[:, None] @ columns[:, :, None].mT
+    rows = bin_weights(boxes[..., 1], boxes[..., 3], bins, maps.shape[2])  # (N, B, bins, H)
+    columns = bin_weights(boxes[..., 0], boxes[..., 2], bins, maps.shape[3])
+    return torch.einsum('nbih,nchw,nbjw->nbcij', rows, maps, columns)
