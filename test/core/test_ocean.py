@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,15 @@ from reference import golden, reference_folder, seeded, sequence_frames
 import torch
 from torch import Tensor
 
-from tracker_core import Box, create_tracker
+from tracker_core import Box, create_tracker, WeightsError
 from tracker_core.layers.aligned_conv import aligned_conv2d
+from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.ocean.config import PAPER_PRESETS
 from tracker_core.ocean.network import (
     cell_offsets,
+    Heads,
     OceanNetwork,
+    PATHS,
     Prediction,
     read_authors_state,
     rename_key,
@@ -40,6 +44,7 @@ from tracker_core.ocean.online import (
     summarize,
 )
 from tracker_core.ocean.tracker import choose_places, crop_windows, OceanTracker
+from tracker_core.training.ocean import ocean_losses
 
 
 def authors_state(online: bool = False, learnt_loss: bool = False) -> dict[str, Tensor]:
@@ -364,7 +369,10 @@ def test_online_filter(network: OceanNetwork, online: OnlineNetwork) -> None:
         losses.append(problem.loss(kernel))
     losses = torch.cat(losses)
     np.testing.assert_allclose(losses[:10], expected['loss'][:10], rtol=1e-3)
-    np.testing.assert_allclose(losses[10:], expected['loss'][10:], rtol=0.05)  # chaotic
+    # chaotic from here on: a start changed by 1e-7 ends with a loss between 1.40 and 1.59
+    share = losses[10:].numpy() / expected['loss'][10:]
+    assert share.min() > 0.8
+    assert share.max() < 1.05
 
     kernel = torch.from_numpy(expected['filter_iter5'])
     sample = online.project(uniform('oc_on_test', (1, 1024, 13, 13), 0, 2))
@@ -491,3 +499,73 @@ def test_recorded_online_tracking(weight_file: Path) -> None:
         assert norm == pytest.approx(float(expected[f'filter_{k}_stats'][2]), rel=0.01)
     weights = expected['final_weights']
     np.testing.assert_allclose(learner.weights, weights[weights > 0], atol=1e-5)
+
+
+def test_weight_files_without_a_branch(tmp_path: Path) -> None:
+    state = authors_state()
+    bare = {key: value for key, value in state.items() if not key.startswith('align_head')}
+    path = tmp_path / 'bare.pth'
+    torch.save(bare, path)
+    options = {'device': 'cpu', 'weights': str(path)}
+    assert create_tracker('ocean', 'paper', align=False, **options).network.heads.align is None
+    with pytest.raises(WeightsError, match=r'bare\.pth has no branch .* set align to false'):
+        create_tracker('ocean', 'paper', **options)
+    with pytest.raises(WeightsError, match=r'bare\.pth has no online branch'):
+        create_tracker('ocean', 'paper_online', **options)
+    torch.save({key: value for key, value in bare.items() if 'layer2' not in key}, path)
+    with pytest.raises(WeightsError, match=r'bare\.pth does not fit .* missing'):
+        create_tracker('ocean', 'paper', align=False, **options)
+
+
+def test_folding_batch_norms_keeps_the_function() -> None:
+    torch.manual_seed(0)
+    heads = Heads(8, 12, 2, PATHS, align=True)
+    for module in heads.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 2)
+            torch.nn.init.normal_(module.bias)
+            torch.nn.init.normal_(module.running_mean)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+    heads.eval().requires_grad_(False)
+    template, search = torch.randn(2, 8, 7, 7), torch.randn(2, 8, 21, 21)
+    before = heads(search, heads.encode(template))
+    fold_batch_norms(heads)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in heads.modules())
+    after = heads(search, heads.encode(template))
+    for name in ('logits', 'ltrb', 'aligned'):
+        torch.testing.assert_close(getattr(after, name), getattr(before, name))
+
+
+def exact_prediction(boxes: Tensor, n: int, side: int) -> Tensor:
+    """Distances (N, 4, n, n) from each cell to the edges of the boxes."""
+    cells = cell_offsets(n, boxes.device) + side / 2
+    xs, ys = cells.expand(n, n), cells[:, None].expand(n, n)
+    rows = [torch.stack((xs - x, ys - y, x + w - xs, y + h - ys)) for x, y, w, h in boxes]
+    return torch.stack(rows)
+
+
+def test_training_losses() -> None:
+    boxes = torch.tensor([[80.0, 90.0, 60.0, 50.0], [60.0, 110.0, 40.0, 90.0]])
+    truth = exact_prediction(boxes, 23, 225)
+    inside = truth.amin(1) > 0
+    cells = (truth[:, 0] - truth[:, 2]) / 2, (truth[:, 1] - truth[:, 3]) / 2
+    positive = torch.hypot(*cells) <= 16
+    sure = 40.0 * (positive.float() - 0.5)
+    right = Prediction(sure, truth.clamp(min=1e-3), 40.0 * (inside.float() - 0.5))
+    losses = ocean_losses(right, boxes, 225)
+    assert set(losses) == {'box', 'regular', 'aligned'}
+    for name, loss in losses.items():
+        assert float(loss) == pytest.approx(0, abs=1e-3), name
+
+    larger = Prediction(-sure, 2 * truth.clamp(min=1e-3), None)
+    losses = ocean_losses(larger, boxes, 225)
+    assert float(losses['box']) == pytest.approx(math.log(4), abs=0.01)
+    assert float(losses['regular']) == pytest.approx(20, abs=1e-3)
+
+    # the object-aware score is taught the overlap of the box that is predicted
+    logits = torch.zeros(2, 23, 23, requires_grad=True)
+    wrong = Prediction(sure, 2 * truth.clamp(min=1e-3), logits)
+    ocean_losses(wrong, boxes, 225)['aligned'].backward()
+    wanted = 0.5 - logits.grad * logits.numel()
+    assert wanted[~inside].abs().max() < 1e-4
+    assert (wanted[inside] - 0.25).abs().max() < 0.01

@@ -10,18 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
-from torch import Tensor
+from torch import nn, Tensor
 import torch.nn.functional as F
 
 from tracker_core.boxes import Box
 from tracker_core.errors import WeightsError
 from tracker_core.images import sample_grid, window_positions
+from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.ocean.config import (
-    COMPACT,
-    COMPACT_ONLINE,
     OceanConfig,
     PAPER_PRESETS,
 )
@@ -51,6 +50,8 @@ from tracker_core.ocean.online import (
 )
 from tracker_core.tracker import Sighting, Target, Tracker
 from tracker_core.weights import load_into, randomize, Weights
+
+Network = TypeVar('Network', bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -114,11 +115,13 @@ class OceanTracker(Tracker):
         super().__init__(config, preset, device, precision, weights)
         compact = preset.startswith('compact')
         build = build_compact if compact else build_network
-        self.network = build(config, weights).to(device, precision)
+        self.network = build(config, weights).to(
+            device, precision, memory_format=torch.channels_last
+        )
         self.online = None
         if config.online:
-            online = OnlineNetwork(compact=True) if compact else build_online(weights)
-            self.online = online.eval().requires_grad_(False).to(device, precision)
+            online = ready(OnlineNetwork(compact=True)) if compact else build_online(weights)
+            self.online = online.to(device, precision, memory_format=torch.channels_last)
 
     def _start(self, frame: Tensor, box: Box) -> tuple[Model, State]:
         config = self.config
@@ -349,6 +352,13 @@ def choose_places(
     return torch.stack((shift_x, shift_y, new_w, new_h, at_best(scores)), 1)
 
 
+def ready(network: Network) -> Network:
+    """A network with its weights loaded, made ready for tracking."""
+    network.eval().requires_grad_(False)
+    fold_batch_norms(network)
+    return network
+
+
 def build_network(config: OceanConfig, weights: Weights) -> OceanNetwork:
     """The published network with its weights, in inference mode.
 
@@ -367,7 +377,7 @@ def build_network(config: OceanConfig, weights: Weights) -> OceanNetwork:
                 f'{weights.source} has no branch for aligned features: set align to false'
             )
         load_into(network, state, weights.source)
-    return network.eval().requires_grad_(False)
+    return ready(network)
 
 
 def build_compact(config: OceanConfig, weights: Weights) -> CompactOcean:
@@ -385,7 +395,7 @@ def build_compact(config: OceanConfig, weights: Weights) -> CompactOcean:
             heads = {key: value for key, value in heads.items() if not key.startswith('align.')}
         load_into(network.backbone, weights.state['backbone'], weights.source)
         load_into(network.heads, heads, weights.source)
-    return network.eval().requires_grad_(False)
+    return ready(network)
 
 
 def build_online(weights: Weights) -> OnlineNetwork:
@@ -405,4 +415,4 @@ def build_online(weights: Weights) -> OnlineNetwork:
         if not state:
             raise WeightsError(f'{weights.source} has no online branch: set online to false')
         load_into(network, state, weights.source)
-    return network.eval().requires_grad_(False)
+    return ready(network)
