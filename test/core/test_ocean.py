@@ -22,6 +22,7 @@ from tracker_core.layers.aligned_conv import aligned_conv2d
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.ocean.config import PAPER_PRESETS
 from tracker_core.ocean.network import (
+    AlignedHead,
     cell_offsets,
     Heads,
     OceanNetwork,
@@ -499,6 +500,28 @@ def test_recorded_online_tracking(weight_file: Path) -> None:
         assert norm == pytest.approx(float(expected[f'filter_{k}_stats'][2]), rel=0.01)
     weights = expected['final_weights']
     np.testing.assert_allclose(learner.weights, weights[weights > 0], atol=1e-5)
+
+
+def test_alignment_can_be_exported() -> None:
+    torch.manual_seed(0)
+    head = AlignedHead(6).eval()
+    exported = torch.export.export(head, (torch.rand(2, 6, 9, 9), torch.rand(2, 4, 9, 9) * 40))
+    features, ltrb = torch.rand(2, 6, 9, 9), torch.rand(2, 4, 9, 9) * 40
+    torch.testing.assert_close(exported.module()(features, ltrb), head(features, ltrb))
+
+
+@pytest.mark.parametrize('preset', ['compact', 'compact_online'])
+def test_small_and_large_targets_together(preset: str) -> None:
+    """Their search regions differ in size, so they run in two batches."""
+    tracker = create_tracker('ocean', preset, device='cpu', weights='random', recover=False)
+    images = [blocks('oc_img1'), blocks('oc_img2')]
+    boxes = [Box(30, 40, 60, 50), Box(200, 100, 12, 14), Box(100, 90, 50, 70)]
+    targets = [tracker.start(images[0], box) for box in boxes]
+    assert [target.model.search_side for target in targets] == [225, 257, 225]
+    together = tracker.track_many(images[1], targets)
+    for box, track in zip(boxes, together, strict=True):
+        alone = tracker.track(images[1], tracker.start(images[0], box))
+        np.testing.assert_allclose(track.box.as_xywh(), alone.box.as_xywh(), atol=0.01)
 
 
 def test_weight_files_without_a_branch(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from tracker_core.errors import WeightsError
 from tracker_core.images import sample_grid, window_positions
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.ocean.config import (
+    COMPACT,
+    COMPACT_ONLINE,
     OceanConfig,
     PAPER_PRESETS,
 )
@@ -100,6 +102,8 @@ class OceanTracker(Tracker):
 
     name = 'ocean'
     presets: ClassVar[Mapping[str, OceanConfig]] = {
+        'compact': COMPACT,
+        'compact_online': COMPACT_ONLINE,
         **PAPER_PRESETS,
     }
     config: OceanConfig

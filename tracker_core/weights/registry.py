@@ -56,6 +56,7 @@ class WeightFile:
 
 BACKBONE_SHA256 = ''
 
+OCEAN_SHA256 = ''
 OCEAN_LICENCE = "not stated; the authors' code is under the MIT licence"
 OCEAN_ORIGIN = 'https://github.com/JudasDie/SOTS/blob/master/lib/tutorial/Ocean/ocean.md'
 OCEAN_FILES = {
@@ -86,6 +87,14 @@ WEIGHT_FILES = (
         '',
         'CC BY 4.0',
         'https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-16.mat',
+    ),
+    *(
+        WeightFile(file, 'ocean', preset, part, 'Apache-2.0', 'bundled', checksum)
+        for preset in ('compact', 'compact_online')
+        for file, part, checksum in (
+            ('compact_backbone.safetensors', 'backbone', BACKBONE_SHA256),
+            ('compact_ocean.safetensors', 'heads', OCEAN_SHA256),
+        )
     ),
     *(
         WeightFile(file, 'ocean', preset, '', OCEAN_LICENCE, OCEAN_ORIGIN)
