@@ -9,31 +9,21 @@ The node's own parameters have plain names; those of the tracker are prefixed wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 import json
 import sys
 import textwrap
-from typing import Any, TypeVar
+from typing import Any
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.exceptions import (
-    InvalidParameterException,
-    InvalidParameterTypeException,
-    InvalidParameterValueException,
-)
 from rclpy.node import Node
 
 from tracker_core import list_trackers, ParameterError, tracker_class, UnknownTrackerError
 from tracker_core.parameters import describe, parameter, ParameterInfo, TrackerConfig
 from tracker_core.tracker import PRECISIONS, RUNTIMES
+from tracker_nodes.declaring import checked, declare, descriptor
 
-Config = TypeVar('Config')
-
-FIXED_AT_START = (
-    'tracker',
-    'preset',
-)  # the tracker's own parameters and their defaults follow from these two
+FIXED_AT_START = ('tracker', 'preset')  # the tracker's own parameters follow from these two
 
 
 @dataclass(frozen=True)
@@ -91,15 +81,14 @@ class NodeParameters:
     """Declares all parameters on a node, reads them, and refuses what does not fit with the
     reason.
 
-    Attributes:
-        problem: One sentence if a value given at start-up was refused (its default is declared
-            instead), else empty.
+    A value given at start-up that does not fit is replaced by its default; `problem` tells, until
+    the parameter is set to one that does.
     """
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self.problem = ''
         self._infos: dict[str, ParameterInfo] = {}
+        self._refused: dict[str, str] = {}  # the problem by the name of the parameter
         self._declare('', describe(NodeConfig))
         self._preset: TrackerConfig | None = None
         try:
@@ -110,15 +99,27 @@ class NodeParameters:
                     f'choose one of {", ".join(presets)}'
                 )
         except ParameterError as error:
-            self.problem = self.problem or str(error)
-        else:
-            self._preset = presets[self['preset']]
-            self._declare(f'{self["tracker"]}.', describe(type(self._preset)), self._preset)
-            self._warn_of_unknown(f'{self["tracker"]}.')
-            try:
-                self.tracker_config()
-            except ParameterError as error:
-                self.problem = self.problem or str(error)
+            self._refused.setdefault('tracker', str(error))
+            return
+        self._preset = presets[self['preset']]
+        self._declare(f'{self["tracker"]}.', describe(self._preset), self._preset)
+        self._warn_of_unknown(f'{self["tracker"]}.')
+
+    @property
+    def problem(self) -> str:
+        """One sentence if no tracker can be made from the parameters, else empty."""
+        if self._refused:
+            return next(iter(self._refused.values()))
+        try:
+            self.tracker_config()
+        except ParameterError as error:
+            return str(error)
+        return ''
+
+    def accept(self, names: Iterable[str]) -> None:
+        """Note that parameters were set to values that fit."""
+        for name in names:
+            self._refused.pop(name, None)
 
     def __getitem__(self, name: str) -> Any:
         return checked(self._infos[name], self._node.get_parameter(name).value)
@@ -181,8 +182,9 @@ class NodeParameters:
             default = (
                 info.default if values is None else getattr(values, name.removeprefix(prefix))
             )
-            problem = declare(self._node, info, default)
-            self.problem = self.problem or problem
+            problem = declare(self._node, info, default, constraint(info))
+            if problem:
+                self._refused[name] = problem
 
     def _warn_of_unknown(self, prefix: str) -> None:
         for name in getattr(self._node, '_parameter_overrides', {}):
@@ -190,84 +192,11 @@ class NodeParameters:
                 self._node.get_logger().warning(f'there is no parameter {name!r}; it is ignored')
 
 
-def checked(info: ParameterInfo, value: Any) -> Any:
-    """A parameter's value in its type; `-p video:=0` arrives as a number where a text is meant.
-
-    Raises:
-        ParameterError: See `ParameterInfo.check`.
-    """
-    return info.check(str(value) if info.type is str and type(value) is int else value)
-
-
-def declare(node: Node, info: ParameterInfo, default: Any) -> str:
-    """Declare a parameter; returns why the value given at start-up was refused, else an empty
-    text.
-
-    If it was, the parameter has its default.
-    """
-    try:
-        node.declare_parameter(info.name, default, descriptor(info))
-    except (
-        InvalidParameterException,
-        InvalidParameterTypeException,
-        InvalidParameterValueException,
-    ) as error:
-        problem = f'{info.name}: {error}'
-    else:
-        try:
-            checked(info, node.get_parameter(info.name).value)
-            return ''
-        except ParameterError as error:
-            node.undeclare_parameter(info.name)
-            problem = str(error)
-    node.declare_parameter(info.name, default, descriptor(info), ignore_override=True)
-    return problem
-
-
-def declare_config(node: Node, config: type[Config]) -> Config:
-    """Declare a dataclass' fields as parameters and return it with the values given at start-up.
-
-    Raises:
-        ParameterError: One of these values does not fit.
-    """
-    infos = describe(config)
-    for problem in [declare(node, info, info.default) for info in infos]:
-        if problem:
-            raise ParameterError(problem)
-    return config(
-        **{info.name: checked(info, node.get_parameter(info.name).value) for info in infos}
-    )
-
-
-def descriptor(info: ParameterInfo) -> ParameterDescriptor:
-    """What `ros2 param describe` shows of a parameter."""
-    # A number without a point is meant as well for a float, and for a text such as a camera's.
-    takes_numbers = info.type is float or (info.type is str and info.choices is None)
-    message = ParameterDescriptor(
-        name=info.name, description=info.help, dynamic_typing=takes_numbers
-    )
-    limits = []
-    if info.choices is not None:
-        limits.append(f'one of {", ".join(str(choice) for choice in info.choices)}')
-    if info.minimum is not None and info.maximum is not None:
-        if info.type is int:
-            message.integer_range = [
-                IntegerRange(from_value=int(info.minimum), to_value=int(info.maximum))
-            ]
-        else:
-            message.floating_point_range = [
-                FloatingPointRange(from_value=float(info.minimum), to_value=float(info.maximum))
-            ]
-    elif info.minimum is not None:
-        limits.append(f'at least {info.minimum:g}')
-    elif info.maximum is not None:
-        limits.append(f'at most {info.maximum:g}')
+def constraint(info: ParameterInfo) -> str:
+    """When a parameter of the node cannot be set, in words."""
     if info.name in FIXED_AT_START:
-        limits.append('fixed at start-up')
-    elif not info.live:
-        limits.append('fixed while the tracker is loaded')
-    message.additional_constraints = '; '.join(limits)
-    return message
+        return 'fixed at start-up'
+    return '' if info.live else 'fixed while the tracker is loaded'
 
 
 def parameter_file(tracker: str) -> str:
@@ -289,7 +218,7 @@ def parameter_file(tracker: str) -> str:
         (info, f'{tracker}.{info.name}', getattr(config, info.name)) for info in describe(config)
     ]
     for info, name, value in rows:
-        limits = descriptor(info).additional_constraints
+        limits = descriptor(info, constraint(info)).additional_constraints
         if info.minimum is not None and info.maximum is not None:
             limits = '; '.join(filter(None, [f'{info.minimum:g} to {info.maximum:g}', limits]))
         text = info.help + (f' ({limits})' if limits else '')

@@ -6,35 +6,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import sys
-from typing import Protocol
+from typing import Any
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
 
 from tracker_core import TrackerError
 
 
-class EndingNode(Protocol):
-    """What `run` needs of a node, besides being one."""
-
-    @property
-    def is_over(self) -> bool: ...
-    def close(self) -> None: ...
-
-
-def run(make_node: Callable[[], EndingNode | Node], arguments: list[str] | None = None) -> int:
+def run(make_node: Callable[[], Any], arguments: list[str] | None = None) -> int:
     """Run a node until it is over, or until SIGINT or SIGTERM.
 
     Args:
-        make_node: Makes it; a TrackerError from there is told in one sentence.
+        make_node: Makes the node, which has besides `is_over` and `close()`; a TrackerError from
+            there is told in one sentence.
         arguments: Of the command line; None for those of this process.
 
     Returns:
         The exit code.
     """
     rclpy.init(args=arguments)
-    node = None
+    node: Any = None
     try:
         node = make_node()
         executor = SingleThreadedExecutor()

@@ -61,15 +61,8 @@ class FrameHistory:
         self._bytes = 0
         self._frames: deque[Frame] = deque()
 
-    def __len__(self) -> int:
-        return len(self._frames)
-
     def __iter__(self) -> Iterator[Frame]:
         return iter(self._frames)
-
-    @property
-    def newest(self) -> Frame | None:
-        return self._frames[-1] if self._frames else None
 
     def append(self, frame: Frame) -> None:
         """Add the newest frame. A stamp that lies before the last one starts a new history."""
@@ -146,10 +139,10 @@ class TrackingWorker:
         history: FrameHistory | None = None,
     ) -> None:
         self.max_targets = max_targets
-        self.tracker: Tracker | None = None
+        self.tracker: Tracker  # once `loaded` is done
         self._publish = publish
         self._report = report
-        self._history = history or FrameHistory()
+        self._history = FrameHistory() if history is None else history
         self._followed: dict[str, Followed] = {}
         self._names = itertools.count(1)
         self._changed = threading.Condition()  # guards what follows, and the history
@@ -174,10 +167,14 @@ class TrackingWorker:
             self._changed.notify()
 
     def forget_frames(self) -> None:
-        """Drop the waiting frame and the history, and count from zero again."""
+        """Drop the waiting frame and the history."""
         with self._changed:
             self._history.clear()
             self._waiting = None
+
+    def reset_counts(self) -> None:
+        """Count processed and dropped frames from zero again."""
+        with self._changed:
             self._frames = self._dropped = 0
 
     def start_target(self, id: str, label: str, box: Box, stamp: int) -> Future[str]:  # noqa: A002
@@ -245,8 +242,6 @@ class TrackingWorker:
                 self._step(frame)
             elif late is not None:
                 self._catch_up(late)
-        self._followed.clear()
-        self.tracker = None
 
     @staticmethod
     def _answer(future: Future, function: Callable[[], Any]) -> None:
@@ -265,7 +260,6 @@ class TrackingWorker:
 
     def _step(self, frame: Frame) -> None:
         taken_up = time.monotonic()
-        self._frames += 1
         live = [f for f in self._followed.values() if not f.behind and f.started_on is not frame]
         try:
             image = frame.rgb()
@@ -279,6 +273,7 @@ class TrackingWorker:
                 f'{type(error).__name__}: {error}'
             )
             return
+        self._frames += 1
         up_to_date = [f for f in self._followed.values() if not f.behind]
         late = [f for f in self._followed.values() if f.behind]
         for followed in late:
@@ -354,10 +349,9 @@ class TrackingWorker:
     def _find_frame(self, stamp: int) -> tuple[Frame, deque[Frame]]:
         """The frame to start on, and those after it that no step will bring any more."""
         with self._changed:
-            newest, waiting = self._history.newest, self._waiting
-            frames = self._history.since(stamp) if stamp else [newest]
-            oldest = next(iter(self._history), None)
-        if newest is None:
+            recent, waiting = list(self._history), self._waiting
+            frames = self._history.since(stamp) if stamp else recent[-1:]
+        if not recent:
             raise RefusedError(
                 'NO_IMAGE', 'no image has arrived yet; is the camera running, and the topic right?'
             )
@@ -365,7 +359,7 @@ class TrackingWorker:
             raise RefusedError(
                 'STAMP_NOT_FOUND',
                 f'no frame of stamp {stamp / 1e9:.9f}; the history reaches from '
-                f'{oldest.stamp / 1e9:.9f} to {newest.stamp / 1e9:.9f}',
+                f'{recent[0].stamp / 1e9:.9f} to {recent[-1].stamp / 1e9:.9f}',
             )
         return frames[0], deque(frame for frame in frames[1:] if frame is not waiting)
 

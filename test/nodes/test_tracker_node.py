@@ -9,12 +9,14 @@ import math
 import random
 import re
 import time
+import weakref
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 import numpy as np
 import pytest
+from rcl_interfaces.msg import Log
 from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -27,7 +29,7 @@ from vision_msgs.msg import BoundingBox2D, Detection2D
 from tracker_core import Box, create_tracker, TrackStatus
 from tracker_core.evaluation.scene import render_scene
 from tracker_nodes.conversions import box_from_message, box_to_message, nanoseconds
-from tracker_nodes.encodings import fill_compressed, to_rgb
+from tracker_nodes.encodings import compressed_to_rgb, fill_compressed, to_rgb
 
 Code = InitTarget.Response
 
@@ -58,6 +60,7 @@ def test_every_frame_is_answered(start_node, operator, scene):
     alone = operator.listen(Detection2D, 'detection')
     empty = operator.show(frames[0])
     assert empty.detections == []
+    frames_before = operator.statuses[-1].frames
 
     answer = operator.init(boxes[0], id='mug', label='cup')
     assert (answer.success, answer.error_code, answer.message, answer.id) == (
@@ -72,7 +75,7 @@ def test_every_frame_is_answered(start_node, operator, scene):
         status = operator.status_of(nanoseconds(message.header.stamp))
         assert status.header == message.header
         assert (status.tracker, status.preset) == ('tadt', 'compact')
-        assert status.frames == number + 1
+        assert status.frames == frames_before + number
         assert status.processing_time > 0
         (target,) = status.targets
         assert (target.id, target.label, target.age) == ('mug', 'cup', number)
@@ -227,6 +230,15 @@ def test_a_target_that_starts_on_a_past_frame_catches_up(start_node, operator, s
     assert box_from_message(told.bbox).as_xywh() == pytest.approx(target.box.as_xywh(), abs=0.01)
 
 
+def test_the_history_is_as_long_as_the_parameters_say(start_node, operator, scene):
+    frames, boxes = scene
+    start_node(history_seconds=0.05)  # two frames of 1/30 s
+    stamps = [nanoseconds(operator.show(frame).header.stamp) for frame in frames[:4]]
+    answer = operator.init(boxes[1], stamp=stamps[1])
+    assert (answer.success, answer.error_code) == (False, Code.STAMP_NOT_FOUND)
+    assert operator.init(boxes[2], stamp=stamps[2]).success
+
+
 def test_a_disabled_node_keeps_its_targets(start_node, operator, scene):
     frames, boxes = scene
     node = start_node()
@@ -306,6 +318,36 @@ def test_the_annotated_image_shows_the_box(start_node, operator, scene):
     assert edge.any(axis=0).mean() > 0.8, 'the upper edge of the box is drawn'
 
 
+def test_the_annotated_image_is_also_compressed(start_node, operator, scene):
+    frames, boxes = scene
+    start_node()
+    images = operator.listen(CompressedImage, 'image_annotated/compressed')
+    operator.show(frames[0])
+    assert operator.init(boxes[0]).success
+    operator.wait_until(lambda: operator.hears('image_annotated/compressed'), 'the publisher')
+    operator.wait_until(lambda: operator.show(frames[1]) and images, 'the annotated image')
+    rgb = compressed_to_rgb(images[-1]).astype(int)
+    assert rgb.shape == frames[1].shape
+    assert 1 < np.abs(rgb - frames[1]).mean() < 30
+
+
+def test_what_changes_about_the_images_is_logged(start_node, operator, scene):
+    frames, _ = scene
+    start_node()
+    logs = operator.listen(Log, '/rosout')
+    operator.wait_until(lambda: operator.hears('/rosout'), 'the log')
+    late = operator.show(frames[0])
+    operator.show(frames[0], 'bgr8')
+    operator.show(frames[0][:200])
+    message = operator.image(frames[0][:200])
+    message.header.stamp = late.header.stamp
+    message.header.stamp.sec -= 1
+    operator.publish(message)
+    for words in ('from 320 x 240 rgb8 to 320 x 240 bgr8', 'time jumped back by 1.067 s'):
+        operator.wait_until(lambda words=words: any(words in log.msg for log in logs), words)
+    assert operator.show(frames[1]) is not None
+
+
 def test_two_cameras_do_not_mix(start_node, make_operator, scene):
     frames, boxes = scene
     operators = [make_operator(name) for name in ('left', 'right')]
@@ -346,6 +388,7 @@ def test_lifecycle(start_node, operator, scene):
     assert change_state(operator, Transition.TRANSITION_ACTIVATE)
     operator.show(frames[0])
     assert operator.init(boxes[0]).success
+    tracker = weakref.ref(node._tracker)
 
     assert change_state(operator, Transition.TRANSITION_DEACTIVATE)
     operator.wait_until(
@@ -361,7 +404,7 @@ def test_lifecycle(start_node, operator, scene):
     assert change_state(operator, Transition.TRANSITION_CLEANUP)
     assert state(operator) == State.PRIMARY_STATE_UNCONFIGURED
     assert node._tracker is None
-    assert node._worker is None
+    assert tracker() is None, 'its memory is free again'
 
     assert change_state(operator, Transition.TRANSITION_CONFIGURE)
     assert change_state(operator, Transition.TRANSITION_ACTIVATE)
@@ -472,7 +515,7 @@ def test_diagnostics(start_node, operator, scene):
     def healthy():
         statuses = [s for a in arrays for s in a.status if s.level == DiagnosticStatus.OK]
         values = [{v.key: v.value for v in s.values} for s in statuses]
-        return [v for v in values if v['frames'] == '3' and 'latency p99 (ms)' in v]
+        return [v for v in values if int(v['frames']) >= 3 and 'latency p99 (ms)' in v]
 
     values = operator.wait_until(healthy, 'diagnostics')[-1]
     assert values['tracker'] == 'tadt compact'
@@ -487,3 +530,17 @@ def test_diagnostics(start_node, operator, scene):
         ),
         'the warning that no image arrives',
     )
+
+
+def test_a_value_refused_at_start_can_be_mended(start_node, operator, scene):
+    node = start_node(precision='int3', tadt__lost_after=0)
+    assert operator.init(bbox()).error_code == Code.NOT_READY
+    assert set_parameter(operator, 'precision', 'float32').successful
+    assert not change_state(operator, Transition.TRANSITION_CONFIGURE)
+    assert 'tadt.lost_after' in operator.init(bbox()).message
+    assert set_parameter(operator, 'tadt.lost_after', 3).successful
+    assert change_state(operator, Transition.TRANSITION_CONFIGURE)
+    assert change_state(operator, Transition.TRANSITION_ACTIVATE)
+    operator.show(scene[0][0])
+    assert operator.init(scene[1][0]).success
+    assert node._tracker.config.lost_after == 3
