@@ -56,7 +56,7 @@ class WeightFile:
 
 BACKBONE_SHA256 = 'af776b65c85e9618e08d8b749c36de3374c274e6cdf8db69b48b9dd4fe2877bc'
 
-OCEAN_SHA256 = ''
+OCEAN_SHA256 = 'c22afb8e4d7c8d24512e15991e2911d8ff24eecb6baf4527a9383dc44ba480ea'
 OCEAN_LICENCE = "not stated; the authors' code is under the MIT licence"
 OCEAN_ORIGIN = 'https://github.com/JudasDie/SOTS/blob/master/lib/tutorial/Ocean/ocean.md'
 OCEAN_FILES = {
