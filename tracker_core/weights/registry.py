@@ -164,7 +164,8 @@ def load_weights(tracker: str, preset: str, weights: str | None = None) -> Weigh
     elif len(entries) > 1:
         files = ', '.join(entry.file for entry in entries)
         raise WeightsError(
-            f'{tracker} {preset} reads several files ({files}): set weights to their folder'
+            f'{weights} is not a folder: {tracker} {preset} reads several files ({files}), set '
+            'weights to the folder that holds them'
         )
     else:
         paths[''] = Path(weights)
