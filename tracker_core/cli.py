@@ -124,6 +124,7 @@ def build_parser(with_training: bool = True) -> argparse.ArgumentParser:
     if with_training:
         from tracker_core.training import backbone, spm
         from tracker_core.training import atom, backbone
+        from tracker_core.training import backbone, ocean
 
         parts = train.add_subparsers(title='what to train', metavar='PART', required=True)
         about = 'the small backbone of the compact presets'
@@ -132,6 +133,8 @@ def build_parser(with_training: bool = True) -> argparse.ArgumentParser:
         spm.add_arguments(_add(parts, 'spm', spm.run, about))
         about = "ATOM's compact overlap predictor, on that backbone"
         atom.add_arguments(_add(parts, 'atom', atom.run, about))
+        about = 'the compact heads of Ocean, on that backbone'
+        ocean.add_arguments(_add(parts, 'ocean', ocean.run, about))
     return parser
 
 

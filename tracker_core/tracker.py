@@ -33,6 +33,7 @@ from tracker_core.weights import load_weights, Weights
 TRACKERS = {
     'spm': 'tracker_core.spm.tracker:SpmTracker',
     'atom': 'tracker_core.atom.tracker:AtomTracker',
+    'ocean': 'tracker_core.ocean.tracker:OceanTracker',
     'tadt': 'tracker_core.tadt.tracker:TadtTracker',
 }
 PRECISIONS = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}

@@ -33,11 +33,12 @@ def trackers() -> list[str]:
     return sorted(file.stem for file in files if not file.stem.startswith('train_'))
 
 
-def tracker_launch(tracker: str | None = None) -> LaunchDescription:
+def tracker_launch(tracker: str | None = None, preset: str = '') -> LaunchDescription:
     """One tracker_node and what belongs to it.
 
     Args:
         tracker: Name of the tracker; None makes it a launch argument.
+        preset: Default of the launch argument; empty: the parameter file's.
     """
     arguments = []
     if tracker is None:
@@ -63,7 +64,9 @@ def tracker_launch(tracker: str | None = None) -> LaunchDescription:
         ),
         *(
             DeclareLaunchArgument(
-                name, default_value='', description=f'{text}; empty: as in params_file'
+                name,
+                default_value=preset if name == 'preset' else '',
+                description=f'{text}; empty: as in params_file',
             )
             for name, text in NODE_PARAMETERS.items()
         ),

@@ -32,7 +32,13 @@ from tracker_core import (
 from tracker_core.parameters import describe
 from tracker_core.weights import list_weights
 
-PRESETS = [(name, preset) for name in list_trackers() for preset in tracker_class(name).presets]
+# presets named paper_... are the network of paper with other numbers
+PRESETS = [
+    (name, preset)
+    for name in list_trackers()
+    for preset in tracker_class(name).presets
+    if not preset.startswith('paper_')
+]
 
 
 def has_bundled_weights(name: str, preset: str) -> bool:

@@ -58,6 +58,19 @@ BACKBONE_SHA256 = 'af776b65c85e9618e08d8b749c36de3374c274e6cdf8db69b48b9dd4fe287
 
 SPM_SHA256 = 'ed9f67fdaa34dca8ad66f98583d4013b42ade02e9769f6ab0a2ed85e8da0fd17'
 SPM_ORIGIN = 'https://github.com/microsoft/SPM-Tracker'
+OCEAN_SHA256 = 'c22afb8e4d7c8d24512e15991e2911d8ff24eecb6baf4527a9383dc44ba480ea'
+OCEAN_LICENCE = "not stated; the authors' code is under the MIT licence"
+OCEAN_ORIGIN = 'https://github.com/JudasDie/SOTS/blob/master/lib/tutorial/Ocean/ocean.md'
+OCEAN_FILES = {
+    'paper': 'OceanV.pth',
+    'paper_vot2018': 'OceanV.pth',
+    # the authors have further files for these benchmarks
+    'paper_otb': 'OceanV.pth',
+    'paper_got10k': 'OceanV.pth',
+    'paper_lasot': 'OceanV.pth',
+    'paper_online': 'OceanV19on.pth',
+    'paper_online_vot2018': 'OceanV18on.pth',
+}
 
 WEIGHT_FILES = (
     WeightFile(
@@ -106,6 +119,17 @@ WEIGHT_FILES = (
             'the model zoo of https://github.com/visionml/pytracking',
         )
         for preset in ('paper', 'paper_vot')
+    *(
+        WeightFile(file, 'ocean', preset, part, 'Apache-2.0', 'bundled', checksum)
+        for preset in ('compact', 'compact_online')
+        for file, part, checksum in (
+            ('compact_backbone.safetensors', 'backbone', BACKBONE_SHA256),
+            ('compact_ocean.safetensors', 'heads', OCEAN_SHA256),
+        )
+    ),
+    *(
+        WeightFile(file, 'ocean', preset, '', OCEAN_LICENCE, OCEAN_ORIGIN)
+        for preset, file in OCEAN_FILES.items()
     ),
 )
 

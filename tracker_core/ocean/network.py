@@ -1,0 +1,382 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""The networks of Ocean: backbone, correlation in three dilated paths, box and score towers,
+feature alignment.
+
+Zhang, Peng, Fu, Li, Hu: Ocean: Object-aware Anchor-free Tracking, ECCV 2020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+import re
+from typing import Any
+
+import torch
+from torch import nn, Tensor
+import torch.nn.functional as F
+
+from tracker_core.backbones.compact import CompactBackbone
+from tracker_core.errors import WeightsError
+from tracker_core.layers.aligned_conv import aligned_conv2d
+from tracker_core.layers.correlation import depthwise_correlation
+
+STRIDE = 8  # pixels per cell of all maps
+PATHS = ((1, 1), (2, 1), (1, 2))  # dilation (rows, columns) of the correlation paths
+TEMPLATE_CELLS = 7
+LARGEST_EXPONENT = 7.0  # an edge 1097 pixels away is far outside any search region
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolution with batch norms and a shortcut; four times `width` outputs."""
+
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        stride: int = 1,
+        dilation: int = 1,
+        padding: int = 1,
+        downsample: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding, dilation, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(4 * width)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = F.relu(self.bn2(self.conv2(y)))
+        y = self.bn3(self.conv3(y))
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+def shortcut(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0
+) -> nn.Module:
+    """The convolution that brings a stage's input to the shape of its output."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False), nn.BatchNorm2d(outputs)
+    )
+
+
+def stage(first: Bottleneck, count: int, width: int, dilation: int = 1) -> nn.Sequential:
+    """A first block and its followers, which keep the shape."""
+    others = [
+        Bottleneck(4 * width, width, dilation=dilation, padding=dilation) for _ in range(count - 1)
+    ]
+    return nn.Sequential(first, *others)
+
+
+def reducing_stage(inputs: int, width: int, count: int) -> nn.Sequential:
+    """A stage that halves the resolution without padding, so that n cells become (n - 1) // 2."""
+    first = Bottleneck(
+        inputs, width, stride=2, padding=0, downsample=shortcut(inputs, 4 * width, 3, stride=2)
+    )
+    return stage(first, count, width)
+
+
+class ResNet50(nn.Module):
+    """ResNet-50 without its last stage and with stride 8 in the fourth (section 4.1).
+
+    The strided layers have no padding; the fourth stage is dilated instead of strided.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.layer1 = stage(Bottleneck(64, 64, downsample=shortcut(64, 256, 1)), 3, 64)
+        self.layer2 = reducing_stage(256, 128, 4)
+        first = Bottleneck(512, 256, downsample=shortcut(512, 1024, 3, padding=1))
+        self.layer3 = stage(first, 6, 256, dilation=2)
+
+    def stem(self, images: Tensor) -> Tensor:
+        return F.relu(self.bn1(self.conv1(images)))
+
+    def middle(self, images: Tensor) -> Tensor:
+        """Features of the third stage, (N, 512, n, n), which the online branch shares."""
+        x = F.max_pool2d(self.stem(images), 3, 2, 1)
+        return self.layer2(self.layer1(x))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features (N, 1024, n, n) of images (N, 3, H, W)."""
+        return self.layer3(self.middle(images))
+
+
+def tower(inputs: int, width: int, depth: int) -> nn.Sequential:
+    """3x3 convolutions, each with batch norm and ReLU."""
+    layers: list[nn.Module] = []
+    for index in range(depth):
+        layers += [
+            nn.Conv2d(width if index else inputs, width, 3, padding=1),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+        ]
+    return nn.Sequential(*layers)
+
+
+class Branch(nn.Module):
+    """Correlation of template and search region along dilated paths, and the tower behind it.
+
+    Each path has its own 3x3 convolution, dilated in rows or columns, for template and search
+    region; their correlations are added with learnt weights (section 4.1).
+    """
+
+    def __init__(
+        self, inputs: int, width: int, depth: int, paths: Sequence[tuple[int, int]]
+    ) -> None:
+        super().__init__()
+
+        def encoder(dilation: tuple[int, int]) -> nn.Sequential:
+            return nn.Sequential(
+                nn.Conv2d(inputs, width, 3, dilation=dilation, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(),
+            )
+
+        self.template = nn.ModuleList(encoder(dilation) for dilation in paths)
+        self.search = nn.ModuleList(encoder(dilation) for dilation in paths)
+        self.path_logits = nn.Parameter(torch.ones(len(paths)))
+        self.tower = tower(width, width, depth)
+
+    def encode(self, features: Tensor) -> list[Tensor]:
+        """The template's kernels, one (N, width, h, w) per path."""
+        return [encoder(features) for encoder in self.template]
+
+    def correlate(self, features: Tensor, kernels: Sequence[Tensor]) -> Tensor:
+        """Weighted sum of the paths' correlations, (N, width, n, n)."""
+        shares = self.path_logits.softmax(0)
+        responses = [
+            share * depthwise_correlation(encoder(features), kernel)
+            for share, encoder, kernel in zip(shares, self.search, kernels, strict=True)
+        ]
+        return torch.stack(responses).sum(0)
+
+    def forward(self, features: Tensor, kernels: Sequence[Tensor]) -> Tensor:
+        return self.tower(self.correlate(features, kernels))
+
+
+class AlignedHead(nn.Module):
+    """Object-aware classification: a 3x3 convolution whose taps are the corners, edge middles and
+    centre of the box that is predicted at each cell (section 3.2)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(width, width, 3, 3))
+        nn.init.kaiming_normal_(self.weight, nonlinearity='relu')
+        self.predict = nn.Conv2d(width, 1, 1)
+
+    def forward(self, features: Tensor, ltrb: Tensor) -> Tensor:
+        """Logits (N, 1, n, n) of features (N, C, n, n) and predicted boxes (N, 4, n, n)."""
+        ys, xs = tap_positions(ltrb)
+        aligned = aligned_conv2d(features, ys, xs, self.weight)
+        return self.predict(F.relu(aligned))
+
+
+def cell_offsets(count: int, device: torch.device) -> Tensor:
+    """Distance of each of `count` cells in a row from the map's centre, pixels."""
+    return STRIDE * (torch.arange(count, device=device, dtype=torch.float32) - count // 2)
+
+
+def tap_positions(ltrb: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the nine taps lie: at the corners, edge middles and centre of each predicted box.
+
+    The network was trained with boxes one pixel larger than predicted and centres half a pixel
+    early, so this belongs to its weights.
+
+    Args:
+        ltrb: (N, 4, n, n) distances from each cell to the left, top, right and bottom edge of its
+            box, pixels.
+
+    Returns:
+        Rows and columns, (N, 9, n, n) each, in index coordinates of the map.
+    """
+    n = ltrb.shape[-1]
+    left, top, right, bottom = ltrb.unbind(1)  # (N, n, n)
+    cells = torch.arange(n, device=ltrb.device, dtype=ltrb.dtype)
+    centre_y = cells[:, None] + ((bottom - top) / 2 - 0.5) / STRIDE
+    centre_x = cells + ((right - left) / 2 - 0.5) / STRIDE
+    half_h, half_w = (top + bottom + 1) / (2 * STRIDE), (left + right + 1) / (2 * STRIDE)
+    steps = (-1, 0, 1)
+    ys = torch.stack([centre_y + step * half_h for step in steps for _ in steps], 1)
+    xs = torch.stack([centre_x + step * half_w for _ in steps for step in steps], 1)
+    return ys, xs
+
+
+@dataclass(frozen=True)
+class Template:
+    """What the networks keep of a target: kernels per path, (N, C, h, w) each."""
+
+    classify: list[Tensor]
+    regress: list[Tensor]
+
+
+def join_templates(templates: Sequence[Template]) -> Template:
+    """One batch of several targets' templates."""
+    if len(templates) == 1:
+        return templates[0]
+    return Template(
+        [torch.cat(kernels) for kernels in zip(*(t.classify for t in templates), strict=True)],
+        [torch.cat(kernels) for kernels in zip(*(t.regress for t in templates), strict=True)],
+    )
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the networks say of each cell of a search region.
+
+    Attributes:
+        logits: (N, n, n) regular-region classification.
+        ltrb: (N, 4, n, n) distances to the left, top, right and bottom edge of the box, pixels.
+        aligned: (N, n, n) object-aware classification; None without alignment.
+    """
+
+    logits: Tensor
+    ltrb: Tensor
+    aligned: Tensor | None
+
+
+class Heads(nn.Module):
+    """Everything behind the backbone."""
+
+    def __init__(
+        self, inputs: int, width: int, depth: int, paths: Sequence[tuple[int, int]], align: bool
+    ) -> None:
+        super().__init__()
+        self.classify = Branch(inputs, width, depth, paths)
+        self.regress = Branch(inputs, width, depth, paths)
+        self.logit = nn.Conv2d(width, 1, 3, padding=1)
+        self.box = nn.Conv2d(width, 4, 3, padding=1)
+        self.box_gain = nn.Parameter(torch.tensor([0.1]))
+        self.box_bias = nn.Parameter(torch.ones(1, 4, 1, 1))
+        self.align = AlignedHead(width) if align else None
+
+    def encode(self, features: Tensor) -> Template:
+        """The template of features (N, C, 7, 7)."""
+        return Template(self.classify.encode(features), self.regress.encode(features))
+
+    def forward(self, features: Tensor, template: Template) -> Prediction:
+        box_features = self.regress(features, template.regress)
+        exponent = self.box_gain * self.box(box_features) + self.box_bias
+        ltrb = torch.exp(exponent.float().clamp(max=LARGEST_EXPONENT))
+        logits = 0.1 * self.logit(self.classify(features, template.classify))
+        aligned = None
+        if self.align is not None:  # the boxes learn from the truth, not from this score
+            aligned = self.align(box_features, ltrb.detach())[:, 0].float()
+        return Prediction(logits[:, 0].float(), ltrb, aligned)
+
+
+def middle_cells(features: Tensor) -> Tensor:
+    """The middle 7x7 cells of features (N, C, n, n) of a template crop."""
+    margin = (features.shape[-1] - TEMPLATE_CELLS) // 2
+    inner = slice(margin, margin + TEMPLATE_CELLS)
+    return features[..., inner, inner]
+
+
+class OceanNetwork(nn.Module):
+    """The published network. Images are RGB, 0 to 255."""
+
+    def __init__(self, align: bool = True) -> None:
+        super().__init__()
+        self.backbone = ResNet50()
+        self.neck = nn.Sequential(nn.Conv2d(1024, 256, 1, bias=False), nn.BatchNorm2d(256))
+        self.heads = Heads(256, 256, 4, PATHS, align)
+
+    def extract(self, images: Tensor) -> Tensor:
+        """Features (N, 256, n, n): 15 cells for 127 pixels, 31 for 255, 33 for 271, 35 for 287."""
+        return self.neck(self.backbone(images.flip(1)))  # the weights expect BGR
+
+    def encode(self, images: Tensor) -> Template:
+        """The template of crops (N, 3, 127, 127)."""
+        return self.heads.encode(middle_cells(self.extract(images)))
+
+    def forward(self, images: Tensor, template: Template) -> Prediction:
+        """Predictions for search regions (N, 3, side, side); 25 cells a side for 255 pixels."""
+        return self.heads(self.extract(images), template)
+
+
+class CompactOcean(nn.Module):
+    """The small network: the shared backbone, one path, short and narrow towers. Images are RGB,
+    0 to 255.
+
+    Crop sides are multiples of 16 plus one, so that a cell lies on the centre.
+    """
+
+    def __init__(self, align: bool = True) -> None:
+        super().__init__()
+        self.backbone = CompactBackbone()
+        self.heads = Heads(self.backbone.channels[1], 96, 2, PATHS[:1], align)
+
+    def extract(self, images: Tensor) -> Tensor:
+        """Features (N, 128, n, n), n = (side - 1) / 8 + 1."""
+        return self.backbone(images)[1]
+
+    def encode(self, images: Tensor) -> Template:
+        """The template of crops (N, 3, side, side)."""
+        return self.heads.encode(middle_cells(self.extract(images)))
+
+    def forward(self, images: Tensor, template: Template) -> Prediction:
+        """Predictions for search regions (N, 3, side, side); 23 cells a side for 225 pixels."""
+        return self.heads(self.extract(images), template)
+
+
+# the authors' names -> ours; the first that matches the start of a key
+_NAMES = (
+    (r'features\.features\.layeronline\.', 'online.layer.'),
+    (r'features\.features\.', 'backbone.'),
+    (r'neck\.downsample\.', 'neck.'),
+    (r'connect_model\.(cls|reg)_encode\.matrix(\d+)_([ks])\.', None),
+    (r'connect_model\.cls_dw\.weight$', 'heads.classify.path_logits'),
+    (r'connect_model\.reg_dw\.weight$', 'heads.regress.path_logits'),
+    (r'connect_model\.cls_tower\.', 'heads.classify.tower.'),
+    (r'connect_model\.bbox_tower\.', 'heads.regress.tower.'),
+    (r'connect_model\.cls_pred\.', 'heads.logit.'),
+    (r'connect_model\.bbox_pred\.', 'heads.box.'),
+    (r'connect_model\.adjust$', 'heads.box_gain'),
+    (r'connect_model\.bias$', 'heads.box_bias'),
+    (r'align_head\.rpn_conv\.conv\.weight$', 'heads.align.weight'),
+    (r'align_head\.rpn_cls\.', 'heads.align.predict.'),
+    (r'classifier\.feature_extractor\.0\.', 'online.reduce.'),
+    (r'classifier\.filter_initializer\.filter_conv\.', 'online.initial.'),
+    (r'classifier\.filter_optimizer\.log_step_length$', 'online.log_step'),
+    (r'classifier\.filter_optimizer\.filter_reg$', 'online.regularisation'),
+    (r'classifier\.filter_optimizer\.label_map_predictor\.weight$', 'online.label'),
+    (r'classifier\.filter_optimizer\.target_mask_predictor\.0\.weight$', 'online.mask'),
+    (r'classifier\.filter_optimizer\.spatial_weight_predictor\.weight$', 'online.spatial'),
+)
+
+
+def rename_key(key: str) -> str:
+    """Our name for a parameter of the authors' files; other names stay as they are."""
+    for prefix in ('module.', 'feature_extractor.'):
+        key = key.removeprefix(prefix)
+    for pattern, name in _NAMES:
+        found = re.match(pattern, key)
+        if found is None:
+            continue
+        if name is None:
+            kind, path, side = found.groups()
+            branch = 'classify' if kind == 'cls' else 'regress'
+            part = 'template' if side == 'k' else 'search'
+            name = f'heads.{branch}.{part}.{("11", "12", "21").index(path)}.'
+        return name + key[found.end() :]
+    return key
+
+
+def read_authors_state(content: Any, source: str) -> dict[str, Tensor]:
+    """The state dict inside a checkpoint of the authors, under our names.
+
+    Raises:
+        WeightsError: There is none.
+    """
+    if isinstance(content, Mapping) and isinstance(content.get('state_dict'), Mapping):
+        content = content['state_dict']
+    if not isinstance(content, Mapping):
+        raise WeightsError(f'{source} holds no state dict')
+    return {rename_key(key): value for key, value in content.items() if isinstance(value, Tensor)}
