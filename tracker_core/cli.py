@@ -182,8 +182,10 @@ def run_track(args: argparse.Namespace) -> None:
         except KeyboardInterrupt:
             pass  # how a camera's video ends
         finally:
-            for file in filter(None, (writer, log)):
-                file.close()
+            if writer:
+                writer.close()
+            if log:
+                log.close()
 
     every = [track for tracks in tracks_of_frames for track in tracks]
     sure = sum(track.status is TrackStatus.TRACKING for track in every) / max(len(every), 1)
@@ -281,7 +283,8 @@ def run_calibrate(args: argparse.Namespace) -> None:
         photos = [read_image(path) for path in list_images(args.photos)]
         if not photos:
             raise ParameterError(f'{args.photos} holds no images')
-    result = calibrate(tracker, scenes_for_calibration(args.scenes, args.frames, photos))
+    scenes = scenes_for_calibration(args.scenes, args.frames, photos)
+    result = calibrate(tracker, scenes, args.scenes)
     print(f'{tracker.name} {tracker.preset}\n{calibration_table(result)}')
     if args.json:
         write_json(args.json, dataclasses.asdict(result))

@@ -195,7 +195,8 @@ def nodes(**parameters: dict[str, Any]) -> Iterator[dict[str, subprocess.Popen]]
             for key, value in values.items():
                 text = str(value).lower() if isinstance(value, bool) else str(value)
                 command += ['-p', f'{key}:={text}' if text else f"{key}:=''"]
-            children[name] = subprocess.Popen(command)
+            # In a session of its own a Ctrl-C reaches it once, from here.
+            children[name] = subprocess.Popen(command, start_new_session=True)
         yield children
     finally:
         for child in children.values():
@@ -339,6 +340,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument('--out', type=Path, default=Path('out'), help='folder for the pictures')
     options = parser.parse_args(arguments)
+    # Ended from outside, the nodes are ended too.
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         video = open_frames(options.video)
         box = options.box or (video.boxes[0] if video.boxes else None)
@@ -361,6 +364,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
 
 

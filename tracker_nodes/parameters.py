@@ -9,7 +9,7 @@ The node's own parameters have plain names; those of the tracker are prefixed wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 import json
 import sys
@@ -91,15 +91,14 @@ class NodeParameters:
     """Declares all parameters on a node, reads them, and refuses what does not fit with the
     reason.
 
-    Attributes:
-        problem: One sentence if a value given at start-up was refused (its default is declared
-            instead), else empty.
+    A value given at start-up that does not fit is replaced by its default; `problem` tells, until
+    the parameter is set to one that does.
     """
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self.problem = ''
         self._infos: dict[str, ParameterInfo] = {}
+        self._refused: dict[str, str] = {}  # the problem by the name of the parameter
         self._declare('', describe(NodeConfig))
         self._preset: TrackerConfig | None = None
         try:
@@ -110,18 +109,30 @@ class NodeParameters:
                     f'choose one of {", ".join(presets)}'
                 )
         except ParameterError as error:
-            self.problem = self.problem or str(error)
-        else:
-            self._preset = presets[self['preset']]
-            self._declare(f'{self["tracker"]}.', describe(type(self._preset)), self._preset)
-            self._warn_of_unknown(f'{self["tracker"]}.')
-            try:
-                self.tracker_config()
-            except ParameterError as error:
-                self.problem = self.problem or str(error)
+            self._refused.setdefault('tracker', str(error))
+            return
+        self._preset = presets[self['preset']]
+        self._declare(f'{self["tracker"]}.', describe(self._preset), self._preset)
+        self._warn_of_unknown(f'{self["tracker"]}.')
+
+    @property
+    def problem(self) -> str:
+        """One sentence if no tracker can be made from the parameters, else empty."""
+        if self._refused:
+            return next(iter(self._refused.values()))
+        try:
+            self.tracker_config()
+        except ParameterError as error:
+            return str(error)
+        return ''
+
+    def accept(self, names: Iterable[str]) -> None:
+        """Note that parameters were set to values that fit."""
+        for name in names:
+            self._refused.pop(name, None)
 
     def __getitem__(self, name: str) -> Any:
-        return self._infos[name].check(self._node.get_parameter(name).value)
+        return checked(self._infos[name], self._node.get_parameter(name).value)
 
     def tracker_values(self, changed: dict[str, Any] | None = None) -> dict[str, Any]:
         """The tracker's own parameters, without their prefix; `changed` holds full names and
@@ -154,7 +165,7 @@ class NodeParameters:
         try:
             for name, value in changed.items():
                 info = self._infos[name]
-                info.check(value)
+                checked(info, value)
                 if value == self[name]:
                     continue
                 if name in FIXED_AT_START:
@@ -182,12 +193,22 @@ class NodeParameters:
                 info.default if values is None else getattr(values, name.removeprefix(prefix))
             )
             problem = declare(self._node, info, default)
-            self.problem = self.problem or problem
+            if problem:
+                self._refused[name] = problem
 
     def _warn_of_unknown(self, prefix: str) -> None:
         for name in getattr(self._node, '_parameter_overrides', {}):
             if name.startswith(prefix) and name not in self._infos:
                 self._node.get_logger().warning(f'there is no parameter {name!r}; it is ignored')
+
+
+def checked(info: ParameterInfo, value: Any) -> Any:
+    """A parameter's value in its type; `-p video:=0` arrives as a number where a text is meant.
+
+    Raises:
+        ParameterError: See `ParameterInfo.check`.
+    """
+    return info.check(str(value) if info.type is str and type(value) is int else value)
 
 
 def declare(node: Node, info: ParameterInfo, default: Any) -> str:
@@ -206,7 +227,7 @@ def declare(node: Node, info: ParameterInfo, default: Any) -> str:
         problem = f'{info.name}: {error}'
     else:
         try:
-            info.check(node.get_parameter(info.name).value)
+            checked(info, node.get_parameter(info.name).value)
             return ''
         except ParameterError as error:
             node.undeclare_parameter(info.name)
@@ -225,13 +246,17 @@ def declare_config(node: Node, config: type[Config]) -> Config:
     for problem in [declare(node, info, info.default) for info in infos]:
         if problem:
             raise ParameterError(problem)
-    return config(**{info.name: info.check(node.get_parameter(info.name).value) for info in infos})
+    return config(
+        **{info.name: checked(info, node.get_parameter(info.name).value) for info in infos}
+    )
 
 
 def descriptor(info: ParameterInfo) -> ParameterDescriptor:
     """What `ros2 param describe` shows of a parameter."""
+    # A number without a point is meant as well for a float, and for a text such as a camera's.
+    takes_numbers = info.type is float or (info.type is str and info.choices is None)
     message = ParameterDescriptor(
-        name=info.name, description=info.help, dynamic_typing=info.type is float
+        name=info.name, description=info.help, dynamic_typing=takes_numbers
     )
     limits = []
     if info.choices is not None:

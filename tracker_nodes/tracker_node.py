@@ -18,8 +18,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
-import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import (
@@ -46,6 +45,7 @@ from tracker_nodes.conversions import (
 from tracker_nodes.diagnostics import diagnostic_status, Timings
 from tracker_nodes.encodings import compressed_to_rgb, fill_image, to_rgb
 from tracker_nodes.parameters import NodeParameters
+from tracker_nodes.process import run
 from tracker_nodes.worker import Frame, FrameHistory, RefusedError, Result, TrackingWorker
 
 ANSWER_TIMEOUT = 30.0  # seconds that a service waits for the worker
@@ -54,6 +54,8 @@ SILENCE = 2.0  # seconds without an image after which diagnostics warn
 
 class TrackerNode(LifecycleNode):
     """See the table of topics, services and parameters in the README."""
+
+    is_over = False  # it runs until it is interrupted
 
     def __init__(self, **options: Any) -> None:
         super().__init__('tracker_node', **options)
@@ -80,7 +82,8 @@ class TrackerNode(LifecycleNode):
         self.create_service(Trigger, 'reset', self._on_reset)
         self.create_service(SetBool, 'enable', self._on_enable)
         self.create_subscription(Detection2D, 'init_box', self._on_init_box, 10)
-        self.create_timer(1.0, self._on_second)
+        # By the machine's clock: simulated time may stand still.
+        self.create_timer(1.0, self._on_second, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.add_on_set_parameters_callback(self._on_set_parameters)
 
     # Lifecycle
@@ -124,6 +127,7 @@ class TrackerNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._worker.forget_frames()
+        self._worker.reset_counts()
         self._counts = (0, 0)
         self._is_active = True
         self._subscribe()
@@ -254,7 +258,8 @@ class TrackerNode(LifecycleNode):
         self._last_stamp = stamp
 
     def _report(self, sentence: str) -> None:
-        self.get_logger().warning(sentence, throttle_duration_sec=2.0)
+        if self.context.ok():
+            self.get_logger().warning(sentence, throttle_duration_sec=2.0)
 
     # Services
 
@@ -357,12 +362,15 @@ class TrackerNode(LifecycleNode):
     def _on_set_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
         changes = {parameter.name: parameter.value for parameter in parameters}
         reason = self._options.reason_to_refuse(changes, configured=self._worker is not None)
-        if not reason and self._worker is not None:
+        if reason:
+            return SetParametersResult(successful=False, reason=reason)
+        self._options.accept(changes)
+        if self._worker is not None:
             if 'max_targets' in changes:
                 self._worker.max_targets = changes['max_targets']
             if any(self._options.is_of_tracker(name) for name in changes):
                 self._worker.reconfigure(self._options.tracker_config(changes))
-        return SetParametersResult(successful=not reason, reason=reason)
+        return SetParametersResult(successful=True)
 
     def _on_second(self) -> None:
         if self._image_subscription is not None:
@@ -418,22 +426,14 @@ def image_qos(publishers: list[Any], fallback: QoSProfile = qos_profile_sensor_d
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is interrupted."""
-    rclpy.init(args=arguments)
-    node = None
-    try:
-        node = TrackerNode()
-        node.start()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        if node is not None:
-            node.close()
-            node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    return run(started_node, arguments)
+
+
+def started_node() -> TrackerNode:
+    """A node that has configured and activated itself."""
+    node = TrackerNode()
+    node.start()
+    return node
 
 
 if __name__ == '__main__':

@@ -5,12 +5,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-import sys
 import time
 from typing import Any
 
-import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data, QoSProfile
 from sensor_msgs.msg import Image
@@ -24,6 +22,7 @@ from tracker_core.parameters import parameter
 from tracker_nodes.conversions import nanoseconds
 from tracker_nodes.encodings import fill_image, OUTPUT_ENCODINGS
 from tracker_nodes.parameters import declare_config
+from tracker_nodes.process import run
 
 REPEAT = 2.0  # seconds after which a held frame is shown again while nobody has answered it
 PATIENCE = 30.0  # seconds to wait in lockstep for the answer to a frame
@@ -82,7 +81,7 @@ class VideoSource(Node):
             self.create_subscription(Detection2DArray, 'detections', self._on_detections, 10)
         self.create_service(Trigger, '~/play', self._on_play)
         rate = config.rate or self._video.fps
-        self.create_timer(1 / rate, self._on_timer)
+        self.create_timer(1 / rate, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.get_logger().info(f'{config.video}: {rate:g} frames per second')
 
     @property
@@ -149,25 +148,7 @@ class VideoSource(Node):
 
 def main(arguments: list[str] | None = None) -> int:
     """Play until the end, or until interrupted."""
-    rclpy.init(args=arguments)
-    node = None
-    try:
-        node = VideoSource()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        while not node.is_over:
-            executor.spin_once(timeout_sec=0.2)
-    except TrackerError as error:
-        print(f'video_source: {error}', file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        if node is not None:
-            node.close()
-            node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    return run(VideoSource, arguments)
 
 
 if __name__ == '__main__':

@@ -61,15 +61,8 @@ class FrameHistory:
         self._bytes = 0
         self._frames: deque[Frame] = deque()
 
-    def __len__(self) -> int:
-        return len(self._frames)
-
     def __iter__(self) -> Iterator[Frame]:
         return iter(self._frames)
-
-    @property
-    def newest(self) -> Frame | None:
-        return self._frames[-1] if self._frames else None
 
     def append(self, frame: Frame) -> None:
         """Add the newest frame. A stamp that lies before the last one starts a new history."""
@@ -146,10 +139,10 @@ class TrackingWorker:
         history: FrameHistory | None = None,
     ) -> None:
         self.max_targets = max_targets
-        self.tracker: Tracker | None = None
+        self.tracker: Tracker  # once `loaded` is done
         self._publish = publish
         self._report = report
-        self._history = history or FrameHistory()
+        self._history = FrameHistory() if history is None else history
         self._followed: dict[str, Followed] = {}
         self._names = itertools.count(1)
         self._changed = threading.Condition()  # guards what follows, and the history
@@ -174,10 +167,14 @@ class TrackingWorker:
             self._changed.notify()
 
     def forget_frames(self) -> None:
-        """Drop the waiting frame and the history, and count from zero again."""
+        """Drop the waiting frame and the history."""
         with self._changed:
             self._history.clear()
             self._waiting = None
+
+    def reset_counts(self) -> None:
+        """Count processed and dropped frames from zero again."""
+        with self._changed:
             self._frames = self._dropped = 0
 
     def start_target(self, id: str, label: str, box: Box, stamp: int) -> Future[str]:  # noqa: A002
@@ -245,8 +242,6 @@ class TrackingWorker:
                 self._step(frame)
             elif late is not None:
                 self._catch_up(late)
-        self._followed.clear()
-        self.tracker = None
 
     @staticmethod
     def _answer(future: Future, function: Callable[[], Any]) -> None:
@@ -284,7 +279,11 @@ class TrackingWorker:
         for followed in late:
             followed.behind.append(frame)
         self._owed = CATCH_UP_PER_FRAME * len(late)
-        self._publish(Result(frame, image, up_to_date, taken_up, self._frames, self._dropped))
+        result = Result(frame, image, up_to_date, taken_up, self._frames, self._dropped)
+        try:
+            self._publish(result)
+        except Exception as error:  # such as a shutdown in the middle of it
+            self._report(f'not published: {type(error).__name__}: {error}')
         for followed in live:
             self._learn(followed)
 
@@ -350,10 +349,9 @@ class TrackingWorker:
     def _find_frame(self, stamp: int) -> tuple[Frame, deque[Frame]]:
         """The frame to start on, and those after it that no step will bring any more."""
         with self._changed:
-            newest, waiting = self._history.newest, self._waiting
-            frames = self._history.since(stamp) if stamp else [newest]
-            oldest = next(iter(self._history), None)
-        if newest is None:
+            recent, waiting = list(self._history), self._waiting
+            frames = self._history.since(stamp) if stamp else recent[-1:]
+        if not recent:
             raise RefusedError(
                 'NO_IMAGE', 'no image has arrived yet; is the camera running, and the topic right?'
             )
@@ -361,7 +359,7 @@ class TrackingWorker:
             raise RefusedError(
                 'STAMP_NOT_FOUND',
                 f'no frame of stamp {stamp / 1e9:.9f}; the history reaches from '
-                f'{oldest.stamp / 1e9:.9f} to {newest.stamp / 1e9:.9f}',
+                f'{recent[0].stamp / 1e9:.9f} to {recent[-1].stamp / 1e9:.9f}',
             )
         return frames[0], deque(frame for frame in frames[1:] if frame is not waiting)
 

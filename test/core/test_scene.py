@@ -76,7 +76,7 @@ def test_first_frame_shows_the_whole_object(seed):
 @pytest.mark.parametrize('seed', range(4))
 def test_script_happens(seed):
     default = render_scene('default', frames=150, size=SMALL, seed=seed)
-    assert 0.1 < default.visible.min() < 0.8  # hidden in part, never wholly
+    assert 0.15 < default.visible.min() < 0.7  # hidden in part, never wholly
     assert (default.visible > 0.95).mean() > 0.6
     calm = render_scene('calm', frames=150, size=SMALL, seed=seed)
     assert calm.visible.min() > 0.9

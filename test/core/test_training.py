@@ -152,6 +152,9 @@ def test_pool_reads_boxes_sequences_and_parts(tmp_path):
     train, held_out = data.load_pool(tmp_path, 'train'), data.load_pool(tmp_path, 'held_out')
     assert len(train.photos) + len(held_out.photos) == 71
     assert len(held_out.photos) > 0
+    (tmp_path / 'set' / 'scene' / 'groundtruth_rect.txt').write_text('11,13,20,30\n')
+    with pytest.raises(ParameterError, match='1 boxes for 3 frames'):
+        data.load_pool(tmp_path, 'all')
     with pytest.raises(ParameterError, match='no folder'):
         data.load_pool(tmp_path / 'nowhere')
 

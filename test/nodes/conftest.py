@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 import contextlib
+from functools import cached_property
 import importlib.util
 import os
 from pathlib import Path
@@ -43,7 +44,7 @@ if HAS_ROS:
     from tracker_nodes.conversions import box_to_message, nanoseconds
     from tracker_nodes.encodings import fill_image
 
-PATIENCE = 30.0  # seconds after which something that should come counts as absent
+PATIENCE = 60.0  # seconds after which something that should come counts as absent
 
 
 class Spinning:
@@ -73,7 +74,6 @@ class Operator:
 
     def __init__(self, namespace: str = '') -> None:
         self.node = Node('operator', namespace=namespace)
-        self.camera = self.node.create_publisher(Image, 'image', qos_profile_sensor_data)
         self._subscriptions: dict[str, Any] = {}
         self.detections: list[Detection2DArray] = []
         self.statuses: list[TrackStatusArray] = []
@@ -93,6 +93,11 @@ class Operator:
                 return result
             time.sleep(0.005)
         raise AssertionError(f'{what} did not come within {PATIENCE:g} s')
+
+    @cached_property
+    def camera(self) -> Any:
+        """The publisher of image, made when it is first used."""
+        return self.node.create_publisher(Image, 'image', qos_profile_sensor_data)
 
     def listen(self, kind: Any, topic: str, into: list[Any] | None = None, qos: Any = 50) -> list:
         """Collect all messages of a topic."""
@@ -203,25 +208,33 @@ def operator(make_operator: Callable[[str], Operator]) -> Operator:
 
 
 @pytest.fixture
-def start_node(ros: None) -> Iterator[Callable[..., Any]]:
+def spin(ros: None) -> Iterator[Callable[[Any], None]]:
+    """Runs a node in a thread until the end of the test."""
+    running = []
+    yield lambda node: running.append(Spinning(node))
+    for spinning in running:
+        spinning.stop()
+
+
+@pytest.fixture
+def start_node(spin: Callable[[Any], None]) -> Callable[..., Any]:
     """Starts a tracker_node in this process; parameters as keywords, '.' written as '__'."""
     from tracker_nodes.tracker_node import TrackerNode
 
-    running = []
-
-    def start(namespace: str = '', **parameters: Any) -> TrackerNode:
-        overrides = {'weights': 'random', 'device': 'cpu', **parameters}
+    def start(
+        namespace: str = '', cli_args: list[str] | None = None, **parameters: Any
+    ) -> TrackerNode:
+        overrides = {'weights': 'random', 'device': 'cpu', **parameters} if not cli_args else {}
         node = TrackerNode(
             namespace=namespace,
+            cli_args=cli_args,
             parameter_overrides=[
                 Parameter(name.replace('__', '.'), value=value)
                 for name, value in overrides.items()
             ],
         )
         node.start()
-        running.append(Spinning(node))
+        spin(node)
         return node
 
-    yield start
-    for spinning in running:
-        spinning.stop()
+    return start

@@ -37,8 +37,7 @@ VISION_MSGS = {
     'Detection3DArray': '793f5eab9595ac1c0da07873cc859db42eae51f0ee76056db8562515d830e018',
     'LabelInfo': '3d37df4015cdf660cc851c51897f2acd957e1ca6205ba0a99aebffb9406b0783',
     'ObjectHypothesis': '51da43cec11c01957a64d1e05a24acd18aae7745ec30b74348ad5f6d634f7f90',
-    'ObjectHypothesisWithPose':
-        '41c12344c0396c48b81df12467c192d99b2a0eb1463c5c37194e4223251c80bc',
+    'ObjectHypothesisWithPose': '41c12344c0396c48b81df12467c192d99b2a0eb1463c5c37194e4223251c80bc',
     'Point2D': 'eab0e83f44ab4de92ceaf76dd7d0e7638f2bdd1d16ffbe16c7a136c48e407247',
     'Pose2D': 'b0b5d1d7b4c20dd4fcde3ed1d4b289a919290572007d67a97043814db25d3648',
     'VisionClass': '1e4a11f0fed50b5623cb8ff26ca0e37952a48a9c074d16f804b44e9164c2037a',
@@ -48,25 +47,56 @@ VISION_MSGS = {
 # Clients written against 0.1 rely on these names and types.
 FIELDS = {
     TrackStatus: {
-        'id': 'string', 'label': 'string', 'state': 'uint8', 'score': 'float',
-        'raw_score': 'float', 'age': 'uint32', 'frames_lost': 'uint32',
-        'bbox': 'vision_msgs/BoundingBox2D', 'velocity_x': 'float', 'velocity_y': 'float'},
+        'id': 'string',
+        'label': 'string',
+        'state': 'uint8',
+        'score': 'float',
+        'raw_score': 'float',
+        'age': 'uint32',
+        'frames_lost': 'uint32',
+        'bbox': 'vision_msgs/BoundingBox2D',
+        'velocity_x': 'float',
+        'velocity_y': 'float',
+    },
     TrackStatusArray: {
-        'header': 'std_msgs/Header', 'tracker': 'string', 'preset': 'string',
-        'targets': 'sequence<tracker_nodes/TrackStatus>', 'latency': 'float',
-        'processing_time': 'float', 'dropped_frames': 'uint32', 'frames': 'uint64'},
+        'header': 'std_msgs/Header',
+        'tracker': 'string',
+        'preset': 'string',
+        'targets': 'sequence<tracker_nodes/TrackStatus>',
+        'latency': 'float',
+        'processing_time': 'float',
+        'dropped_frames': 'uint32',
+        'frames': 'uint64',
+    },
     InitTarget.Request: {
-        'id': 'string', 'bbox': 'vision_msgs/BoundingBox2D', 'stamp': 'builtin_interfaces/Time',
-        'label': 'string'},
+        'id': 'string',
+        'bbox': 'vision_msgs/BoundingBox2D',
+        'stamp': 'builtin_interfaces/Time',
+        'label': 'string',
+    },
     InitTarget.Response: {
-        'success': 'boolean', 'error_code': 'uint8', 'message': 'string', 'id': 'string'},
+        'success': 'boolean',
+        'error_code': 'uint8',
+        'message': 'string',
+        'id': 'string',
+    },
     RemoveTarget.Request: {'id': 'string'},
     RemoveTarget.Response: {'success': 'boolean', 'message': 'string'},
 }
 
 ERROR_CODES = (
-    'NONE', 'NO_IMAGE', 'BAD_BOX', 'BOX_OUTSIDE_IMAGE', 'TOO_MANY_TARGETS', 'STAMP_NOT_FOUND',
-    'NOT_ACTIVE', 'BAD_IMAGE', 'BAD_ID', 'TRACKER_FAILED', 'NOT_READY')
+    'NONE',
+    'NO_IMAGE',
+    'BAD_BOX',
+    'BOX_OUTSIDE_IMAGE',
+    'TOO_MANY_TARGETS',
+    'STAMP_NOT_FOUND',
+    'NOT_ACTIVE',
+    'BAD_IMAGE',
+    'BAD_ID',
+    'TRACKER_FAILED',
+    'NOT_READY',
+)
 
 
 @pytest.fixture(scope='module')
@@ -101,7 +131,7 @@ def test_vision_msgs_is_upstreams(node: Node, name: str) -> None:
     message = getattr(importlib.import_module('vision_msgs.msg'), name)
     publisher = node.create_publisher(message, f'hash_of_{name}', 1)
     wait_for(lambda: node.get_publishers_info_by_topic(f'hash_of_{name}'))
-    info, = node.get_publishers_info_by_topic(f'hash_of_{name}')
+    (info,) = node.get_publishers_info_by_topic(f'hash_of_{name}')
     if not hasattr(info, 'topic_type_hash'):
         pytest.skip('this distribution has no type hashes')
     assert str(info.topic_type_hash) == f'RIHS01_{VISION_MSGS[name]}'
@@ -125,13 +155,26 @@ def test_states_are_those_of_tracker_core() -> None:
 
 def filled_status() -> TrackStatusArray:
     message = TrackStatusArray(
-        tracker='tadt', preset='compact', latency=0.25, processing_time=0.125,
-        dropped_frames=2**32 - 1, frames=2**63)
+        tracker='tadt',
+        preset='compact',
+        latency=0.25,
+        processing_time=0.125,
+        dropped_frames=2**32 - 1,
+        frames=2**63,
+    )
     message.header.stamp.sec, message.header.stamp.nanosec = 1_800_000_000, 999_999_999
     message.header.frame_id = 'camera'
     target = TrackStatus(
-        id='cup', label='Tasse \N{HOT BEVERAGE}', state=TrackStatus.LOST, score=0.5,
-        raw_score=-3.0, age=7, frames_lost=3, velocity_x=-1.5, velocity_y=2.5)
+        id='cup',
+        label='Tasse \N{HOT BEVERAGE}',
+        state=TrackStatus.LOST,
+        score=0.5,
+        raw_score=-3.0,
+        age=7,
+        frames_lost=3,
+        velocity_x=-1.5,
+        velocity_y=2.5,
+    )
     target.bbox.center.position.x, target.bbox.center.position.y = 320.25, 240.75
     target.bbox.size_x, target.bbox.size_y = 64.5, 48.125
     message.targets = [target, TrackStatus(id='empty')]
@@ -170,4 +213,5 @@ def test_a_service_call_carries_every_field(node: Node) -> None:
     wait_for(future.done)
     assert requests == [request]
     assert future.result() == InitTarget.Response(
-        success=False, error_code=5, message='no frame of that stamp', id='cup')
+        success=False, error_code=5, message='no frame of that stamp', id='cup'
+    )

@@ -9,6 +9,7 @@ import math
 import random
 import re
 import time
+import weakref
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import State, Transition
@@ -227,6 +228,15 @@ def test_a_target_that_starts_on_a_past_frame_catches_up(start_node, operator, s
     assert box_from_message(told.bbox).as_xywh() == pytest.approx(target.box.as_xywh(), abs=0.01)
 
 
+def test_the_history_is_as_long_as_the_parameters_say(start_node, operator, scene):
+    frames, boxes = scene
+    start_node(history_seconds=0.05)  # two frames of 1/30 s
+    stamps = [nanoseconds(operator.show(frame).header.stamp) for frame in frames[:4]]
+    answer = operator.init(boxes[1], stamp=stamps[1])
+    assert (answer.success, answer.error_code) == (False, Code.STAMP_NOT_FOUND)
+    assert operator.init(boxes[2], stamp=stamps[2]).success
+
+
 def test_a_disabled_node_keeps_its_targets(start_node, operator, scene):
     frames, boxes = scene
     node = start_node()
@@ -346,6 +356,7 @@ def test_lifecycle(start_node, operator, scene):
     assert change_state(operator, Transition.TRANSITION_ACTIVATE)
     operator.show(frames[0])
     assert operator.init(boxes[0]).success
+    tracker = weakref.ref(node._tracker)
 
     assert change_state(operator, Transition.TRANSITION_DEACTIVATE)
     operator.wait_until(
@@ -361,7 +372,7 @@ def test_lifecycle(start_node, operator, scene):
     assert change_state(operator, Transition.TRANSITION_CLEANUP)
     assert state(operator) == State.PRIMARY_STATE_UNCONFIGURED
     assert node._tracker is None
-    assert node._worker is None
+    assert tracker() is None, 'its memory is free again'
 
     assert change_state(operator, Transition.TRANSITION_CONFIGURE)
     assert change_state(operator, Transition.TRANSITION_ACTIVATE)
@@ -487,3 +498,17 @@ def test_diagnostics(start_node, operator, scene):
         ),
         'the warning that no image arrives',
     )
+
+
+def test_a_value_refused_at_start_can_be_mended(start_node, operator, scene):
+    node = start_node(precision='int3', tadt__lost_after=0)
+    assert operator.init(bbox()).error_code == Code.NOT_READY
+    assert set_parameter(operator, 'precision', 'float32').successful
+    assert not change_state(operator, Transition.TRANSITION_CONFIGURE)
+    assert 'tadt.lost_after' in operator.init(bbox()).message
+    assert set_parameter(operator, 'tadt.lost_after', 3).successful
+    assert change_state(operator, Transition.TRANSITION_CONFIGURE)
+    assert change_state(operator, Transition.TRANSITION_ACTIVATE)
+    operator.show(scene[0][0])
+    assert operator.init(scene[1][0]).success
+    assert node._tracker.config.lost_after == 3

@@ -116,13 +116,16 @@ def logistic(raw: np.ndarray, midpoint: float, slope: float) -> np.ndarray:
     return 1 / (1 + np.exp(-np.clip(slope * (raw - midpoint), -60, 60)))
 
 
-def calibrate(tracker: Any, scenes: Iterable[Scene], progress: bool = True) -> Calibration:
+def calibrate(
+    tracker: Any, scenes: Iterable[Scene], total: int | None = None, progress: bool = True
+) -> Calibration:
     """Fit the score of a tracker on two scenes out of three, check it on the third.
 
     Args:
         tracker: One that was made with `recover=False`, so that its boxes are always those its
             raw scores speak of.
         scenes: At least three.
+        total: How many, for the progress bar.
         progress: Show a progress bar.
 
     Raises:
@@ -130,7 +133,7 @@ def calibrate(tracker: Any, scenes: Iterable[Scene], progress: bool = True) -> C
     """
     pairs = [
         collect(tracker, scene)
-        for scene in progress_bar(scenes, 'calibrating', unit='scene', hidden=not progress)
+        for scene in progress_bar(scenes, 'calibrating', total, 'scene', not progress)
     ]
     raw, hits = (
         np.concatenate(x)

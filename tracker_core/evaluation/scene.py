@@ -58,7 +58,7 @@ SCENES = {
 }
 
 
-class Scene(Sequence):
+class Scene(Sequence[np.ndarray]):
     """A rendered video; `scene[i]` draws frame i, H x W x 3 uint8 RGB.
 
     Attributes:
@@ -102,7 +102,7 @@ class Scene(Sequence):
     def __len__(self) -> int:
         return self._frames
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # no slices
         i = range(self._frames)[index]
         frame = self._ground(i)
         for thing, pose in self._layers():
@@ -167,8 +167,9 @@ class Scene(Sequence):
         before, after = self._centre(meeting - 1)[0], self._centre(meeting + 1)[0]
         speed = math.copysign(4 * self._side / max(0.12 * self._frames, 8), before - after)
         x = self._centre(meeting)[0] + speed * (t - meeting)  # it comes towards the object
+        width = 0.5 * _bound(self._object.outline, self._pose(meeting)).w / 2
         height = 0.6 * self.size[1]
-        return np.array([[0.55 * self._half[0], 0.06 * height, x], [0, height, height / 1.2]])
+        return np.array([[width, 0.06 * height, x], [0, height, height / 1.2]])
 
     def _layers(self) -> Iterator[tuple[Thing, Pose]]:
         """What is to be drawn, from the ground up: things and their poses over time."""

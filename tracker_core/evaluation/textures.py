@@ -111,7 +111,7 @@ def photo_crop(
     rng: np.random.Generator, photos: Sequence[np.ndarray], width: int, height: int
 ) -> np.ndarray:
     """A random part of a random photo, (height, width, 3) float32."""
-    photo = photos[rng.integers(len(photos))]
+    photo = photos[int(rng.integers(len(photos)))]
     zoom = min(photo.shape[1] / width, photo.shape[0] / height) * rng.uniform(0.5, 1.0)
     w, h = max(int(width * zoom), 1), max(int(height * zoom), 1)
     x, y = rng.integers(photo.shape[1] - w + 1), rng.integers(photo.shape[0] - h + 1)

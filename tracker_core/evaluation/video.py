@@ -115,7 +115,7 @@ def open_frames(source: str | int | Path) -> FrameSource:
         )
     if text.isdecimal() and not Path(text).exists():
         return _open_capture(int(text), f'camera {text}')
-    path = Path(source).expanduser()
+    path = Path(text).expanduser()
     if path.is_dir():
         return _open_folder(path)
     if not path.exists():
@@ -146,8 +146,8 @@ def _open_capture(source: Path | int, name: str) -> FrameSource:
         return cv2.VideoCapture(source if is_camera else str(source))
 
     capture = connect()
-    is_read, first = capture.read() if capture.isOpened() else (False, None)
-    if not is_read:
+    _, first = capture.read() if capture.isOpened() else (False, None)
+    if first is None:
         capture.release()
         cure = (
             'is it plugged in, and free?'
@@ -171,7 +171,7 @@ def _open_capture(source: Path | int, name: str) -> FrameSource:
     return FrameSource(
         name,
         fps if 0 < fps <= 1000 else DEFAULT_FPS,
-        first.shape[1::-1],
+        (first.shape[1], first.shape[0]),
         None if is_camera or count <= 0 else count,
         read,
         close=capture.release,

@@ -8,31 +8,35 @@ import torch
 from torch import Tensor
 
 
-def bilinear_weights(positions: Tensor, size: int) -> Tensor:
-    """Matrix that samples a line of `size` values at fractional positions; ends are repeated.
+def bilinear_weights(positions: Tensor, size: int, repeat: bool = True) -> Tensor:
+    """Matrix that samples a line of `size` values at fractional positions.
 
     Args:
         positions: (..., m) in index coordinates.
         size: Number of values on the line.
+        repeat: Whether the line goes on with its end values; otherwise with zeros.
 
     Returns:
-        (..., m, size); rows sum to one.
+        (..., m, size).
     """
     grid = torch.arange(size, device=positions.device, dtype=positions.dtype)
-    return (1 - (positions.clamp(0, size - 1)[..., None] - grid).abs()).clamp(min=0)
+    if repeat:
+        positions = positions.clamp(0, size - 1)
+    return (1 - (positions[..., None] - grid).abs()).clamp(min=0)
 
 
-def resample(maps: Tensor, ys: Tensor, xs: Tensor) -> Tensor:
+def resample(maps: Tensor, ys: Tensor, xs: Tensor, repeat: bool = True) -> Tensor:
     """Sample maps bilinearly on a grid of rows and columns.
 
     Args:
         maps: (..., H, W).
         ys: (..., h) row positions in index coordinates.
         xs: (..., w) column positions.
+        repeat: Whether the border is repeated outside the maps; otherwise they are zero there.
 
     Returns:
         (..., h, w).
     """
-    rows = bilinear_weights(ys, maps.shape[-2])
-    columns = bilinear_weights(xs, maps.shape[-1])
+    rows = bilinear_weights(ys, maps.shape[-2], repeat)
+    columns = bilinear_weights(xs, maps.shape[-1], repeat)
     return rows @ maps @ columns.transpose(-1, -2)

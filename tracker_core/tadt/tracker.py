@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from tracker_core.backbones.compact import CompactBackbone
 from tracker_core.backbones.vgg import Vgg16
 from tracker_core.boxes import Box
-from tracker_core.errors import WeightsError
+from tracker_core.errors import ParameterError, WeightsError
 from tracker_core.images import sample_grid, window_positions
 from tracker_core.layers.interpolation import resample
 from tracker_core.tadt import released
@@ -35,16 +35,18 @@ class Model:
 
     Attributes:
         channels: Kept channels.
-        template: (1, K, h, w) their values on the target.
-        norm: Euclidean norm of the template.
+        templates: (3, K, h, w) their values on the target, at three sizes.
+        supports: (3, 1, h, w) where the templates are, 0 to 1.
+        norms: (3, 1, 1) Euclidean norms of the templates.
         width: Target width in the first frame, pixels.
         height: Target height in the first frame, pixels.
         search_side: Side of the search region in the first frame, pixels.
     """
 
     channels: Channels
-    template: Tensor
-    norm: float
+    templates: Tensor
+    supports: Tensor
+    norms: Tensor
     width: float
     height: float
     search_side: float
@@ -60,7 +62,10 @@ class State:
 
 
 class TadtTracker(Tracker):
-    """TADT; see `TadtConfig` for its parameters. It learns on the first frame only."""
+    """Target-aware deep tracking: a template of the channels that tell the target apart.
+
+    It learns on the first frame only. `TadtConfig` has its parameters.
+    """
 
     name = 'tadt'
     presets: ClassVar[Mapping[str, TadtConfig]] = {'compact': COMPACT, 'paper': PAPER}
@@ -77,11 +82,14 @@ class TadtTracker(Tracker):
         super().__init__(config, preset, device, precision, weights)
         self.backbone = build_backbone(preset, weights).to(device, precision)
         stride = self.backbone.stride
-        self._map_side = -(-config.search_side // stride)
-        scales = torch.tensor([1 / config.scale_step, 1.0, config.scale_step], device=device)
-        cells = torch.arange(self._map_side, device=device) - (self._map_side - 1) / 2
-        self._scales = scales
-        self._level_positions = (self._map_side - 1) / 2 + scales[:, None] * cells  # (3, n)
+        self._map_side = config.search_side // stride
+        if config.search_side % (2 * stride) != stride:
+            raise ParameterError(
+                f'TadtConfig.search_side must be an odd multiple of {stride} for preset {preset}, '
+                f'not {config.search_side}'
+            )
+        step = config.scale_step
+        self._scales = torch.tensor([1 / step, 1.0, step], device=device)
         side = (self._map_side - 1) * stride + 1
         self._hann = torch.hann_window(side, periodic=False, device=device)
 
@@ -94,24 +102,35 @@ class TadtTracker(Tracker):
         scale = side / input_side  # image pixels per network input pixel
         state = State(box.cx, box.cy)
         shallow, deep = self._extract(frame, [(box.cx, box.cy, config.search_side * scale)])
-        cells = scale * self.backbone.stride
-        patch = tuple(
-            min(
-                2 * math.floor(length / cells / 2) + 1, self._map_side - 2 - self._map_side % 2 + 1
-            )
-            for length in (box.h, box.w)
-        )
+        cell = scale * self.backbone.stride
+        limit = self._map_side - 4  # leaves the background a border
+        patch = tuple(min(2 * int(side / cell / 2) + 1, limit) for side in (box.h, box.w))
         channels = choose_channels(shallow[0], deep[0], patch, config)
-        template = centre_patch(channels.select(shallow, deep), patch)
+        template = centre_patch(channels.select(shallow, deep), patch)[0]
+        templates = self._at_three_sizes(template)
         model = Model(
             channels,
-            template,
-            float(template.norm()),
+            templates,
+            self._at_three_sizes(torch.ones_like(template[:1])),
+            templates.flatten(1).norm(dim=1)[:, None, None],
             box.w,
             box.h,
             config.search_side * scale,
         )
         return model, state
+
+    def _at_three_sizes(self, template: Tensor) -> Tensor:
+        """Resample a template (K, h, w) to a smaller, its own and a larger size.
+
+        Returns:
+            (3, K, h + 2, w + 2), zero outside the template.
+        """
+        positions = []
+        for side in template.shape[1:]:
+            reach = side // 2 + 1
+            offsets = torch.arange(-reach, reach + 1, device=self.device)
+            positions.append((side // 2 + offsets / self._scales[:, None])[:, None])
+        return resample(template, *positions, repeat=False)
 
     def _locate(self, frame: Tensor, targets: Sequence[Target]) -> list[Sighting]:
         if self.config.released:
@@ -145,7 +164,7 @@ class TadtTracker(Tracker):
         return shallow.float(), deep.float()
 
     def _match(self, shallow: Tensor, deep: Tensor, model: Model) -> Tensor:
-        """Correlate the template at three sizes around the last one.
+        """Correlate the templates with the search region.
 
         Args:
             shallow: (1, C1, n, n).
@@ -158,30 +177,32 @@ class TadtTracker(Tracker):
         """
         config, stride = self.config, self.backbone.stride
         features = model.channels.select(shallow, deep)  # (1, K, n, n)
-        positions = self._level_positions[:, None]  # (3, 1, n)
-        levels = resample(features, positions, positions)  # (3, K, n, n)
-        height, width = model.template.shape[-2:]
-        padding = (height // 2, width // 2)
-        response = F.conv2d(levels, model.template, padding=padding)  # (3, 1, n, n)
-        ones = torch.ones_like(model.template[:, :1])
-        energy = F.conv2d(levels.square().sum(dim=1, keepdim=True), ones, padding=padding)
-        similarity = response / (model.norm * energy.clamp(min=1e-12).sqrt())  # (3, 1, n, n)
+        padding = tuple(side // 2 for side in model.templates.shape[-2:])
+        response = F.conv2d(features, model.templates, padding=padding)[0]  # (3, n, n)
+        energy = F.conv2d(
+            features.square().sum(dim=1, keepdim=True), model.supports, padding=padding
+        )[0]
+        similarity = response / (model.norms * energy.clamp(min=1e-12).sqrt())  # (3, n, n)
 
+        response = response / self._scales[:, None, None] ** 2  # a larger template sums more
         response = response / response.amax().clamp(min=1e-12)
         fine = F.interpolate(
-            response, size=self._hann.shape * 2, mode='bicubic', align_corners=True
-        )
-        fine = fine[:, 0] + config.window_influence * self._hann[:, None] * self._hann  # (3, m, m)
-        fine[0] *= config.scale_penalty
-        fine[2] *= config.scale_penalty
+            response[None], size=self._hann.shape * 2, mode='bicubic', align_corners=True
+        )[0]  # (3, m, m), one value per pixel of the search region
+        fine = fine + config.window_influence * self._hann[:, None] * self._hann
+        fine = fine * self._scale_weights(config)
         index = fine.argmax()
         m, n = fine.shape[-1], response.shape[-1]
         level, row, column = index // (m * m), index // m % m, index % m
-        scale = self._scales[level]
-        near_row, near_column = (row + stride // 2) // stride, (column + stride // 2) // stride
-        score = similarity.flatten()[level * n * n + near_row * n + near_column]
+        cell = (row + stride // 2) // stride * n + (column + stride // 2) // stride
+        score = similarity.flatten()[level * n * n + cell]
         centre = (m - 1) / 2
-        return torch.stack(((column - centre) * scale, (row - centre) * scale, scale, score))
+        return torch.stack((column - centre, row - centre, self._scales[level], score))
+
+    def _scale_weights(self, config: TadtConfig) -> Tensor:
+        """Weights (3, 1, 1) of the three sizes."""
+        is_changed = self._scales != 1
+        return torch.where(is_changed, config.scale_penalty, 1.0)[:, None, None]
 
     def _follow(
         self, target: Target, window: tuple[float, float, float], peak: list[float]

@@ -59,8 +59,6 @@ class BackboneConfig:
             saved.
         middle_weight: Weight of the middle map's loss next to the deep map's.
         label_width: Standard deviation of the label in cells.
-        normalize: Match directions of feature vectors instead of the vectors themselves.
-        cosine_weight: Weight of a second loss on the directions of the feature vectors.
         video_folders: Patterns of folders whose images are frames or overlapping views in order.
         data: Names and licences of the photographs, for the card.
         pairs: How pairs are cut and changed; its seed also seeds the weights.
@@ -74,8 +72,6 @@ class BackboneConfig:
     average: float = 0.998
     middle_weight: float = 0.5
     label_width: float = 0.6
-    normalize: bool = False
-    cosine_weight: float = 0.0
     video_folders: tuple[str, ...] = ()
     data: str = ''
     pairs: PairConfig = field(default_factory=PairConfig)
@@ -212,7 +208,6 @@ class Matcher(nn.Module):
         self.config = config
         self.backbone = TrainableBackbone()
         self.gains = nn.Parameter(torch.full((2,), math.log(0.5)))
-        self.cosine_gains = nn.Parameter(torch.full((2,), math.log(20.0)))
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """The loss of a batch as `PairDataset` makes it."""
@@ -224,27 +219,14 @@ class Matcher(nn.Module):
         for level, weight in enumerate((config.middle_weight, 1.0)):
             if weight == 0:
                 continue
-            template, search = templates[level], searches[level]
-            forms = []
-            if not config.normalize:
-                forms.append(
-                    (template, search, self.gains[level].exp() * template.shape[1] ** -0.5, 1.0)
+            gain = self.gains[level].exp() * templates[level].shape[1] ** -0.5
+            for start in range(0, len(places), config.group):
+                part = slice(start, start + config.group)
+                responses = gain * correlate(
+                    templates[level][part], searches[level][part], mask[part]
                 )
-            if config.normalize or config.cosine_weight > 0:
-                forms.append(
-                    (
-                        F.normalize(template, dim=1),
-                        F.normalize(search, dim=1),
-                        self.cosine_gains[level].exp(),
-                        1.0 if config.normalize else config.cosine_weight,
-                    )
-                )
-            for z, x, gain, form_weight in forms:
-                for at in range(0, len(z), config.group):
-                    part = slice(at, at + config.group)
-                    responses = gain * correlate(z[part], x[part], mask[part])
-                    labels = soft_labels(places[part], *responses.shape[-2:], config.label_width)
-                    loss = loss + weight * form_weight * matching_loss(responses, labels)
+                labels = soft_labels(places[part], *responses.shape[-2:], config.label_width)
+                loss = loss + weight * matching_loss(responses, labels)
         return loss * (config.group / len(places))
 
 

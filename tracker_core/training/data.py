@@ -25,7 +25,7 @@ coordinates: the crop's top-left pixel covers [0, 1] x [0, 1].
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 import csv
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -220,7 +220,7 @@ def load_pool(
         progress: Show a progress bar.
 
     Raises:
-        ParameterError: The folder is missing or holds no images.
+        ParameterError: The folder is missing, holds no images, or an annotation cannot be read.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -242,10 +242,11 @@ def load_pool(
         leave=False,
     )
     for directory, paths in folders.items():
-        truth = read_ground_truth(directory)
+        truth = read_ground_truth(directory, len(paths))
         boxes = read_boxes(directory / 'boxes.csv')
         is_ordered = directory in ordered or truth is not None
         indices: list[int] = []
+        frames: list[tuple[int, Floats]] = []
         for path in paths:
             bar.update()
             name = (directory if is_ordered else path).relative_to(root).as_posix()
@@ -265,15 +266,12 @@ def load_pool(
             pool.photos.append(make_photo(image, group, found))
             pool.boxes.extend((indices[-1], box) for box in found if is_large_enough(box))
             if truth is not None:
-                truth[len(indices) - 1] = [side * factor for side in truth[len(indices) - 1]]
-        if not indices:
-            continue
-        if truth is not None:
-            frames = [(index, np.array(box)) for index, box in zip(indices, truth, strict=False)]
-            frames = [(index, box) for index, box in frames if is_large_enough(box)]
-            if len(frames) > 1:
-                pool.sequences.append(frames)
-        elif is_ordered:
+                box = np.array(truth[len(indices) - 1]) * factor
+                if is_large_enough(box):
+                    frames.append((indices[-1], box))
+        if len(frames) > 1:
+            pool.sequences.append(frames)
+        elif truth is None and is_ordered:
             pool.followed.extend(follow_regions(pool.photos, indices))
     bar.close()
     if not pool.photos:
@@ -297,32 +295,51 @@ def is_large_enough(box: Floats) -> bool:
 
 
 def read_boxes(path: Path) -> dict[str, list[list[float]]]:
-    """Boxes by file name from a csv with the columns file, x, y, w, h; empty if there is no such
-    file."""
+    """Boxes by file name; empty if there is no such csv file.
+
+    Raises:
+        ParameterError: The columns file, x, y, w, h are not there, or hold no numbers.
+    """
     boxes: dict[str, list[list[float]]] = {}
     if path.is_file():
         with path.open(newline='') as lines:
             for row in csv.DictReader(lines):
-                boxes.setdefault(row['file'], []).append([float(row[key]) for key in 'xywh'])
+                try:
+                    box = [float(row[key]) for key in 'xywh']
+                    boxes.setdefault(row['file'], []).append(box)
+                except (KeyError, TypeError, ValueError):
+                    raise ParameterError(
+                        f'{path} needs the columns file,x,y,w,h with numbers; one row reads {row}'
+                    ) from None
     return boxes
 
 
-def read_ground_truth(directory: Path) -> list[list[float]] | None:
+def read_ground_truth(directory: Path, frames: int) -> list[list[float]] | None:
     """One box per frame from an annotation file of the OTB or GOT-10k form, or None.
 
     OTB folders have their frames in `img`, beside which the file stands and counts pixels from
     one; GOT-10k folders have file and frames together.
+
+    Raises:
+        ParameterError: A line is not x, y, w, h, or there are fewer lines than frames.
     """
-    for path in (directory.parent / 'groundtruth_rect.txt', directory / 'groundtruth.txt'):
-        if path.is_file() and (path.parent == directory or directory.name == 'img'):
-            offset = 1.0 if path.name == 'groundtruth_rect.txt' else 0.0
-            rows = [
-                [float(number) for number in re.split(r'[,\s]+', line.strip())]
-                for line in path.read_text().splitlines()
-                if line.strip()
-            ]
-            return [[x - offset, y - offset, w, h] for x, y, w, h in rows]
-    return None
+    beside, within = directory.parent / 'groundtruth_rect.txt', directory / 'groundtruth.txt'
+    if directory.name == 'img' and beside.is_file():
+        path, offset = beside, 1.0
+    elif within.is_file():
+        path, offset = within, 0.0
+    else:
+        return None
+    boxes = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        try:
+            x, y, w, h = (float(word) for word in re.split(r'[,\s]+', line.strip()))
+        except ValueError:
+            raise ParameterError(f'{path}, line {number}: {line!r} is not x,y,w,h') from None
+        boxes.append([x - offset, y - offset, w, h])
+    if len(boxes) < frames:
+        raise ParameterError(f'{path} has {len(boxes)} boxes for {frames} frames')
+    return boxes
 
 
 def draw_region(rng: Generator, photo: Photo, tries: int = 5) -> Floats:
@@ -589,11 +606,3 @@ def balanced(groups: Sequence[str]) -> Floats:
 
 def draw(rng: Generator, cumulative: Floats) -> int:
     return min(int(np.searchsorted(cumulative, rng.random(), side='right')), len(cumulative) - 1)
-
-
-def pairs(sampler: PairSampler, start: int = 0) -> Iterator[Pair]:
-    """Pairs number `start`, `start` + 1, ... without end."""
-    index = start
-    while True:
-        yield sampler.pair(index)
-        index += 1

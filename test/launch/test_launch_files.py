@@ -1,0 +1,122 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the launch files offer and start; only where launch is installed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+import random
+import threading
+
+import pytest
+
+pytest.importorskip('launch_ros')
+
+from launch.actions import (
+    DeclareLaunchArgument,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    Shutdown,
+    TimerAction,
+)
+from launch.launch_description_sources import (
+    get_launch_description_from_python_launch_file,
+    PythonLaunchDescriptionSource,
+)
+from launch_ros.actions import Node
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Image
+from tracker_nodes.msg import TrackStatusArray
+
+from launch import LaunchContext, LaunchDescription, LaunchService
+
+LAUNCH_FILES = sorted((Path(__file__).parents[2] / 'launch').glob('*.launch.py'))
+
+
+def load(path: Path) -> LaunchDescription:
+    return get_launch_description_from_python_launch_file(str(path))
+
+
+def nodes(path: Path, **arguments: str) -> dict[str, Node]:
+    """The nodes that a launch file starts, by name."""
+    context = LaunchContext()
+    description = load(path)
+    context.launch_configurations.update(arguments)
+    found = []
+    for entity in description.entities:
+        if isinstance(entity, DeclareLaunchArgument):
+            entity.execute(context)
+        elif isinstance(entity, OpaqueFunction):
+            found += [e for e in entity.execute(context) if isinstance(e, Node)]
+    for node in found:
+        node._perform_substitutions(context)
+    return {node.node_name.rpartition('/')[2]: node for node in found}
+
+
+@pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda path: path.name)
+def test_arguments_are_described(path: Path):
+    arguments = load(path).get_launch_arguments()
+    names = {argument.name for argument in arguments}
+    assert {'image', 'namespace', 'params_file', 'device', 'video', 'rviz', 'dds_profile'} <= names
+    assert ('tracker' in names) == (path.name == 'tracker.launch.py')
+    assert all(len(argument.description) > 10 for argument in arguments)
+
+
+@pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda path: path.name)
+def test_nodes_are_started(path: Path):
+    assert nodes(path).keys() == {'tracker_node'}
+    started = nodes(path, video='scene', namespace='robot', rviz='true')
+    assert started.keys() == {'tracker_node', 'video_source', 'rviz'}
+    assert started['tracker_node'].node_name == '/robot/tracker_node'
+
+
+@pytest.mark.parametrize('name', ['tracker', 'rviz', 'dds_profile', 'log_level'])
+def test_choices_are_enforced(name: str):
+    path = next(path for path in LAUNCH_FILES if path.name == 'tracker.launch.py')
+    with pytest.raises(RuntimeError, match=name):
+        nodes(path, **{name: 'nonsense'})
+
+
+def test_a_launched_tracker_follows_a_scene():
+    """The whole way: launch file, processes, DDS."""
+    os.environ['ROS_DOMAIN_ID'] = str(random.SystemRandom().randrange(1, 101))
+    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    path = next(path for path in LAUNCH_FILES if path.name == 'tracker.launch.py')
+    arguments = {'video': 'scene', 'namespace': 'robot', 'image': 'camera/image'}
+    service = LaunchService(noninteractive=True)
+    service.include_launch_description(
+        LaunchDescription(
+            [
+                IncludeLaunchDescription(
+                    PythonLaunchDescriptionSource(str(path)), launch_arguments=arguments.items()
+                ),
+                TimerAction(period=120.0, actions=[Shutdown()]),
+            ]
+        )
+    )
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node('listener', namespace='robot', context=context)
+    statuses: list[TrackStatusArray] = []
+    images: list[Image] = []
+    node.create_subscription(TrackStatusArray, 'status', statuses.append, 10)
+    node.create_subscription(Image, 'camera/image', images.append, qos_profile_sensor_data)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+
+    def listen() -> None:
+        while not (statuses and images) and context.ok():
+            executor.spin_once(timeout_sec=0.2)
+        service.shutdown()
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    service.run()
+    context.try_shutdown()
+    listener.join()
+    assert images
+    assert statuses
+    assert statuses[0].tracker == 'tadt'

@@ -1,0 +1,146 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""The launch description that all launch files share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from tracker_core import list_trackers
+
+# Handed on to the node if they are given; otherwise the parameter file decides, then the defaults.
+NODE_PARAMETERS = {
+    'preset': "'compact' (small network, bundled weights) or 'paper' (the published architecture)",
+    'device': "'auto' (CUDA where there is one), 'cpu', 'cuda' or 'cuda:N'",
+    'precision': "'auto', 'float32', 'bfloat16' or 'float16'",
+    'runtime': "How a step is executed: 'auto' or 'eager'",
+}
+
+
+def tracker_launch(tracker: str | None = None) -> LaunchDescription:
+    """One tracker_node and what belongs to it.
+
+    Args:
+        tracker: Name of the tracker; None makes it a launch argument.
+    """
+    arguments = []
+    if tracker is None:
+        arguments.append(
+            DeclareLaunchArgument(
+                'tracker',
+                default_value='tadt',
+                choices=list_trackers(),
+                description='Which tracker',
+            )
+        )
+    arguments += [
+        DeclareLaunchArgument(
+            'image', default_value='image', description='Topic of the camera images'
+        ),
+        DeclareLaunchArgument(
+            'namespace', default_value='', description='Namespace of the nodes and their topics'
+        ),
+        DeclareLaunchArgument(
+            'params_file',
+            default_value='',
+            description='Parameter file; empty: config/<tracker>.yaml of this package',
+        ),
+        *(
+            DeclareLaunchArgument(
+                name, default_value='', description=f'{text}; empty: as in params_file'
+            )
+            for name, text in NODE_PARAMETERS.items()
+        ),
+        DeclareLaunchArgument(
+            'video',
+            default_value='',
+            description='Play this as the camera: a video file, a folder of images, the number of '
+            "a camera, or 'scene'; empty: none",
+        ),
+        DeclareLaunchArgument(
+            'rviz',
+            default_value='false',
+            choices=['true', 'false'],
+            description='Open rviz on the annotated image',
+        ),
+        DeclareLaunchArgument(
+            'dds_profile',
+            default_value='shm',
+            choices=['shm', 'none'],
+            description="Transport of Fast DDS: 'shm' has shared memory for whole frames (set "
+            "FASTDDS_DEFAULT_PROFILES_FILE for the camera's process too), 'none' its defaults",
+        ),
+        DeclareLaunchArgument(
+            'log_level',
+            default_value='info',
+            choices=['debug', 'info', 'warn', 'error', 'fatal'],
+            description='Least severity that is logged',
+        ),
+    ]
+    return LaunchDescription([*arguments, OpaqueFunction(function=_nodes, args=[tracker])])
+
+
+def _nodes(context: LaunchContext, tracker: str | None) -> list[LaunchDescriptionEntity]:
+    def value(name: str) -> str:
+        return LaunchConfiguration(name).perform(context)
+
+    def text(word: str) -> ParameterValue:
+        return ParameterValue(word, value_type=str)  # not a number, even where it looks like one
+
+    share = Path(get_package_share_directory('tracker_nodes'))
+    tracker = tracker or value('tracker')
+    given = {name: value(name) for name in NODE_PARAMETERS if value(name)}
+    common = {
+        'namespace': value('namespace'),
+        'remappings': [('image', value('image'))],
+        'ros_arguments': ['--log-level', value('log_level')],
+        'output': 'screen',
+    }
+    entities: list[LaunchDescriptionEntity] = []
+    if value('dds_profile') == 'shm':
+        profile = str(share / 'config' / 'fastdds_shm.xml')
+        for variable in ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'):
+            entities.append(SetEnvironmentVariable(variable, profile))
+    entities.append(
+        Node(
+            package='tracker_nodes',
+            executable='tracker_node',
+            name='tracker_node',
+            parameters=[
+                value('params_file') or str(share / 'config' / f'{tracker}.yaml'),
+                {name: text(word) for name, word in {'tracker': tracker, **given}.items()},
+            ],
+            **common,
+        )
+    )
+    if value('video'):
+        entities.append(
+            Node(
+                package='tracker_nodes',
+                executable='video_source',
+                name='video_source',
+                parameters=[
+                    {'video': text(value('video')), 'loop': True, 'wait_for_subscriber': True}
+                ],
+                **common,
+            )
+        )
+    if value('rviz') == 'true':
+        entities.append(
+            Node(
+                package='rviz2',
+                executable='rviz2',
+                name='rviz',
+                namespace=value('namespace'),
+                arguments=['-d', str(share / 'rviz' / 'tracker.rviz')],
+                output='screen',
+            )
+        )
+    return entities
