@@ -31,6 +31,7 @@ from tracker_core.parameters import TrackerConfig, with_parameters
 from tracker_core.weights import load_weights, Weights
 
 TRACKERS = {
+    'dat': 'tracker_core.dat.tracker:DatTracker',
     'tadt': 'tracker_core.tadt.tracker:TadtTracker',
 }
 PRECISIONS = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}

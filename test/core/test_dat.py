@@ -22,21 +22,19 @@ from tracker_core.dat.crops import crop
 from tracker_core.dat.learning import (
     attention_penalty,
     BACKGROUND,
-    classification,
     Classifier,
     Descent,
     hardest,
     Penalty,
-    PooledChain,
     Samples,
     step,
     TARGET,
 )
 from tracker_core.dat.network import (
-    convolution_gradients,
     Linearised,
     Pool,
     split_weight_file,
+    summed_convolution_gradients,
     VggM,
 )
 
@@ -173,7 +171,9 @@ def test_three_training_steps(
             return [seen['chain']]
 
         def count_more(chains, penalty, seen: dict = seen) -> Tensor:
-            seen['convolutions'] = summed_convolution_gradients(chains, penalty)
+            seen['convolutions'] = summed_convolution_gradients(
+                chains, penalty.upstream, penalty.tangents
+            )
             return sum(g.square().sum() for g in seen['convolutions'].values())
 
         target, pool = torch.arange(8 * t, 8 * t + 8), torch.arange(16 * t, 16 * t + 16)
@@ -237,19 +237,6 @@ def check_maps(fixture: Any, penalty: Penalty, mined: Tensor) -> None:
         assert_close(first[:, ::2, ::2], fixture[f'{term}_map'], 1e-3, term)
 
 
-def summed_convolution_gradients(chains, penalty) -> dict[str, Tensor]:
-    total: dict[str, Tensor] = {}
-    start = 0
-    for chain, tangents in zip(chains, penalty.tangents, strict=True):
-        rows = slice(start, start + len(chain.features))
-        start = rows.stop
-        for k in (BACKGROUND, TARGET):
-            found = convolution_gradients(chain, penalty.upstream[k, rows], tangents[k])
-            for name, value in found.items():
-                total[name] = total.get(name, 0) + value
-    return total
-
-
 @pytest.mark.parametrize('scale', ['he', 'small'])
 def test_penalty_of_released_code(
     scale: str, network: VggM, state: dict[str, Tensor], batches: tuple[Samples, Samples]
@@ -267,7 +254,12 @@ def test_penalty_of_released_code(
 
     found = gradients_by_name(penalty.gradients)
     found.update(
-        {f'layers.{k}': v for k, v in summed_convolution_gradients(chains, penalty).items()}
+        {
+            f'layers.{k}': v
+            for k, v in summed_convolution_gradients(
+                chains, penalty.upstream, penalty.tangents
+            ).items()
+        }
     )
     checked = 0
     for index, name in enumerate(str(name) for name in names):
@@ -329,7 +321,7 @@ def test_closed_form_equals_double_differentiation(
     labels = torch.tensor([TARGET, TARGET, BACKGROUND, BACKGROUND])
     chains = [Linearised.at(network, part) for part in crops.split(3)]
     penalty = attention_penalty(classifier, chains, labels, signed, of_batch)
-    convolutions = summed_convolution_gradients(chains, penalty)
+    convolutions = summed_convolution_gradients(chains, penalty.upstream, penalty.tangents)
 
     total, expected, expected_convolutions = by_autograd(
         classifier, network, crops, labels, signed, of_batch

@@ -91,16 +91,17 @@ class Chain(Protocol):
 
 @dataclass(frozen=True)
 class PooledChain:
-    """The chain of a classifier that looks straight at pooled cells: J is the identity."""
+    """The chain of a classifier that looks straight at pooled cells: J only sorts them."""
 
-    features: Tensor  # (N, C * cells * cells)
+    features: Tensor  # (N, cells * cells * C)
     cells: int
 
     def pull(self, gradient: Tensor) -> Tensor:
-        return gradient.view(len(gradient), -1, self.cells, self.cells)
+        cells = gradient.reshape(len(gradient), self.cells, self.cells, -1)
+        return cells.permute(0, 3, 1, 2)
 
     def push(self, tangent: Tensor) -> Tensor:
-        return tangent.flatten(1)
+        return tangent.permute(0, 2, 3, 1).flatten(1)
 
 
 Gradients = list[Tensor]  # in the order of Classifier.tensors()

@@ -10,8 +10,7 @@ need; neither takes an automatic differentiation.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -242,6 +241,27 @@ def convolution_gradients(
         'conv2.0.bias': bend2.sum(dim=(0, 2, 3)),
         'conv3.0.weight': kernel_gradient(push3, kept, conv3),
     }
+
+
+def summed_convolution_gradients(
+    chains: Sequence[Linearised], upstream: Tensor, tangents: Sequence[Sequence[Tensor]]
+) -> dict[str, Tensor]:
+    """The attention penalty's gradient with respect to the convolutions.
+
+    Args:
+        chains: The samples in parts.
+        upstream: (2, N, 4608) gradients of the two logits at the features.
+        tangents: By part and class, the penalty's gradient at conv1's output.
+    """
+    total: dict[str, Tensor] = {}
+    sizes = [len(chain.features) for chain in chains]
+    for chain, gradients, moves in zip(
+        chains, upstream.split(sizes, dim=1), tangents, strict=True
+    ):
+        for gradient, move in zip(gradients, moves, strict=True):
+            for name, value in convolution_gradients(chain, gradient, move).items():
+                total[name] = total.get(name, 0) + value
+    return total
 
 
 def split_weight_file(content: Any, source: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -148,7 +148,12 @@ def draw_accepted(
         fits &= torch.arange(len(boxes), device=box.device) < allowed
         accepted.append(fits)
         found = found + fits.sum()
-    order = torch.argsort((~torch.cat(accepted)).to(torch.uint8), stable=True)
-    found = found.clamp(max=count)
-    chosen = order[torch.arange(count, device=box.device) % found.clamp(min=1)]
+    chosen, found = repeat_accepted(torch.cat(accepted), count)
     return torch.where(found > 0, torch.cat(rounds)[chosen], box), found
+
+
+def repeat_accepted(fits: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Indices (count,) of the first accepted, over and over, and how many different ones."""
+    order = torch.argsort((~fits).to(torch.uint8), stable=True)
+    found = fits.sum().clamp(max=count)
+    return order[torch.arange(count, device=fits.device) % found.clamp(min=1)], found

@@ -74,6 +74,23 @@ WEIGHT_FILES = (
         'CC BY 4.0',
         'https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-16.mat',
     ),
+    WeightFile(
+        'compact_backbone.safetensors',
+        'dat',
+        'compact',
+        '',
+        'Apache-2.0',
+        'bundled',
+        BACKBONE_SHA256,
+    ),
+    WeightFile(
+        'imagenet-vgg-m.mat',
+        'dat',
+        'paper',
+        '',
+        'see the origin',
+        'https://www.vlfeat.org/matconvnet/models/imagenet-vgg-m.mat',
+    ),
 )
 
 
