@@ -19,7 +19,7 @@ environment = source .venv/activate-ros && \
 help:
 	@echo 'make demo                       follow an object in a rendered scene through real ROS 2 nodes; results in out/'
 	@echo 'make demo VIDEO=FILE BOX=x,y,w,h  the same in your video or folder of images'
-	@echo '          TRACKER=tadt          which tracker'
+	@echo '          TRACKER=tadt          which tracker; ARGS="--help" lists further options'
 	@echo 'make test [ARGS="-k NAME"]      lint and run all tests against the installed package'
 	@echo 'make build                      set up .venv and build; then: source .venv/activate-ros'
 	@echo 'make lint                       ruff'
@@ -33,7 +33,7 @@ build:
 
 demo: build
 	@$(environment) && install/tracker_nodes/lib/tracker_nodes/demo --tracker '$(TRACKER)' --out out \
-		$(if $(VIDEO),--video '$(VIDEO)') $(if $(BOX),--box '$(BOX)')
+		$(if $(VIDEO),--video '$(VIDEO)') $(if $(BOX),--box '$(BOX)') $(ARGS)
 
 lint: build
 	@.venv/bin/python -m ruff check .

@@ -294,7 +294,7 @@ def step(title, command):
 def newest(lines):
     """Return the newest line that is not a warning, cut to the width of a screen."""
     for line in reversed(list(lines)):
-        if line.strip() and 'WARNING' not in line:
+        if line.strip() and 'WARNING' not in line and 'make[' not in line:
             return line.strip()[:86]
     return ''
 

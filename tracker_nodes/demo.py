@@ -13,16 +13,13 @@ import argparse
 from collections.abc import Callable, Iterator
 import contextlib
 from dataclasses import dataclass
-import os
 from pathlib import Path
-import random
 import signal
 import subprocess
 import sys
 import time
 from typing import Any
 
-from ament_index_python.packages import get_package_share_directory, PackageNotFoundError
 import cv2
 import numpy as np
 import rclpy
@@ -39,6 +36,7 @@ from tracker_core import Box, list_trackers, Track, TrackerError, TrackStatus
 from tracker_core.evaluation.overlay import contact_sheet, draw_box, draw_track
 from tracker_core.evaluation.video import FrameSource, open_frames, VideoWriter
 from tracker_nodes.conversions import box_from_message, box_to_message, nanoseconds
+from tracker_nodes.isolation import isolate
 
 START_TIMEOUT = 180.0  # seconds for a tracker to load and warm up
 TIMEOUT = 40.0  # seconds without news after which something is wrong
@@ -304,17 +302,6 @@ def table(recording: Recording, truth: list[Box] | None) -> str:
     return '\n'.join(f'  {name:<18}{value:>10}' for name, value in rows.items())
 
 
-def isolate() -> None:
-    """Keep to this machine and away from other ROS users, unless the environment says
-    otherwise."""
-    os.environ.setdefault('ROS_DOMAIN_ID', str(random.SystemRandom().randrange(1, 101)))
-    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    with contextlib.suppress(PackageNotFoundError):
-        profile = Path(get_package_share_directory('tracker_nodes'), 'config', 'fastdds_shm.xml')
-        os.environ.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(profile))
-        os.environ.setdefault('FASTRTPS_DEFAULT_PROFILES_FILE', str(profile))
-
-
 def parse_box(text: str) -> Box:
     """'x,y,w,h' in pixels, x and y of the top-left corner."""
     try:
@@ -347,7 +334,7 @@ def main(arguments: list[str] | None = None) -> int:
         box = options.box or (video.boxes[0] if video.boxes else None)
         if box is None:
             parser.error('--box x,y,w,h is needed: where is the object in the first frame?')
-        isolate()
+        isolate(domain=False)
         print(f'{options.tracker} {options.preset} follows {video.name}', flush=True)
         tracker = {
             key: getattr(options, key) for key in ('tracker', 'preset', 'device', 'weights')

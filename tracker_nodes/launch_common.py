@@ -1,6 +1,10 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""The launch description that all launch files share."""
+"""The launch description that all launch files share.
+
+Nothing here needs torch: `ros2 launch` runs with the system's Python, the nodes with that of an
+activated virtual environment.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,6 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from tracker_core import list_trackers
 
 # Handed on to the node if they are given; otherwise the parameter file decides, then the defaults.
 NODE_PARAMETERS = {
@@ -22,6 +25,12 @@ NODE_PARAMETERS = {
     'precision': "'auto', 'float32', 'bfloat16' or 'float16'",
     'runtime': "How a step is executed: 'auto' or 'eager'",
 }
+
+
+def trackers() -> list[str]:
+    """The trackers that have a parameter file."""
+    files = Path(get_package_share_directory('tracker_nodes'), 'config').glob('*.yaml')
+    return sorted(file.stem for file in files if not file.stem.startswith('train_'))
 
 
 def tracker_launch(tracker: str | None = None) -> LaunchDescription:
@@ -36,7 +45,7 @@ def tracker_launch(tracker: str | None = None) -> LaunchDescription:
             DeclareLaunchArgument(
                 'tracker',
                 default_value='tadt',
-                choices=list_trackers(),
+                choices=trackers(),
                 description='Which tracker',
             )
         )

@@ -43,7 +43,7 @@ from tracker_nodes.conversions import (
     status_message,
 )
 from tracker_nodes.diagnostics import diagnostic_status, Timings
-from tracker_nodes.encodings import compressed_to_rgb, fill_image, to_rgb
+from tracker_nodes.encodings import compressed_to_rgb, fill_compressed, fill_image, to_rgb
 from tracker_nodes.parameters import NodeParameters
 from tracker_nodes.process import run
 from tracker_nodes.worker import Frame, FrameHistory, RefusedError, Result, TrackingWorker
@@ -67,7 +67,9 @@ class TrackerNode(LifecycleNode):
         self._is_enabled = True
         self._image_subscription = None
         self._last_image = 0.0  # time.monotonic() of the last arrival
-        self._last_stamp = 0
+        self._image_kind = ''  # size and encoding of the last image
+        self._image_stamp = 0
+        self._last_stamp = 0  # of the last processed frame
         self._frame_seconds = 0.0  # time between two processed frames by their stamps, smoothed
         self._timings = Timings()
         self._counts = (0, 0)  # processed and dropped frames
@@ -76,6 +78,9 @@ class TrackerNode(LifecycleNode):
         self._detection = self.create_publisher(Detection2D, 'detection', 10)
         self._status = self.create_publisher(TrackStatusArray, 'status', 10)
         self._annotated = self.create_publisher(Image, 'image_annotated', 2)
+        self._annotated_compressed = self.create_publisher(
+            CompressedImage, self.resolve_topic_name('image_annotated') + '/compressed', 2
+        )
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self.create_service(InitTarget, 'init_target', self._on_init_target)
         self.create_service(RemoveTarget, 'remove_target', self._on_remove_target)
@@ -195,8 +200,28 @@ class TrackerNode(LifecycleNode):
 
     def _on_image(self, decode: Any, message: Any) -> None:
         self._last_image = time.monotonic()
+        self._note_changes(message)
         if self._is_enabled and self._worker is not None:
             self._worker.put(Frame(nanoseconds(message.header.stamp), message, decode))
+
+    def _note_changes(self, message: Any) -> None:
+        """Log what a user of the camera would want to know."""
+        stamp = nanoseconds(message.header.stamp)
+        if isinstance(message, Image):
+            kind = f'{message.width} x {message.height} {message.encoding}'
+        else:
+            kind = message.format
+        if self._image_kind and kind != self._image_kind:
+            self.get_logger().info(
+                f'the images changed from {self._image_kind} to {kind}', throttle_duration_sec=2.0
+            )
+        if stamp < self._image_stamp:
+            self.get_logger().warning(
+                f'time jumped back by {(self._image_stamp - stamp) / 1e9:.3f} s; older frames are '
+                'forgotten, targets are kept',
+                throttle_duration_sec=2.0,
+            )
+        self._image_kind, self._image_stamp = kind, stamp
 
     def _adopt_qos(self) -> None:
         """Follow a publisher that appeared, or changed, after the subscription was made."""
@@ -244,11 +269,22 @@ class TrackerNode(LifecycleNode):
                 frames=result.frames,
             )
         )
-        if self._annotated.get_subscription_count() > 0:
-            image = result.image.copy()
-            for f in result.followed:
-                draw_track(image, f.target, f.id)
+        self._publish_annotated(result)
+
+    def _publish_annotated(self, result: Result) -> None:
+        is_wanted = self._annotated.get_subscription_count() > 0
+        is_wanted_compressed = self._annotated_compressed.get_subscription_count() > 0
+        if not (is_wanted or is_wanted_compressed):
+            return
+        header = result.frame.message.header
+        image = result.image.copy()
+        for followed in result.followed:
+            draw_track(image, followed.target, followed.id)
+        if is_wanted:
             self._annotated.publish(fill_image(Image(header=header), image))
+        if is_wanted_compressed:
+            message = fill_compressed(CompressedImage(header=header), image)
+            self._annotated_compressed.publish(message)
 
     def _measure_interval(self, stamp: int) -> None:
         seconds = (stamp - self._last_stamp) / 1e9

@@ -260,7 +260,6 @@ class TrackingWorker:
 
     def _step(self, frame: Frame) -> None:
         taken_up = time.monotonic()
-        self._frames += 1
         live = [f for f in self._followed.values() if not f.behind and f.started_on is not frame]
         try:
             image = frame.rgb()
@@ -274,6 +273,7 @@ class TrackingWorker:
                 f'{type(error).__name__}: {error}'
             )
             return
+        self._frames += 1
         up_to_date = [f for f in self._followed.values() if not f.behind]
         late = [f for f in self._followed.values() if f.behind]
         for followed in late:

@@ -4,9 +4,7 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-import random
 import threading
 
 import pytest
@@ -32,6 +30,7 @@ from sensor_msgs.msg import Image
 from tracker_nodes.msg import TrackStatusArray
 
 from launch import LaunchContext, LaunchDescription, LaunchService
+from tracker_nodes.isolation import isolate
 
 LAUNCH_FILES = sorted((Path(__file__).parents[2] / 'launch').glob('*.launch.py'))
 
@@ -82,8 +81,7 @@ def test_choices_are_enforced(name: str):
 
 def test_a_launched_tracker_follows_a_scene():
     """The whole way: launch file, processes, DDS."""
-    os.environ['ROS_DOMAIN_ID'] = str(random.SystemRandom().randrange(1, 101))
-    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    isolate()
     path = next(path for path in LAUNCH_FILES if path.name == 'tracker.launch.py')
     arguments = {'video': 'scene', 'namespace': 'robot', 'image': 'camera/image'}
     service = LaunchService(noninteractive=True)

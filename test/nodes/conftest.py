@@ -8,9 +8,6 @@ from collections.abc import Callable, Iterator
 import contextlib
 from functools import cached_property
 import importlib.util
-import os
-from pathlib import Path
-import random
 import threading
 import time
 from typing import Any
@@ -18,17 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-# Nobody else on this machine may hear the tests, and they nobody else.
-os.environ['ROS_DOMAIN_ID'] = str(random.SystemRandom().randrange(1, 101))
-os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-PROFILE = Path(__file__).parents[2] / 'config' / 'fastdds_shm.xml'
-os.environ.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(PROFILE))
-os.environ.setdefault('FASTRTPS_DEFAULT_PROFILES_FILE', str(PROFILE))
-
 HAS_ROS = importlib.util.find_spec('rclpy') is not None
 collect_ignore_glob: list[str] = [] if HAS_ROS else ['test_*.py']
 
 if HAS_ROS:
+    from tracker_nodes.isolation import isolate
+
+    isolate()
+
     from builtin_interfaces.msg import Time
     import rclpy
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor

@@ -17,6 +17,12 @@ from tracker_nodes.parameters import NodeConfig, parameter_file
 CONFIG = Path(__file__).parents[2] / 'config'
 
 
+def test_every_tracker_has_a_parameter_file():
+    """The launch files, which do without torch, tell the trackers by these files."""
+    files = {path.stem for path in CONFIG.glob('*.yaml') if not path.stem.startswith('train_')}
+    assert files == set(list_trackers())
+
+
 @pytest.mark.parametrize('tracker', list_trackers())
 def test_parameter_files_are_up_to_date(tracker: str):
     written = (CONFIG / f'{tracker}.yaml').read_text()

@@ -16,6 +16,7 @@ from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 import numpy as np
 import pytest
+from rcl_interfaces.msg import Log
 from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -28,7 +29,7 @@ from vision_msgs.msg import BoundingBox2D, Detection2D
 from tracker_core import Box, create_tracker, TrackStatus
 from tracker_core.evaluation.scene import render_scene
 from tracker_nodes.conversions import box_from_message, box_to_message, nanoseconds
-from tracker_nodes.encodings import fill_compressed, to_rgb
+from tracker_nodes.encodings import compressed_to_rgb, fill_compressed, to_rgb
 
 Code = InitTarget.Response
 
@@ -314,6 +315,36 @@ def test_the_annotated_image_shows_the_box(start_node, operator, scene):
     box = box_from_message(operator.statuses[-1].targets[0].bbox)
     edge = changed[round(box.y) - 3 : round(box.y) + 4, round(box.x) + 8 : round(box.x2) - 8]
     assert edge.any(axis=0).mean() > 0.8, 'the upper edge of the box is drawn'
+
+
+def test_the_annotated_image_is_also_compressed(start_node, operator, scene):
+    frames, boxes = scene
+    start_node()
+    images = operator.listen(CompressedImage, 'image_annotated/compressed')
+    operator.show(frames[0])
+    assert operator.init(boxes[0]).success
+    operator.wait_until(lambda: operator.hears('image_annotated/compressed'), 'the publisher')
+    operator.wait_until(lambda: operator.show(frames[1]) and images, 'the annotated image')
+    rgb = compressed_to_rgb(images[-1]).astype(int)
+    assert rgb.shape == frames[1].shape
+    assert 1 < np.abs(rgb - frames[1]).mean() < 30
+
+
+def test_what_changes_about_the_images_is_logged(start_node, operator, scene):
+    frames, _ = scene
+    start_node()
+    logs = operator.listen(Log, '/rosout')
+    operator.wait_until(lambda: operator.hears('/rosout'), 'the log')
+    late = operator.show(frames[0])
+    operator.show(frames[0], 'bgr8')
+    operator.show(frames[0][:200])
+    message = operator.image(frames[0][:200])
+    message.header.stamp = late.header.stamp
+    message.header.stamp.sec -= 1
+    operator.publish(message)
+    for words in ('from 320 x 240 rgb8 to 320 x 240 bgr8', 'time jumped back by 1.067 s'):
+        operator.wait_until(lambda words=words: any(words in log.msg for log in logs), words)
+    assert operator.show(frames[1]) is not None
 
 
 def test_two_cameras_do_not_mix(start_node, make_operator, scene):
