@@ -54,9 +54,9 @@ class CropViews:
         self.linear = network.to(device)  # attention is always float32
         self.network = copy.deepcopy(network).to(precision)
         self._exact = exact
-        is_cuda = device.type == 'cuda'
-        self._crops_at_once = 512 if is_cuda else 64
-        self._chains_at_once = 64 if is_cuda else 4  # so that a part stays in the CPU's cache
+        is_cuda = device.type == 'cuda'  # on a CPU a part should stay in the cache
+        self._crops_at_once = 512 if is_cuda else 16
+        self._chains_at_once = 64 if is_cuda else 8
 
     def look(self, frame: Tensor, windows: Sequence[Window]) -> list[View]:
         """Nothing is computed yet."""
