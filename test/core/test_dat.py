@@ -6,6 +6,7 @@ differentiation."""
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor
 import torch.nn.functional as F
 
+from tracker_core import Box, create_tracker, Tracker, WeightsError
+from tracker_core.backbones.compact import CompactBackbone
 from tracker_core.dat import samples
 from tracker_core.dat.box_regression import BoxRegression, is_close
 from tracker_core.dat.config import DatConfig
@@ -22,10 +25,12 @@ from tracker_core.dat.crops import crop
 from tracker_core.dat.learning import (
     attention_penalty,
     BACKGROUND,
+    classification,
     Classifier,
     Descent,
     hardest,
     Penalty,
+    PooledChain,
     Samples,
     step,
     TARGET,
@@ -37,6 +42,8 @@ from tracker_core.dat.network import (
     summed_convolution_gradients,
     VggM,
 )
+from tracker_core.dat.views import CONTEXT, RegionViews
+from tracker_core.weights import randomize
 
 RELEASED = DatConfig(released=True, dropout=0.0, batch=8, mined_from=16)
 TERMS = {'pos_t': (TARGET, 0), 'pos_b': (BACKGROUND, 0), 'neg_b': (BACKGROUND, 1)}
@@ -425,3 +432,213 @@ def test_samples_without_any_acceptable_box_repeat_the_box() -> None:
     boxes, count = samples.draw_accepted(samples.POSITIVES, box, (160, 120), 7, random)
     assert int(count) == 0
     assert torch.equal(boxes, box.expand(7, 4))
+
+
+@pytest.mark.parametrize('signed', [False, True])
+def test_closed_form_on_pooled_cells(signed: bool) -> None:
+    """The compact preset's chain: the attention is the gradient at the pooled cells."""
+    random = torch.Generator().manual_seed(0)
+    classifier = Classifier.fresh(3 * 3 * 7, 16, random)
+    tensors = [tensor.double().requires_grad_() for tensor in classifier.tensors()]
+    classifier = Classifier(*tensors)
+    features = torch.randn(10, 63, generator=random, dtype=torch.float64)
+    labels = torch.tensor([TARGET] * 5 + [BACKGROUND] * 5)
+    with torch.no_grad():
+        found = attention_penalty(classifier, [PooledChain(features, 3)], labels, signed)
+    x = features.clone().requires_grad_()
+    logits = classifier.logits(x)
+    total = 0
+    for k in (BACKGROUND, TARGET):
+        gradient = torch.autograd.grad(logits[:, k].sum(), x, create_graph=True)[0]
+        gradient = gradient if signed else gradient.clamp(min=0)
+        q = gradient.view(10, 9, 7).square().sum(dim=2)
+        ratio = q.std(dim=1, unbiased=False) / q.mean(dim=1)
+        ratio = torch.where(labels == k, ratio, 1 / ratio)
+        total = total + ratio[:5].mean() + ratio[5:].mean()
+    expected = torch.autograd.grad(total, tensors, allow_unused=True)
+    assert float(found.ratios.sum()) == pytest.approx(float(total.detach()), rel=1e-10)
+    for mine, theirs in zip(found.gradients, expected, strict=True):
+        torch.testing.assert_close(mine, torch.zeros_like(mine) if theirs is None else theirs)
+
+
+def test_attention_of_a_dead_classifier_is_harmless() -> None:
+    """Where no hidden unit is active the maps are zero, and so is the gradient."""
+    classifier = Classifier.fresh(18, 8, torch.Generator().manual_seed(0))
+    classifier.b4.fill_(-1e6)
+    chains = [PooledChain(torch.randn(4, 18), 3)]
+    penalty = attention_penalty(classifier, chains, torch.tensor([1, 1, 0, 0]))
+    assert all(not gradient.any() for gradient in penalty.gradients)
+
+
+def test_classification_gradient() -> None:
+    random = torch.Generator().manual_seed(0)
+    classifier = Classifier.fresh(12, 9, random)
+    tensors = [tensor.double().requires_grad_() for tensor in classifier.tensors()]
+    c = Classifier(*tensors)
+    features = torch.randn(6, 12, generator=random, dtype=torch.float64)
+    labels = torch.tensor([1, 1, 1, 0, 0, 0])
+    kept = [(torch.rand(6, n, generator=random) > 0.5).double() * 2 for n in (12, 9, 9)]
+    with torch.no_grad():
+        loss, gradients = classification(c, features, labels, kept)
+    h = F.relu(F.linear(features * kept[0], c.w4, c.b4))
+    h = F.relu(F.linear(h * kept[1], c.w5, c.b5))
+    logits = F.linear(h * kept[2], c.w6, c.b6)
+    expected_loss = F.cross_entropy(logits, labels, reduction='sum')
+    expected = torch.autograd.grad(expected_loss, tensors)
+    torch.testing.assert_close(loss, expected_loss.detach())
+    for mine, theirs in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_pooling_is_the_mean_of_bilinear_samples() -> None:
+    config = DatConfig(region_side=128, cells=3)
+    views = RegionViews(CompactBackbone(), torch.device('cpu'), torch.float32, config)
+    maps = torch.randn(5, 16, 16, generator=torch.Generator().manual_seed(0))
+    window = (60.0, 40.0, 64.0)  # two network pixels per pixel of the frame
+    view = type(views.look(torch.zeros(64, 64, 3), [window])[0])(
+        maps.flatten(1).T.contiguous(), 16, window
+    )
+    box = torch.tensor([[52.0, 30.0, 16.0, 12.0]], dtype=torch.float64)
+    pooled = views._pool(view, box).view(3, 3, 5)
+
+    steps = (torch.arange(6) + 0.5) / 6 - 0.5
+    at = [
+        ((middle + CONTEXT * side * steps - centre) * 2 + 64 - 0.5) / 8
+        for middle, side, centre in ((60, 16, 60), (36, 12, 40))
+    ]
+    grid = torch.stack(torch.meshgrid(*at, indexing='xy'), dim=2) * 2 / 15 - 1
+    points = F.grid_sample(maps[None], grid[None].float(), align_corners=True)[0]
+    expected = F.avg_pool2d(points, 2).permute(1, 2, 0)
+    torch.testing.assert_close(pooled, expected, rtol=1e-4, atol=1e-5)
+
+
+SMALL = {
+    'candidates': 16,
+    'averaged': 3,
+    'first_positives': 8,
+    'first_negatives': 16,
+    'positives': 4,
+    'negatives': 6,
+    'regression_samples': 12,
+    'first_iterations': 2,
+    'iterations': 2,
+    'batch': 3,
+    'mined_from': 6,
+    'hidden': 32,
+    'negative_frames': 3,
+    'update_interval': 2,
+}
+
+
+def make_tracker(preset: str, **parameters: Any) -> Tracker:
+    return create_tracker('dat', preset, device='cpu', weights='random', **{**SMALL, **parameters})
+
+
+def weights_of(target: Any) -> list[Tensor]:
+    return [tensor.clone() for tensor in target.model.classifier.tensors()]
+
+
+def changed(before: list[Tensor], target: Any) -> bool:
+    pairs = zip(before, target.model.classifier.tensors(), strict=True)
+    return not all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize('preset', ['compact', 'paper'])
+@pytest.mark.parametrize('released', [False, True])
+def test_samples_are_kept_of_successes_only(preset: str, released: bool) -> None:
+    image = blocky('dat.frame', 150, 200, 8)
+    box = Box(70, 50, 40, 30)
+    tracker = make_tracker(preset, success_score=-1e9, released=released)
+    target = tracker.start(image, box)
+    for index in range(1, 5):
+        before = weights_of(target)
+        tracker.track(image, target, learn=False)
+        assert target.state.pending is not None
+        tracker.learn(target)
+        assert changed(before, target) == (index % 2 == 0)  # update_interval
+        assert len(target.model.positives) == index + 1
+        assert len(target.model.negatives) == min(index + 1, 3)
+        assert target.model.positives[-1].features.shape[0] == 4
+        assert target.state.pending is None
+
+
+def test_a_failure_keeps_the_box_and_trains() -> None:
+    image = blocky('dat.frame', 150, 200, 8)
+    box = Box(70, 50, 40, 30)
+    tracker = make_tracker('compact', success_score=1e9, recover=False, failed_interval=2)
+    target = tracker.start(image, box)
+    for index in range(1, 5):
+        before = weights_of(target)
+        track = tracker.track(image, target)
+        assert track.box == box
+        assert target.state.failures == index
+        assert len(target.model.positives) == len(target.model.negatives) == 1
+        assert changed(before, target) == (index % 2 == 1)  # failed_interval
+
+
+def test_frame_memory_may_be_reused_before_learning() -> None:
+    """With the crops of preset paper, which are taken from the frame when learning."""
+    images = [blocky('dat.frame', 150, 200, 8), blocky('dat.train0', 150, 200, 8)]
+    tracker = make_tracker('paper', success_score=-1e9, update_interval=1)
+    targets = [tracker.start(images[0], Box(70, 50, 40, 30)) for _ in range(2)]
+    buffer = images[1].copy()
+    for target in targets:
+        tracker.track(buffer, target, learn=False)
+    tracker.learn(targets[0])
+    buffer[:] = 0
+    tracker.learn(targets[1])
+    assert not changed(weights_of(targets[0]), targets[1])
+
+
+def test_reads_the_authors_files(tmp_path: Path) -> None:
+    network = VggM()
+    randomize(network)
+    image = blocky('dat.frame', 150, 200, 8)
+    small = {**SMALL, 'hidden': 512, 'first_iterations': 0}
+
+    def start(path: Path | str) -> Any:
+        tracker = create_tracker('dat', 'paper', device='cpu', weights=str(path), **small)
+        return tracker.start(image, Box(70, 50, 40, 30)).model
+
+    shared = dict(network.state_dict())
+    shared['fc4.1.weight'], shared['fc4.1.bias'] = torch.randn(512, 4608) / 99, torch.randn(512)
+    shared['fc5.1.weight'], shared['fc5.1.bias'] = torch.randn(512, 512) / 9, torch.randn(512)
+    torch.save({'shared_layers': shared}, tmp_path / 'dat.pth')
+    renamed = {key.replace('fc4.1', 'fc4.0'): value for key, value in shared.items()}
+    torch.save({'shared_layers': renamed}, tmp_path / 'mdnet.pth')
+    for name in ('dat.pth', 'mdnet.pth'):
+        model = start(tmp_path / name)
+        assert torch.equal(model.classifier.w4, shared['fc4.1.weight'])
+        assert torch.equal(model.classifier.b5, shared['fc5.1.bias'])
+
+    torch.save({'shared_layers': {**shared, 'fc5.1.bias': torch.zeros(3)}}, tmp_path / 'bad.pth')
+    with pytest.raises(WeightsError, match=r'fc5\.bias is \(3,\) instead of \(512,\)'):
+        start(tmp_path / 'bad.pth')
+    torch.save({'shared_layers': {'conv1.0.weight': torch.zeros(3)}}, tmp_path / 'bad.pth')
+    with pytest.raises(WeightsError, match='missing'):
+        start(tmp_path / 'bad.pth')
+
+    scipy_io = pytest.importorskip('scipy.io')
+    write_matconvnet(scipy_io, network, tmp_path / 'imagenet-vgg-m.mat')
+    assert torch.equal(
+        start(tmp_path / 'imagenet-vgg-m.mat').positives[0].features,
+        start('random').positives[0].features,
+    )
+
+
+def write_matconvnet(scipy_io: Any, network: VggM, path: Path) -> None:
+    """A file in the form of imagenet-vgg-m.mat: conv1 to conv3, then a layer that DAT ignores."""
+    layers = []
+    for name in ('conv1', 'relu1', 'norm1', 'pool1', 'conv2', 'pool2', 'conv3', 'fc6'):
+        layer = {'type': name.rstrip('123'), 'name': name}
+        if name.startswith(('conv', 'fc')):
+            layer['type'] = 'conv'
+            convolution = getattr(network, name)[0] if name != 'fc6' else network.conv1[0]
+            kernel = convolution.weight.numpy().transpose(2, 3, 1, 0)
+            weights = np.empty((1, 2), object)
+            weights[0, 0], weights[0, 1] = kernel, convolution.bias.numpy()[:, None]
+            layer['weights'] = weights
+        layers.append(layer)
+    cells = np.empty((1, len(layers)), object)
+    cells[0] = layers
+    scipy_io.savemat(path, {'layers': cells})

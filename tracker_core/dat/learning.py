@@ -34,7 +34,7 @@ import torch.nn.functional as F
 from tracker_core.dat.config import DatConfig
 
 BACKGROUND, TARGET = 0, 1
-TINY = 1e-30
+TINY = 1e-18  # its square is a float32 too
 
 
 @dataclass

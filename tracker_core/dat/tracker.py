@@ -33,6 +33,7 @@ from tracker_core.dat.learning import (
     train,
 )
 from tracker_core.dat.network import (
+    FEATURES,
     split_weight_file,
     summed_convolution_gradients,
     VggM,
@@ -121,7 +122,8 @@ class DatTracker(Tracker):
             network = VggM()
             state = None
             if weights.state is not None:
-                state, self._hidden = split_weight_file(weights.state[''], weights.source)
+                state, hidden = split_weight_file(weights.state[''], weights.source)
+                self._hidden = self._hidden_layers(hidden)
         if state is None:
             randomize(network)
         else:
@@ -330,18 +332,30 @@ class DatTracker(Tracker):
     def _fresh_classifier(self, random: torch.Generator) -> Classifier:
         """A new classifier; its hidden layers from the weight file where it has them."""
         classifier = Classifier.fresh(self.views.features, self.config.hidden, random)
-        for layer in '45':
-            for short, part in (('w', 'weight'), ('b', 'bias')):
-                name = f'fc{layer}.{part}'
-                if name in self._hidden:
-                    tensor = getattr(classifier, short + layer)
-                    if self._hidden[name].shape != tensor.shape:
-                        raise WeightsError(
-                            f'{self.weights.source}: {name} is {tuple(self._hidden[name].shape)} '
-                            f'instead of {tuple(tensor.shape)}'
-                        )
-                    tensor.copy_(self._hidden[name])
+        for name, value in self._hidden.items():
+            getattr(classifier, name).copy_(value)
         return classifier
+
+    def _hidden_layers(self, hidden: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Hidden layers of a weight file by the names of a `Classifier`; the last layer is
+        always fresh."""
+        width = self.config.hidden
+        shapes = {
+            'fc4.weight': (width, FEATURES),
+            'fc4.bias': (width,),
+            'fc5.weight': (width, width),
+            'fc5.bias': (width,),
+        }
+        wrong = [
+            f'{name} is {tuple(hidden[name].shape)} instead of {shape}'
+            for name, shape in shapes.items()
+            if name in hidden and hidden[name].shape != shape
+        ]
+        if wrong:
+            raise WeightsError(f'{self.weights.source} does not fit DAT: {"; ".join(wrong)}')
+        return {
+            name[4] + name[2]: hidden[name].to(self.device) for name in shapes if name in hidden
+        }
 
     def _window(self, box: Numbers) -> Window:
         """The search region around a box."""
