@@ -125,7 +125,7 @@ class DatConfig(TrackerConfig):
         live=False,
     )
     cells: int = parameter(
-        5,
+        3,
         'Features of a box are pooled to so many cells a side (preset compact).',
         minimum=2,
         maximum=9,
@@ -158,11 +158,18 @@ class DatConfig(TrackerConfig):
 
 PAPER = DatConfig()
 COMPACT = DatConfig(
+    candidates=512,
+    search_spread=1.0,
     first_positives=250,
     first_negatives=1000,
+    positives=20,
     negatives=100,
     regression_samples=500,
+    first_rate=1e-3,
+    rate=3e-4,
     mined_from=256,
+    positive_frames=50,
     hidden=128,
+    cells=3,
     failed_interval=5,
 )

@@ -348,6 +348,8 @@ def train(
         count_more: Squared norm of gradients of fixed layers, to count when gradients are
             shortened.
     """
+    if iterations == 0:
+        return
     batch = config.batch
     of_target = index_stream(len(positives.features), iterations * batch, random)
     of_background = index_stream(len(negatives.features), iterations * config.mined_from, random)
