@@ -591,7 +591,7 @@ def test_frame_memory_may_be_reused_before_learning() -> None:
 
 
 def test_reads_the_authors_files(tmp_path: Path) -> None:
-    network = VggM()
+    network = VggM().requires_grad_(False)
     randomize(network)
     image = blocky('dat.frame', 150, 200, 8)
     small = {**SMALL, 'hidden': 512, 'first_iterations': 0}
