@@ -12,6 +12,7 @@ Settings, from the environment (the Makefile passes them on):
     TORCH    what to give to pip as torch; "none" leaves torch alone
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -46,8 +47,10 @@ def main():
         check_python()
         check_build_tools()
         distro, sourced = find_ros()
-        installed = install(distro, sourced)
-        build(installed, distro, sourced)
+        with Path(__file__).open() as lock:
+            wait_for_others(lock)
+            installed = install(distro, sourced)
+            build(installed, distro, sourced)
     except SetupError as error:
         sys.exit(f'bootstrap: {error}')
     except KeyboardInterrupt:
@@ -102,6 +105,15 @@ def find_ros():
             'Linux on x86_64 only. Install ROS 2 and source its setup.bash first.'
         )
     return distro, False
+
+
+def wait_for_others(lock):
+    """Take a lock that one process at a time can have; it ends with the file."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print('Waiting for another run of this script to end ...', flush=True)
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def wheels_file(distro):

@@ -9,12 +9,17 @@ that pixel is Box(0, 0, 1, 1), and as a message its centre is (0.5, 0.5) and its
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from builtin_interfaces.msg import Time
 from std_msgs.msg import Header
 from tracker_nodes.msg import TrackStatus
 from vision_msgs.msg import BoundingBox2D, Detection2D, ObjectHypothesisWithPose
 
-from tracker_core import Box, Target
+from tracker_core.boxes import Box
+
+if TYPE_CHECKING:
+    from tracker_core.tracker import Target
 
 
 def box_to_message(box: Box) -> BoundingBox2D:

@@ -14,26 +14,16 @@ from dataclasses import dataclass
 import json
 import sys
 import textwrap
-from typing import Any, TypeVar
+from typing import Any
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.exceptions import (
-    InvalidParameterException,
-    InvalidParameterTypeException,
-    InvalidParameterValueException,
-)
 from rclpy.node import Node
 
 from tracker_core import list_trackers, ParameterError, tracker_class, UnknownTrackerError
 from tracker_core.parameters import describe, parameter, ParameterInfo, TrackerConfig
 from tracker_core.tracker import PRECISIONS, RUNTIMES
+from tracker_nodes.declaring import checked, declare, descriptor
 
-Config = TypeVar('Config')
-
-FIXED_AT_START = (
-    'tracker',
-    'preset',
-)  # the tracker's own parameters and their defaults follow from these two
+FIXED_AT_START = ('tracker', 'preset')  # the tracker's own parameters follow from these two
 
 
 @dataclass(frozen=True)
@@ -192,7 +182,7 @@ class NodeParameters:
             default = (
                 info.default if values is None else getattr(values, name.removeprefix(prefix))
             )
-            problem = declare(self._node, info, default)
+            problem = declare(self._node, info, default, constraint(info))
             if problem:
                 self._refused[name] = problem
 
@@ -202,84 +192,11 @@ class NodeParameters:
                 self._node.get_logger().warning(f'there is no parameter {name!r}; it is ignored')
 
 
-def checked(info: ParameterInfo, value: Any) -> Any:
-    """A parameter's value in its type; `-p video:=0` arrives as a number where a text is meant.
-
-    Raises:
-        ParameterError: See `ParameterInfo.check`.
-    """
-    return info.check(str(value) if info.type is str and type(value) is int else value)
-
-
-def declare(node: Node, info: ParameterInfo, default: Any) -> str:
-    """Declare a parameter; returns why the value given at start-up was refused, else an empty
-    text.
-
-    If it was, the parameter has its default.
-    """
-    try:
-        node.declare_parameter(info.name, default, descriptor(info))
-    except (
-        InvalidParameterException,
-        InvalidParameterTypeException,
-        InvalidParameterValueException,
-    ) as error:
-        problem = f'{info.name}: {error}'
-    else:
-        try:
-            checked(info, node.get_parameter(info.name).value)
-            return ''
-        except ParameterError as error:
-            node.undeclare_parameter(info.name)
-            problem = str(error)
-    node.declare_parameter(info.name, default, descriptor(info), ignore_override=True)
-    return problem
-
-
-def declare_config(node: Node, config: type[Config]) -> Config:
-    """Declare a dataclass' fields as parameters and return it with the values given at start-up.
-
-    Raises:
-        ParameterError: One of these values does not fit.
-    """
-    infos = describe(config)
-    for problem in [declare(node, info, info.default) for info in infos]:
-        if problem:
-            raise ParameterError(problem)
-    return config(
-        **{info.name: checked(info, node.get_parameter(info.name).value) for info in infos}
-    )
-
-
-def descriptor(info: ParameterInfo) -> ParameterDescriptor:
-    """What `ros2 param describe` shows of a parameter."""
-    # A number without a point is meant as well for a float, and for a text such as a camera's.
-    takes_numbers = info.type is float or (info.type is str and info.choices is None)
-    message = ParameterDescriptor(
-        name=info.name, description=info.help, dynamic_typing=takes_numbers
-    )
-    limits = []
-    if info.choices is not None:
-        limits.append(f'one of {", ".join(str(choice) for choice in info.choices)}')
-    if info.minimum is not None and info.maximum is not None:
-        if info.type is int:
-            message.integer_range = [
-                IntegerRange(from_value=int(info.minimum), to_value=int(info.maximum))
-            ]
-        else:
-            message.floating_point_range = [
-                FloatingPointRange(from_value=float(info.minimum), to_value=float(info.maximum))
-            ]
-    elif info.minimum is not None:
-        limits.append(f'at least {info.minimum:g}')
-    elif info.maximum is not None:
-        limits.append(f'at most {info.maximum:g}')
+def constraint(info: ParameterInfo) -> str:
+    """When a parameter of the node cannot be set, in words."""
     if info.name in FIXED_AT_START:
-        limits.append('fixed at start-up')
-    elif not info.live:
-        limits.append('fixed while the tracker is loaded')
-    message.additional_constraints = '; '.join(limits)
-    return message
+        return 'fixed at start-up'
+    return '' if info.live else 'fixed while the tracker is loaded'
 
 
 def parameter_file(tracker: str) -> str:
@@ -301,7 +218,7 @@ def parameter_file(tracker: str) -> str:
         (info, f'{tracker}.{info.name}', getattr(config, info.name)) for info in describe(config)
     ]
     for info, name, value in rows:
-        limits = descriptor(info).additional_constraints
+        limits = descriptor(info, constraint(info)).additional_constraints
         if info.minimum is not None and info.maximum is not None:
             limits = '; '.join(filter(None, [f'{info.minimum:g} to {info.maximum:g}', limits]))
         text = info.help + (f' ({limits})' if limits else '')

@@ -1,6 +1,9 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""Plays a video file, a folder of images, a camera or a rendered scene as the topic `image`."""
+"""Plays a video file, a folder of images, a camera or a rendered scene as the topic `image`.
+
+Nothing here needs torch, so that the camera's process starts fast and stays small.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,8 @@ from tracker_core import TrackerError
 from tracker_core.evaluation.video import open_frames
 from tracker_core.parameters import parameter
 from tracker_nodes.conversions import nanoseconds
+from tracker_nodes.declaring import declare_config
 from tracker_nodes.encodings import fill_image, OUTPUT_ENCODINGS
-from tracker_nodes.parameters import declare_config
 from tracker_nodes.process import run
 
 REPEAT = 2.0  # seconds after which a held frame is shown again while nobody has answered it

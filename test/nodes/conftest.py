@@ -76,6 +76,7 @@ class Operator:
         self.spinning = Spinning(self.node)
         self._clients: dict[str, Any] = {}
         self._stamp = 1_000_000_000
+        self._is_heard = False
 
     @staticmethod
     def wait_until(condition: Callable[[], Any], what: str) -> Any:
@@ -157,10 +158,24 @@ class Operator:
         message = self.image(rgb, encoding)
         stamp = nanoseconds(message.header.stamp)
         self.publish(message)
+        if not self._is_heard:  # the node may have found this reader later than this reader it
+            self.wait_until(lambda: self._answered_in(1.0, message), 'the first answer')
+            self._is_heard = True
         self.wait_until(lambda: self.status_of(stamp), f'the status of frame {stamp}')
         return self.wait_until(
             lambda: of_stamp(self.detections, stamp), f'the detections of {stamp}'
         )
+
+    def _answered_in(self, seconds: float, message: Image) -> bool:
+        """Wait a moment for the answer to an image; publish it again if there is none."""
+        stamp = nanoseconds(message.header.stamp)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.status_of(stamp) and of_stamp(self.detections, stamp):
+                return True
+            time.sleep(0.005)
+        self.publish(message)
+        return False
 
     def status_of(self, stamp: int) -> TrackStatusArray | None:
         return of_stamp(self.statuses, stamp)

@@ -144,6 +144,11 @@ def test_video_source_without_a_video_ends_with_a_sentence(ros: None, run: Any):
     assert 'Traceback' not in errors
 
 
+def test_video_source_does_without_torch():
+    code = 'import tracker_nodes.video_source, sys; sys.exit("torch" in sys.modules)'
+    assert subprocess.run([sys.executable, '-c', code]).returncode == 0
+
+
 def overrides(**parameters: Any) -> list[Parameter]:
     return [Parameter(name, value=value) for name, value in parameters.items()]
 
@@ -169,6 +174,9 @@ def test_video_source_plays_a_folder(tmp_path: Path, operator: Any, spin: Any):
         assert (to_rgb(image) == frame).all()
     stamps = [nanoseconds(image.header.stamp) for image in images]
     assert stamps == sorted(set(stamps))
+    (result,) = node.set_parameters(overrides(rate=5.0))
+    assert not result.successful
+    assert 'started' in result.reason
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,7 @@ def test_every_frame_is_answered(start_node, operator, scene):
     alone = operator.listen(Detection2D, 'detection')
     empty = operator.show(frames[0])
     assert empty.detections == []
+    frames_before = operator.statuses[-1].frames
 
     answer = operator.init(boxes[0], id='mug', label='cup')
     assert (answer.success, answer.error_code, answer.message, answer.id) == (
@@ -74,7 +75,7 @@ def test_every_frame_is_answered(start_node, operator, scene):
         status = operator.status_of(nanoseconds(message.header.stamp))
         assert status.header == message.header
         assert (status.tracker, status.preset) == ('tadt', 'compact')
-        assert status.frames == number + 1
+        assert status.frames == frames_before + number
         assert status.processing_time > 0
         (target,) = status.targets
         assert (target.id, target.label, target.age) == ('mug', 'cup', number)
@@ -514,7 +515,7 @@ def test_diagnostics(start_node, operator, scene):
     def healthy():
         statuses = [s for a in arrays for s in a.status if s.level == DiagnosticStatus.OK]
         values = [{v.key: v.value for v in s.values} for s in statuses]
-        return [v for v in values if v['frames'] == '3' and 'latency p99 (ms)' in v]
+        return [v for v in values if int(v['frames']) >= 3 and 'latency p99 (ms)' in v]
 
     values = operator.wait_until(healthy, 'diagnostics')[-1]
     assert values['tracker'] == 'tadt compact'

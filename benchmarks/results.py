@@ -1,0 +1,111 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""Write docs/results.md and the README's table from the JSON files in benchmarks/results.
+
+tracker evaluate --tracker all --dataset otb:DIR --json benchmarks/results/accuracy.json
+tracker benchmark --tracker T --preset P --json benchmarks/results/speed_T_P.json
+python benchmarks/results.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+import sys
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tracker_core.evaluation.machine import machine_line  # noqa: E402
+from tracker_core.tracker import list_trackers, tracker_class  # noqa: E402
+
+RESULTS = ROOT / 'benchmarks' / 'results'
+BEGIN, END = '<!-- written by benchmarks/results.py -->', '<!-- end -->'
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ['---', *['---:'] * (len(header) - 1)], *rows]
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def accuracy_page(report: dict[str, Any]) -> str:
+    """Success AUC of every tracker on every sequence."""
+    trackers = report['trackers']
+    header = ['sequence', *(f'{t["name"]} {t["preset"]}'.strip() for t in trackers)]
+    rows = [
+        [row[0]['name'], *(f'{each["auc"]:.3f}' for each in row)]
+        for row in zip(*(t['sequences'] for t in trackers), strict=True)
+    ]
+    for label, key in (('AUC', 'auc'), ('P@20px', 'precision'), ('SR@0.5', 'success')):
+        rows.append([f'**mean {label}**', *(f'**{t["mean"][key]:.3f}**' for t in trackers)])
+    rows.append(['frames/s', *(f'{t["mean"]["fps"]:.0f}' for t in trackers)])
+    return table(header, rows)
+
+
+def speed_page(reports: list[dict[str, Any]]) -> str:
+    """Milliseconds of the three calls, by tracker and preset."""
+    rows = []
+    for report in reports:
+        cells = [f'{report["name"]} {report["preset"]}', report['device'], report['precision']]
+        for call in ('start', 'track', 'learn'):
+            times = report[f'{call}_ms']
+            cells.append(f'{times["median"]:.1f}')
+            cells.append(f'{times["p99"]:.1f}')
+        rows.append([*cells, f'{report["fps"]:.1f}'])
+    header = ['tracker', 'device', 'precision', 'start', 'p99', 'track', 'p99', 'learn', 'p99']
+    return table([*header, 'frames/s'], rows)
+
+
+def readme_table(accuracy: dict[str, Any], speeds: list[dict[str, Any]]) -> str:
+    """One line per tracker."""
+    measured = {(t['name'], t['preset']): t['mean'] for t in accuracy['trackers']}
+    fps = {(s['name'], s['preset']): f'{s["fps"]:.0f}' for s in speeds if s['device'] == 'cpu'}
+    rows = []
+    for name in list_trackers():
+        presets = tracker_class(name).presets
+        mean = measured.get((name, 'compact'))
+        rows.append(
+            [
+                f'`{name}`',
+                sys.modules[tracker_class(name).__module__].__doc__.strip().splitlines()[0],
+                ', '.join(presets),
+                f'{mean["auc"]:.3f}' if mean else '',
+                fps.get((name, 'compact'), ''),
+                fps.get((name, 'paper'), ''),
+            ]
+        )
+    header = ['tracker', '', 'presets', 'AUC compact', 'frames/s compact', 'frames/s paper']
+    text = table(header, rows).replace('| --- | ---: | ---: |', '| --- | --- | --- |', 1)
+    machine = machine_line(accuracy['machine']).replace('\n', '; ')
+    note = f'Measured on {machine}; frames per second of 640 x 480 images, updates included.'
+    return f'{text}\n\n{note}'
+
+
+def main() -> None:
+    accuracy = json.loads((RESULTS / 'accuracy.json').read_text())
+    speeds = [json.loads(path.read_text()) for path in sorted(RESULTS.glob('speed_*.json'))]
+    parts = [
+        '# Results',
+        'Written by `benchmarks/results.py` from the files in `benchmarks/results`; '
+        '[benchmarks/README.md](../benchmarks/README.md) says how they are measured.',
+        '## Accuracy: success AUC, one-pass evaluation',
+        machine_line(accuracy['machine']).replace('\n', '  \n'),
+        accuracy_page(accuracy),
+    ]
+    if speeds:
+        parts += [
+            '## Speed: milliseconds, median and 99th percentile',
+            machine_line(speeds[0]['machine']).replace('\n', '  \n'),
+            speed_page(speeds),
+        ]
+    (ROOT / 'docs' / 'results.md').write_text('\n\n'.join(parts) + '\n')
+
+    readme = ROOT / 'README.md'
+    before, rest = readme.read_text().split(BEGIN)
+    after = rest.split(END)[1]
+    readme.write_text(f'{before}{BEGIN}\n{readme_table(accuracy, speeds)}\n{END}{after}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,111 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""Fields of config dataclasses declared as ROS parameters, with their ranges and descriptions."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.exceptions import (
+    InvalidParameterException,
+    InvalidParameterTypeException,
+    InvalidParameterValueException,
+)
+from rclpy.node import Node
+
+from tracker_core.errors import ParameterError
+from tracker_core.parameters import describe, ParameterInfo
+
+Config = TypeVar('Config')
+
+
+def checked(info: ParameterInfo, value: Any) -> Any:
+    """A parameter's value in its type; `-p video:=0` arrives as a number where a text is meant.
+
+    Raises:
+        ParameterError: See `ParameterInfo.check`.
+    """
+    return info.check(str(value) if info.type is str and type(value) is int else value)
+
+
+def declare(node: Node, info: ParameterInfo, default: Any, constraint: str = '') -> str:
+    """Declare a parameter; returns why the value given at start-up was refused, else an empty
+    text.
+
+    If it was, the parameter has its default.
+    """
+    description = descriptor(info, constraint)
+    try:
+        node.declare_parameter(info.name, default, description)
+    except (
+        InvalidParameterException,
+        InvalidParameterTypeException,
+        InvalidParameterValueException,
+    ) as error:
+        problem = f'{info.name}: {error}'
+    else:
+        try:
+            checked(info, node.get_parameter(info.name).value)
+            return ''
+        except ParameterError as error:
+            node.undeclare_parameter(info.name)
+            problem = str(error)
+    node.declare_parameter(info.name, default, description, ignore_override=True)
+    return problem
+
+
+def declare_config(node: Node, config: type[Config]) -> Config:
+    """Declare a dataclass' fields as parameters that are fixed at start-up.
+
+    Returns:
+        The dataclass with the values given at start-up.
+
+    Raises:
+        ParameterError: One of these values does not fit.
+    """
+    values = {}
+    for info in describe(config):
+        problem = declare(node, info, info.default, 'fixed at start-up')
+        if problem:
+            raise ParameterError(problem)
+        values[info.name] = checked(info, node.get_parameter(info.name).value)
+    node.add_on_set_parameters_callback(
+        lambda changes: SetParametersResult(
+            successful=not any(change.name in values for change in changes),
+            reason='can only be given when the node is started',
+        )
+    )
+    return config(**values)
+
+
+def descriptor(info: ParameterInfo, constraint: str = '') -> ParameterDescriptor:
+    """What `ros2 param describe` shows of a parameter; `constraint` is added to its limits."""
+    # A number without a point is meant as well for a float, and for a text such as a camera's.
+    takes_numbers = info.type is float or (info.type is str and info.choices is None)
+    message = ParameterDescriptor(
+        name=info.name, description=info.help, dynamic_typing=takes_numbers
+    )
+    limits = []
+    if info.choices is not None:
+        limits.append(f'one of {", ".join(str(choice) for choice in info.choices)}')
+    if info.minimum is not None and info.maximum is not None:
+        if info.type is int:
+            message.integer_range = [
+                IntegerRange(from_value=int(info.minimum), to_value=int(info.maximum))
+            ]
+        else:
+            message.floating_point_range = [
+                FloatingPointRange(from_value=float(info.minimum), to_value=float(info.maximum))
+            ]
+    elif info.minimum is not None:
+        limits.append(f'at least {info.minimum:g}')
+    elif info.maximum is not None:
+        limits.append(f'at most {info.maximum:g}')
+    message.additional_constraints = '; '.join([*limits, constraint] if constraint else limits)
+    return message
