@@ -54,7 +54,7 @@ class WeightFile:
         return next((path for path in candidates if path.is_file()), None)
 
 
-BACKBONE_SHA256 = ''
+BACKBONE_SHA256 = 'af776b65c85e9618e08d8b749c36de3374c274e6cdf8db69b48b9dd4fe2877bc'
 
 WEIGHT_FILES = (
     WeightFile(
