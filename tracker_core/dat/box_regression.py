@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tracker_core.dat.samples import overlaps, REGRESSION
+from tracker_core.dat.samples import overlaps
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,7 @@ def is_close(boxes: Tensor, truth: Tensor) -> Tensor:
     """Whether boxes (N, 4) overlap the true box enough, and are not smaller or far larger."""
     overlap = overlaps(boxes, truth)
     area = boxes[..., 2:].prod(dim=-1) / truth[..., 2:].prod(dim=-1)
-    return (
-        (overlap >= REGRESSION.overlap[0])
-        & (overlap <= REGRESSION.overlap[1])
-        & (area >= REGRESSION.area[0])
-        & (area <= REGRESSION.area[1])
-    )
+    return (overlap >= 0.6) & (overlap <= 1) & (area >= 1) & (area <= 2)
 
 
 def _shifts(boxes: Tensor, truth: Tensor) -> Tensor:

@@ -80,7 +80,9 @@ class Classifier:
 class Chain(Protocol):
     """The fixed part of the network around some samples, linearised."""
 
-    features: Tensor  # (N, F)
+    @property
+    def features(self) -> Tensor:
+        """(N, F)."""
 
     def pull(self, gradient: Tensor) -> Tensor:
         """J^T: (N, F) to (N, C, h, w)."""
@@ -266,7 +268,7 @@ class Descent:
             tensor.sub_(speed, alpha=lr)
 
 
-def shorten(gradients: Gradients, limit: float, more: Tensor | float = 0.0) -> Tensor:
+def shorten(gradients: Gradients, limit: float, more: Tensor) -> Tensor:
     """Scale gradients in place so that their common norm stays within a limit.
 
     Args:
@@ -277,7 +279,7 @@ def shorten(gradients: Gradients, limit: float, more: Tensor | float = 0.0) -> T
     Returns:
         The norm before.
     """
-    norm = (sum(g.square().sum() for g in gradients) + more).sqrt()
+    norm = (torch.stack([g.square().sum() for g in gradients]).sum() + more).sqrt()
     factor = (limit / (norm + 1e-6)).clamp(max=1.0)
     for gradient in gradients:
         gradient.mul_(factor)
@@ -321,90 +323,84 @@ class Samples:
     source: Tensor
 
 
-def train(
-    classifier: Classifier,
-    descent: Descent,
-    positives: Samples,
-    negatives: Samples,
-    make_chains: Callable[[Tensor], Sequence[Chain]],
-    iterations: int,
-    rate: float,
-    config: DatConfig,
-    random: torch.Generator,
-    count_more: Callable[[Sequence[Chain], Penalty], Tensor] | None = None,
-) -> None:
-    """Train the classifier with hard background samples and the attention penalty (section 3.3).
+@dataclass(frozen=True)
+class Trainer:
+    """How classifiers are trained.
 
-    Args:
-        classifier: Changed in place.
-        descent: Its momentum, changed in place.
-        positives: Target samples.
-        negatives: Background samples.
-        make_chains: Makes chains of sources.
-        iterations: Steps.
-        rate: Learning rate.
+    Attributes:
         config: Parameters.
-        random: Generator on the samples' device.
-        count_more: Squared norm of gradients of fixed layers, to count when gradients are
-            shortened.
+        make_chains: Makes chains of the sources of samples.
+        count_more: Squared norm of the penalty's gradient with respect to fixed layers, where it
+            counts when gradients are shortened.
     """
-    if iterations == 0:
-        return
-    batch = config.batch
-    of_target = index_stream(len(positives.features), iterations * batch, random)
-    of_background = index_stream(len(negatives.features), iterations * config.mined_from, random)
-    for i in range(iterations):
-        target = of_target[i * batch : (i + 1) * batch]
-        pool = of_background[i * config.mined_from : (i + 1) * config.mined_from]
-        step(
-            classifier,
-            descent,
-            positives,
-            negatives,
-            target,
-            pool,
-            make_chains,
-            rate,
-            config,
-            random,
-            count_more,
-        )
 
+    config: DatConfig
+    make_chains: Callable[[Tensor], Sequence[Chain]]
+    count_more: Callable[[Sequence[Chain], Penalty], Tensor] | None = None
 
-def step(
-    classifier: Classifier,
-    descent: Descent,
-    positives: Samples,
-    negatives: Samples,
-    target: Tensor,
-    pool: Tensor,
-    make_chains: Callable[[Tensor], Sequence[Chain]],
-    rate: float,
-    config: DatConfig,
-    random: torch.Generator,
-    count_more: Callable[[Sequence[Chain], Penalty], Tensor] | None = None,
-) -> tuple[Tensor, Penalty | None, Tensor]:
-    """One iteration; `target` and `pool` are indices of the samples it draws on.
+    def train(
+        self,
+        classifier: Classifier,
+        descent: Descent,
+        positives: Samples,
+        negatives: Samples,
+        iterations: int,
+        rate: float,
+        random: torch.Generator,
+    ) -> None:
+        """Train with hard background samples and the attention penalty (section 3.3).
 
-    Returns:
-        Classification loss, penalty (None where it has no weight) and norm of the gradient.
-    """
-    batch = config.batch
-    background = pool[hardest(classifier, negatives.features[pool], batch)]
-    features = torch.cat((positives.features[target], negatives.features[background]))
-    labels = torch.arange(2, device=features.device).flip(0).repeat_interleave(batch)
-    widths = (features.shape[1], len(classifier.b4), len(classifier.b5))
-    kept = dropout_factors(len(features), widths, config.dropout, random)
-    loss, gradients = classification(classifier, features, labels, kept)
-    penalty, more = None, 0.0
-    if config.attention_weight > 0:
-        chains = make_chains(torch.cat((positives.source[target], negatives.source[background])))
-        signed = config.attention == 'signed'
-        penalty = attention_penalty(classifier, chains, labels, signed, config.released)
-        for gradient, of_penalty in zip(gradients, penalty.gradients, strict=True):
-            gradient.add_(of_penalty, alpha=config.attention_weight)
-        if count_more is not None:
-            more = config.attention_weight**2 * count_more(chains, penalty)
-    norm = shorten(gradients, config.gradient_limit, more)
-    descent.step(classifier, gradients, rate, config)
-    return loss, penalty, norm
+        Args:
+            classifier: Changed in place.
+            descent: Its momentum, changed in place.
+            positives: Target samples.
+            negatives: Background samples.
+            iterations: Steps.
+            rate: Learning rate.
+            random: Generator on the samples' device.
+        """
+        if iterations == 0:
+            return
+        batch, mined = self.config.batch, self.config.mined_from
+        targets = index_stream(len(positives.features), iterations * batch, random)
+        pools = index_stream(len(negatives.features), iterations * mined, random)
+        for target, pool in zip(targets.split(batch), pools.split(mined), strict=True):
+            self.step(classifier, descent, positives, negatives, target, pool, rate, random)
+
+    def step(
+        self,
+        classifier: Classifier,
+        descent: Descent,
+        positives: Samples,
+        negatives: Samples,
+        target: Tensor,
+        pool: Tensor,
+        rate: float,
+        random: torch.Generator,
+    ) -> tuple[Tensor, Penalty | None, Tensor]:
+        """One iteration, on the target samples with the indices `target` and the hardest of the
+        background samples with the indices `pool`.
+
+        Returns:
+            Classification loss, penalty (None where it has no weight) and norm of the gradient.
+        """
+        config = self.config
+        background = pool[hardest(classifier, negatives.features[pool], config.batch)]
+        features = torch.cat((positives.features[target], negatives.features[background]))
+        labels = torch.arange(2, device=features.device).flip(0).repeat_interleave(config.batch)
+        widths = (features.shape[1], len(classifier.b4), len(classifier.b5))
+        kept = dropout_factors(len(features), widths, config.dropout, random)
+        loss, gradients = classification(classifier, features, labels, kept)
+        penalty, more = None, torch.zeros((), device=features.device)
+        if config.attention_weight > 0:
+            sources = torch.cat((positives.source[target], negatives.source[background]))
+            chains = self.make_chains(sources)
+            signed = config.attention == 'signed'
+            penalty = attention_penalty(classifier, chains, labels, signed, config.released)
+            for gradient, of_penalty in zip(gradients, penalty.gradients, strict=True):
+                gradient.add_(of_penalty, alpha=config.attention_weight)
+            if self.count_more is not None:
+                more = config.attention_weight**2 * self.count_more(chains, penalty)
+        norm = shorten(gradients, config.gradient_limit, more)
+        descent.step(classifier, gradients, rate, config)
+        return loss, penalty, norm

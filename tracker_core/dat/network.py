@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
+from torch.nn.grad import conv2d_weight
 
 from tracker_core.errors import WeightsError
 
@@ -123,6 +124,10 @@ class VggM(nn.Module):
         self.conv2 = nn.Sequential(nn.Conv2d(96, 256, 5, 2))
         self.conv3 = nn.Sequential(nn.Conv2d(256, 512, 3, 1))
 
+    @property
+    def convolutions(self) -> tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d]:
+        return tuple(layer[0] for layer in (self.conv1, self.conv2, self.conv3))
+
     def forward(self, crops: Tensor) -> Tensor:
         """Features of crops.
 
@@ -132,12 +137,13 @@ class VggM(nn.Module):
         Returns:
             (N, 4608), not negative, in the convolutions' dtype.
         """
-        x = crops.to(self.conv1[0].weight.dtype)
-        for convolution in (self.conv1, self.conv2):
+        conv1, conv2, conv3 = self.convolutions
+        x = crops.to(conv1.weight.dtype)
+        for convolution in (conv1, conv2):
             a = F.relu(convolution(x)).float()  # squares overflow in half precision
             y = F.max_pool2d(a * norm_factors(a)[1], POOL, STEP)
             x = y.to(x.dtype)
-        return F.relu(self.conv3(x)).flatten(1)
+        return F.relu(conv3(x)).flatten(1)
 
 
 @dataclass(frozen=True)
@@ -168,39 +174,38 @@ class Linearised:
 
     @classmethod
     def at(cls, network: VggM, crops: Tensor) -> Linearised:
-        crops = crops.to(network.conv1[0].weight.dtype)
-        norm1, x = Norm.at(network.conv1(crops))
+        conv1, conv2, conv3 = network.convolutions
+        crops = crops.to(conv1.weight.dtype)
+        norm1, x = Norm.at(conv1(crops))
         pool1, pooled1 = Pool.at(x)
-        norm2, x = Norm.at(network.conv2(pooled1))
+        norm2, x = Norm.at(conv2(pooled1))
         pool2, x = Pool.at(x)
-        x = network.conv3(x)
+        x = conv3(x)
         features = F.relu(x).flatten(1)
         return cls(network, crops, norm1, pool1, pooled1, norm2, pool2, x > 0, features)
 
     def pull(self, gradient: Tensor) -> Tensor:
         """Gradient at conv1's output (N, 96, 51, 51) from that at the features (N, 4608)."""
         x = self.norm2.pull(self._pull_to_norm2(gradient))
-        x = F.conv_transpose2d(x, self.network.conv2[0].weight, stride=2)
+        x = F.conv_transpose2d(x, self.network.convolutions[1].weight, stride=2)
         return self.norm1.pull(self.pool1.pull(x))
 
     def push(self, tangent: Tensor) -> Tensor:
         """The transpose of `pull`: change of the features for a change of conv1's output."""
         x = self.pool1.push(self.norm1.push(tangent))
-        x = F.conv2d(x, self.network.conv2[0].weight, stride=2)
+        x = F.conv2d(x, self.network.convolutions[1].weight, stride=2)
         x = self.pool2.push(self.norm2.push(x))
-        x = F.conv2d(x, self.network.conv3[0].weight)
+        x = F.conv2d(x, self.network.convolutions[2].weight)
         return (x * self.active).flatten(1)
 
     def _pull_to_norm2(self, gradient: Tensor) -> Tensor:
         x = gradient.view(self.active.shape) * self.active
-        return self.pool2.pull(F.conv_transpose2d(x, self.network.conv3[0].weight))
+        return self.pool2.pull(F.conv_transpose2d(x, self.network.convolutions[2].weight))
 
 
 def kernel_gradient(inputs: Tensor, gradient: Tensor, convolution: nn.Conv2d) -> Tensor:
     """Gradient with respect to a convolution's kernel."""
-    return torch.nn.grad.conv2d_weight(
-        inputs, convolution.weight.shape, gradient, stride=convolution.stride
-    )
+    return conv2d_weight(inputs, convolution.weight.shape, gradient, stride=convolution.stride)
 
 
 def convolution_gradients(
@@ -217,10 +222,7 @@ def convolution_gradients(
         gradient: (N, 4608) at the features.
         tangent: (N, 96, 51, 51) at conv1's output.
     """
-    conv1, conv2, conv3 = (
-        convolution[0]
-        for convolution in (chain.network.conv1, chain.network.conv2, chain.network.conv3)
-    )
+    conv1, conv2, conv3 = chain.network.convolutions
     at_norm2 = chain._pull_to_norm2(gradient)
     at_conv2 = chain.norm2.pull(at_norm2)
     at_pool1 = F.conv_transpose2d(at_conv2, conv2.weight, stride=2)

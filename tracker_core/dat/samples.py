@@ -42,10 +42,11 @@ class Spread:
     def largest(self, box: tuple[float, ...], image: tuple[int, int]) -> tuple[int, int]:
         """Upper bound of the width and height of a sample, in whole pixels."""
         growth = self.scale * self.aspect
-        return tuple(
+        width, height = (
             math.ceil(max(min(max(side * growth, SMALLEST), limit - SMALLEST), 1.0))
             for side, limit in zip(box[2:], image, strict=True)
         )
+        return width, height
 
 
 REGRESSION = Spread('uniform', 0.3, 1.5, 1.1, overlap=(0.6, 1.0), area=(1.0, 2.0))

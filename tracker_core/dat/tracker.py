@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 import math
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import torch
-from torch import Tensor
+from torch import nn, Tensor
 
 from tracker_core.backbones.compact import CompactBackbone
 from tracker_core.boxes import Box
@@ -24,16 +24,16 @@ from tracker_core.dat import samples as sampling
 from tracker_core.dat.box_regression import BoxRegression, is_close
 from tracker_core.dat.config import COMPACT, DatConfig, PAPER
 from tracker_core.dat.learning import (
-    Chain,
     Classifier,
     Descent,
     Penalty,
     Samples,
     TARGET,
-    train,
+    Trainer,
 )
 from tracker_core.dat.network import (
     FEATURES,
+    Linearised,
     split_weight_file,
     summed_convolution_gradients,
     VggM,
@@ -44,6 +44,7 @@ from tracker_core.tracker import Sighting, Target, Tracker
 from tracker_core.weights import load_into, randomize, Weights
 
 FAR_WINDOWS = 8  # windows anywhere in the first frame that background is taken from (compact)
+FAR_OVERLAP = 0.5  # and its largest overlap with the target
 Numbers = tuple[float, float, float, float]
 
 
@@ -115,25 +116,19 @@ class DatTracker(Tracker):
     ) -> None:
         super().__init__(config, preset, device, precision, weights)
         self._hidden: dict[str, Tensor] = {}
-        if preset == 'compact':
-            network = CompactBackbone()
-            state = weights.state and weights.state['']
-        else:
-            network = VggM()
-            state = None
-            if weights.state is not None:
-                state, hidden = split_weight_file(weights.state[''], weights.source)
-                self._hidden = self._hidden_layers(hidden)
-        if state is None:
-            randomize(network)
-        else:
-            load_into(network, state, weights.source)
-        network.eval().requires_grad_(False)
+        state = None if weights.state is None else weights.state['']
         self.views: CropViews | RegionViews
         if preset == 'compact':
-            self.views = RegionViews(network, device, precision, config)
+            backbone = with_weights(CompactBackbone(), state, weights.source)
+            self.views = RegionViews(backbone, device, precision, config)
         else:
+            if state is not None:
+                state, hidden = split_weight_file(state, weights.source)
+                self._hidden = self._hidden_layers(hidden)
+            network = with_weights(VggM(), state, weights.source)
             self.views = CropViews(network, device, precision, config.released)
+        count_more = convolution_norm if config.released and preset == 'paper' else None
+        self.trainer = Trainer(config, self.views.chains, count_more)
 
     def _start(self, frame: Tensor, box: Box) -> tuple[Model, State]:
         config = self.config
@@ -169,7 +164,7 @@ class DatTracker(Tracker):
             deque([first(positives, config.positives)], config.positive_frames),
             deque([first(negatives, config.negatives)], config.negative_frames),
         )
-        self._train(
+        self.trainer.train(
             model.classifier,
             Descent(),
             positives,
@@ -225,12 +220,14 @@ class DatTracker(Tracker):
         self, target: Target, view: View, image: tuple[int, int], result: list[float]
     ) -> Sighting:
         """Move to the best candidates, or stay where none is good enough."""
-        score, box, regressed = result[0], tuple(result[1:5]), result[5:]
-        pending = Pending(self.views.keep(view), image, target.age + 1)
+        score, regressed = result[0], result[5:]
+        pending = Pending(view, image, target.age + 1)
         if not math.isfinite(score) or score <= self.config.success_score:
             old = target.state
             state = replace(old, failures=old.failures + 1, pending=pending)
             return Sighting(old.reported, score, state)
+        x, y, w, h = result[1:5]
+        box = (x, y, w, h)
         x, y, w, h = regressed
         reported = Box(x, y, max(w, 1.0), max(h, 1.0))
         return Sighting(reported, score, State(box, reported, 0, pending))
@@ -261,7 +258,7 @@ class DatTracker(Tracker):
 
     def _update(self, model: Model, frames: int, random: torch.Generator) -> None:
         skipped = max(len(model.positives) - frames, 0)
-        self._train(
+        self.trainer.train(
             model.classifier,
             model.descent,
             joined(list(islice(model.positives, skipped, None))),
@@ -269,30 +266,6 @@ class DatTracker(Tracker):
             self.config.iterations,
             self.config.rate,
             random,
-        )
-
-    def _train(
-        self,
-        classifier: Classifier,
-        descent: Descent,
-        positives: Samples,
-        negatives: Samples,
-        iterations: int,
-        rate: float,
-        random: torch.Generator,
-    ) -> None:
-        count_more = convolution_norm if self.config.released and self.preset == 'paper' else None
-        train(
-            classifier,
-            descent,
-            positives,
-            negatives,
-            self.views.chains,
-            iterations,
-            rate,
-            self.config,
-            random,
-            count_more,
         )
 
     def _far_negatives(
@@ -308,11 +281,11 @@ class DatTracker(Tracker):
         around, _ = sampling.draw_accepted(spread, truth, image, FAR_WINDOWS, random)
         views = self.views.look(frame, [self._window(tuple(b)) for b in around.tolist()])
         scatter = replace(sampling.NEGATIVES, overlap=None)
-        boxes = [
+        scattered = [
             sampling.draw(scatter, one, image, -(-count // FAR_WINDOWS), random) for one in around
         ]
-        found = joined(self.views.samples(views, boxes, [image] * FAR_WINDOWS))
-        fits = sampling.overlaps(torch.cat(boxes), truth) <= sampling.WHOLE_NEGATIVES.overlap[1]
+        found = joined(self.views.samples(views, scattered, [image] * FAR_WINDOWS))
+        fits = sampling.overlaps(torch.cat(scattered), truth) <= FAR_OVERLAP
         return pick(found, sampling.repeat_accepted(fits, count)[0])
 
     def _samples(
@@ -372,6 +345,18 @@ class DatTracker(Tracker):
         return generator
 
 
+Network = TypeVar('Network', bound=nn.Module)
+
+
+def with_weights(network: Network, state: Mapping[str, Tensor] | None, source: str) -> Network:
+    """The network with its weights, random ones where there are none, in inference mode."""
+    if state is None:
+        randomize(network)
+    else:
+        load_into(network, state, source)
+    return network.eval().requires_grad_(False)
+
+
 def joined(parts: Sequence[Samples]) -> Samples:
     return Samples(
         torch.cat([part.features for part in parts]), torch.cat([part.source for part in parts])
@@ -387,7 +372,7 @@ def first(samples: Samples, count: int) -> Samples:
     return Samples(samples.features[:count].clone(), samples.source[:count].clone())
 
 
-def convolution_norm(chains: Sequence[Chain], penalty: Penalty) -> Tensor:
+def convolution_norm(chains: Sequence[Linearised], penalty: Penalty) -> Tensor:
     """Squared norm of the penalty's gradient with respect to the convolutions."""
     gradients = summed_convolution_gradients(chains, penalty.upstream, penalty.tangents)
-    return sum(gradient.square().sum() for gradient in gradients.values())
+    return torch.stack([gradient.square().sum() for gradient in gradients.values()]).sum()

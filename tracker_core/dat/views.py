@@ -59,12 +59,10 @@ class CropViews:
         self._chains_at_once = 64 if is_cuda else 8
 
     def look(self, frame: Tensor, windows: Sequence[Window]) -> list[View]:
-        """Nothing is computed yet."""
-        return [View(frame, 0, window) for window in windows]
-
-    def keep(self, view: View) -> View:
-        """A view that does not change when the caller reuses the frame's memory."""
-        return View(view.pixels.clone(), 0, view.window)
+        """Nothing is computed yet; the frame is copied, for the caller may reuse its memory
+        before the target learns from it."""
+        pixels = frame.clone()
+        return [View(pixels, 0, window) for window in windows]
 
     def samples(
         self,
@@ -122,9 +120,6 @@ class RegionViews:
             View(table, maps.shape[2], window)
             for table, window in zip(tables, windows, strict=True)
         ]
-
-    def keep(self, view: View) -> View:
-        return view
 
     def samples(
         self,
