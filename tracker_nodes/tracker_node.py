@@ -66,6 +66,7 @@ class TrackerNode(LifecycleNode):
         self._is_active = False
         self._is_enabled = True
         self._image_subscription = None
+        self._old_subscription = None  # for a second, beside the one that replaces it
         self._last_image = 0.0  # time.monotonic() of the last arrival
         self._image_kind = ''  # size and encoding of the last image
         self._image_stamp = 0
@@ -194,19 +195,22 @@ class TrackerNode(LifecycleNode):
         )
 
     def _unsubscribe(self) -> None:
-        if self._image_subscription is not None:
-            self.destroy_subscription(self._image_subscription)
-            self._image_subscription = None
+        for subscription in (self._image_subscription, self._old_subscription):
+            if subscription is not None:
+                self.destroy_subscription(subscription)
+        self._image_subscription = self._old_subscription = None
 
     def _on_image(self, decode: Any, message: Any) -> None:
-        self._last_image = time.monotonic()
-        self._note_changes(message)
-        if self._is_enabled and self._worker is not None:
-            self._worker.put(Frame(nanoseconds(message.header.stamp), message, decode))
-
-    def _note_changes(self, message: Any) -> None:
-        """Log what a user of the camera would want to know."""
         stamp = nanoseconds(message.header.stamp)
+        if self._old_subscription is not None and 0 < stamp <= self._image_stamp:
+            return  # the other subscription brought it
+        self._last_image = time.monotonic()
+        self._note_changes(message, stamp)
+        if self._is_enabled and self._worker is not None:
+            self._worker.put(Frame(stamp, message, decode))
+
+    def _note_changes(self, message: Any, stamp: int) -> None:
+        """Log what a user of the camera would want to know."""
         if isinstance(message, Image):
             kind = f'{message.width} x {message.height} {message.encoding}'
         else:
@@ -224,7 +228,13 @@ class TrackerNode(LifecycleNode):
         self._image_kind, self._image_stamp = kind, stamp
 
     def _adopt_qos(self) -> None:
-        """Follow a publisher that appeared, or changed, after the subscription was made."""
+        """Follow a publisher that appeared, or changed, after the subscription was made.
+
+        The old subscription stays until the next call, so that no frame is lost in between.
+        """
+        if self._old_subscription is not None:
+            self.destroy_subscription(self._old_subscription)
+            self._old_subscription = None
         old = self._image_subscription.qos_profile
         new = image_qos(
             self.get_publishers_info_by_topic(self._image_subscription.topic_name), old
@@ -234,7 +244,7 @@ class TrackerNode(LifecycleNode):
                 f'the images are published {new.reliability.name}, {new.durability.name}; '
                 'subscribing likewise'
             )
-            self._unsubscribe()
+            self._old_subscription = self._image_subscription
             self._subscribe()
 
     # Results; called in the worker's thread

@@ -27,7 +27,7 @@ from tracker_nodes.declaring import declare_config
 from tracker_nodes.encodings import fill_image, OUTPUT_ENCODINGS
 from tracker_nodes.process import run
 
-REPEAT = 2.0  # seconds after which a held frame is shown again while nobody has answered it
+REPEAT = 2.0  # seconds after which the first frame is shown again if nobody answered it
 PATIENCE = 30.0  # seconds to wait in lockstep for the answer to a frame
 FAREWELL = 1.0  # seconds between the last frame and the end, for it to be delivered
 
@@ -73,6 +73,7 @@ class VideoSource(Node):
             raise TrackerError(f'{config.video} holds no frames')
         self._number = 0
         self._is_held = config.start_paused
+        self._is_heard = not config.lockstep  # detections have come at least once
         self._is_answered = True
         self._sent_stamp = 0
         self._sent_at = -1e9  # time.monotonic()
@@ -102,7 +103,9 @@ class VideoSource(Node):
         needs_watcher = self._config.wait_for_subscriber or self._config.lockstep or self._is_held
         if self._frame is None or (needs_watcher and not is_watched):
             return
-        if self._is_held:
+        if self._is_held or not self._is_heard:
+            # Nodes do not find each other in an instant: the first frame or its answer may be
+            # lost.
             if silence > REPEAT and not (self._is_answered and self._sent_stamp):
                 self._send()
         elif not self._config.lockstep or self._is_answered or silence > PATIENCE:
@@ -115,7 +118,7 @@ class VideoSource(Node):
 
     def _on_detections(self, message: Detection2DArray) -> None:
         if nanoseconds(message.header.stamp) == self._sent_stamp and not self._is_answered:
-            self._is_answered = True
+            self._is_answered = self._is_heard = True
             if self._config.lockstep:
                 self._on_timer()
 

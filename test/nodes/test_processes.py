@@ -133,6 +133,7 @@ def test_nodes_end_in_the_middle_of_work_without_a_traceback(run: Any, operator:
     for process in (player, tracker):
         _, errors = process.communicate(timeout=60)
         assert 'Traceback' not in errors, errors
+        assert 'going on' not in errors, errors  # each frame was answered
         assert process.returncode == 0, errors
 
 

@@ -459,7 +459,7 @@ def test_parameters_are_described_and_guarded(start_node, operator):
 
     for name, value, reason in [
         ('max_targets', 0, 'max_targets'),
-        ('max_targets', 'many', 'INTEGER'),
+        ('max_targets', 'many', 'type'),
         ('tadt.lost_score', 1.5, 'tadt.lost_score'),
         ('tadt.lost_score', 0.9, 'tracking_score'),  # must not exceed it
         ('tadt.lost_after', 0, 'at least 1'),
@@ -499,11 +499,20 @@ def test_the_subscription_adopts_what_the_camera_offers(start_node, operator, sc
     node = start_node()
     operator.node.destroy_publisher(operator.camera)
     operator.camera = operator.node.create_publisher(Image, 'image', QoSProfile(depth=1))
-    operator.wait_until(
-        lambda: node._image_subscription.qos_profile.reliability == ReliabilityPolicy.RELIABLE,
-        'a reliable subscription',
-    )
-    operator.show(scene[0][0])
+    frame = scene[0][0]
+    operator.show(frame)
+    number = operator.statuses[-1].frames
+    while node._image_subscription.qos_profile.reliability != ReliabilityPolicy.RELIABLE:
+        number += 1
+        operator.show(frame)  # no frame is lost, and none is taken twice
+        assert operator.statuses[-1].frames == number
+    for _ in range(3):
+        number += 1
+        operator.show(frame)
+        assert operator.statuses[-1].frames == number
+    operator.wait_until(lambda: node._old_subscription is None, 'the end of the old subscription')
+    operator.show(frame)
+    assert operator.statuses[-1].frames == number + 1
 
 
 def test_diagnostics(start_node, operator, scene):
