@@ -351,7 +351,7 @@ def run_convert(args: argparse.Namespace) -> None:
         raise WeightsError(f'{args.target} must end in .safetensors')
     create_tracker(args.tracker, args.preset, weights=args.source)  # refuses what does not fit
     state = read_weight_file(args.source)
-    for key in ('state_dict', 'net'):
+    for key in ('state_dict', 'net', 'shared_layers'):
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):

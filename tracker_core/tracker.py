@@ -34,6 +34,7 @@ TRACKERS = {
     'spm': 'tracker_core.spm.tracker:SpmTracker',
     'atom': 'tracker_core.atom.tracker:AtomTracker',
     'ocean': 'tracker_core.ocean.tracker:OceanTracker',
+    'dat': 'tracker_core.dat.tracker:DatTracker',
     'tadt': 'tracker_core.tadt.tracker:TadtTracker',
 }
 PRECISIONS = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}

@@ -40,6 +40,30 @@ PRESETS = [
     if not preset.startswith('paper_')
 ]
 
+# parameters that make a tracker affordable here; contracts do not depend on them
+REDUCED = {
+    ('dat', 'paper'): {
+        'candidates': 12,
+        'averaged': 3,
+        'first_positives': 8,
+        'first_negatives': 16,
+        'positives': 4,
+        'negatives': 4,
+        'regression_samples': 8,
+        'first_iterations': 1,
+        'iterations': 1,
+        'batch': 2,
+        'mined_from': 8,
+        'hidden': 64,
+    },
+}
+
+
+def make_tracker(name: str, preset: str) -> Tracker:
+    weights = None if has_bundled_weights(name, preset) else 'random'
+    reduced = REDUCED.get((name, preset), {})
+    return create_tracker(name, preset=preset, device='cpu', weights=weights, **reduced)
+
 
 def has_bundled_weights(name: str, preset: str) -> bool:
     files = [f for f in list_weights() if (f.tracker, f.preset) == (name, preset)]
@@ -48,9 +72,7 @@ def has_bundled_weights(name: str, preset: str) -> bool:
 
 @pytest.fixture(scope='module', params=PRESETS, ids=lambda p: '-'.join(p))
 def tracker(request: pytest.FixtureRequest) -> Tracker:
-    name, preset = request.param
-    weights = None if has_bundled_weights(name, preset) else 'random'
-    return create_tracker(name, preset=preset, device='cpu', weights=weights)
+    return make_tracker(*request.param)
 
 
 def scene(frames: int, size: tuple[int, int] = (120, 160), seed: int = 0) -> list[np.ndarray]:
@@ -186,8 +208,7 @@ def test_deterministic(tracker: Tracker) -> None:
     torch.manual_seed(123)
     np.random.seed(5)  # the global generators must not matter
     assert follow(tracker, images, scene_box(0)) == first
-    weights = None if has_bundled_weights(tracker.name, tracker.preset) else 'random'
-    again = create_tracker(tracker.name, preset=tracker.preset, device='cpu', weights=weights)
+    again = make_tracker(tracker.name, tracker.preset)
     assert follow(again, images, scene_box(0)) == first
 
 
@@ -235,8 +256,7 @@ def test_when_it_learns_does_not_matter(tracker: Tracker) -> None:
 
 
 def test_a_target_belongs_to_its_tracker(tracker: Tracker) -> None:
-    weights = None if has_bundled_weights(tracker.name, tracker.preset) else 'random'
-    other = create_tracker(tracker.name, preset=tracker.preset, device='cpu', weights=weights)
+    other = make_tracker(tracker.name, tracker.preset)
     target = other.start(scene(1)[0], scene_box(0))
     with pytest.raises(TrackerError, match='started it'):
         tracker.track(scene(1)[0], target)

@@ -96,6 +96,7 @@ WEIGHT_FILES = (
         'compact',
         'backbone',
         'atom',
+        'dat',
         'compact',
         '',
         'Apache-2.0',
@@ -130,6 +131,12 @@ WEIGHT_FILES = (
     *(
         WeightFile(file, 'ocean', preset, '', OCEAN_LICENCE, OCEAN_ORIGIN)
         for preset, file in OCEAN_FILES.items()
+        'imagenet-vgg-m.mat',
+        'dat',
+        'paper',
+        '',
+        'see the origin',
+        'https://www.vlfeat.org/matconvnet/models/imagenet-vgg-m.mat',
     ),
 )
 

@@ -1,0 +1,378 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""DAT: boxes around the last one are classified as target or background, by a classifier that
+learns on the first frame and while tracking, and whose attention is part of its loss.
+
+Pu, Song, Ma, Zhang, Yang: Deep Attentive Tracking via Reciprocative Learning, NIPS 2018.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+import math
+from typing import ClassVar, TypeVar
+
+import torch
+from torch import nn, Tensor
+
+from tracker_core.backbones.compact import CompactBackbone
+from tracker_core.boxes import Box
+from tracker_core.dat import samples as sampling
+from tracker_core.dat.box_regression import BoxRegression, is_close
+from tracker_core.dat.config import COMPACT, DatConfig, PAPER
+from tracker_core.dat.learning import (
+    Classifier,
+    Descent,
+    Penalty,
+    Samples,
+    TARGET,
+    Trainer,
+)
+from tracker_core.dat.network import (
+    FEATURES,
+    Linearised,
+    split_weight_file,
+    summed_convolution_gradients,
+    VggM,
+)
+from tracker_core.dat.views import CropViews, RegionViews, View, Window
+from tracker_core.errors import WeightsError
+from tracker_core.tracker import Sighting, Target, Tracker
+from tracker_core.weights import load_into, randomize, Weights
+
+FAR_WINDOWS = 8  # windows anywhere in the first frame that background is taken from (compact)
+FAR_OVERLAP = 0.5  # and its largest overlap with the target
+Numbers = tuple[float, float, float, float]
+
+
+@dataclass
+class Model:
+    """What is learnt of a target; it changes while tracking.
+
+    Attributes:
+        classifier: Tells target from background.
+        regression: From a box's features to a better box; of the first frame.
+        descent: Momentum of the updates.
+        positives: Target samples of successful frames, the newest last.
+        negatives: Background samples of successful frames, the newest last.
+    """
+
+    classifier: Classifier
+    regression: BoxRegression
+    descent: Descent
+    positives: deque[Samples]
+    negatives: deque[Samples]
+
+
+@dataclass(frozen=True)
+class Pending:
+    """What the last frame left to learn.
+
+    Attributes:
+        view: The frame.
+        image: Its width and height.
+        index: Its number, the first frame being 0.
+    """
+
+    view: View
+    image: tuple[int, int]
+    index: int
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a target is.
+
+    Attributes:
+        box: x, y, w, h around which is searched and sampled; not regressed.
+        reported: The box as it was reported.
+        failures: Frames without success since the last success.
+        pending: What is to be learnt.
+    """
+
+    box: Numbers
+    reported: Box
+    failures: int = 0
+    pending: Pending | None = None
+
+
+class DatTracker(Tracker):
+    """DAT; see `DatConfig` for its parameters."""
+
+    name = 'dat'
+    presets: ClassVar[Mapping[str, DatConfig]] = {'compact': COMPACT, 'paper': PAPER}
+    config: DatConfig
+
+    def __init__(
+        self,
+        config: DatConfig,
+        preset: str,
+        device: torch.device,
+        precision: torch.dtype,
+        weights: Weights,
+    ) -> None:
+        super().__init__(config, preset, device, precision, weights)
+        self._hidden: dict[str, Tensor] = {}
+        state = None if weights.state is None else weights.state['']
+        self.views: CropViews | RegionViews
+        if preset == 'compact':
+            backbone = with_weights(CompactBackbone(), state, weights.source)
+            self.views = RegionViews(backbone, device, precision, config)
+        else:
+            if state is not None:
+                state, hidden = split_weight_file(state, weights.source)
+                self._hidden = self._hidden_layers(hidden)
+            network = with_weights(VggM(), state, weights.source)
+            self.views = CropViews(network, device, precision, config.released)
+        count_more = convolution_norm if config.released and preset == 'paper' else None
+        self.trainer = Trainer(config, self.views.chains, count_more)
+
+    def _start(self, frame: Tensor, box: Box) -> tuple[Model, State]:
+        config = self.config
+        image = (frame.shape[1], frame.shape[0])
+        truth = self._tensor(box.as_xywh())
+        random = self._random(0, 0)
+        view = self.views.look(frame, [self._window(box.as_xywh())])[0]
+
+        boxes, found = sampling.draw_accepted(
+            sampling.REGRESSION, truth, image, config.regression_samples, random
+        )
+        used = is_close(boxes, truth) & (torch.arange(len(boxes), device=self.device) < found)
+        features = self._samples(view, boxes, sampling.REGRESSION, box, image).features
+        regression = BoxRegression.fit(features, boxes, truth, used, config.regression_ridge)
+
+        boxes, _ = sampling.draw_accepted(
+            sampling.POSITIVES, truth, image, config.first_positives, random
+        )
+        positives = self._samples(view, boxes, sampling.POSITIVES, box, image)
+        far = config.first_negatives // 2
+        boxes, _ = sampling.draw_accepted(
+            sampling.FIRST_NEGATIVES, truth, image, config.first_negatives - far, random
+        )
+        near_negatives = self._samples(view, boxes, sampling.FIRST_NEGATIVES, box, image)
+        far_negatives = self._far_negatives(frame, box, view, far, random)
+        order = torch.randperm(config.first_negatives, generator=random, device=self.device)
+        negatives = pick(joined([near_negatives, far_negatives]), order)
+
+        model = Model(
+            self._fresh_classifier(random),
+            regression,
+            Descent(),
+            deque([first(positives, config.positives)], config.positive_frames),
+            deque([first(negatives, config.negatives)], config.negative_frames),
+        )
+        self.trainer.train(
+            model.classifier,
+            Descent(),
+            positives,
+            negatives,
+            config.first_iterations,
+            config.first_rate,
+            random,
+        )
+        return model, State(box.as_xywh(), box)
+
+    def _locate(self, frame: Tensor, targets: Sequence[Target]) -> list[Sighting]:
+        config = self.config
+        image = (frame.shape[1], frame.shape[0])
+        centres, windows, candidates, largest = [], [], [], []
+        for target in targets:
+            state, (dx, dy) = target.state, target.search_offset
+            x, y, w, h = state.box
+            centre = (x + dx, y + dy, w, h)
+            shift = config.search_spread_failed if state.failures else config.search_spread
+            spread = sampling.search_spread(shift, config.search_scale)
+            random = self._random(target.age + 1, 0)
+            boxes = sampling.draw(spread, self._tensor(centre), image, config.candidates, random)
+            centres.append(centre)
+            windows.append(self._window(centre))
+            candidates.append(boxes)
+            largest.append(spread.largest(centre, image))
+        views = self.views.look(frame, windows)
+        found = self.views.samples(views, candidates, largest)
+        results = torch.stack(
+            [
+                self._judge_candidates(target.model, boxes, samples.features, image)
+                for target, boxes, samples in zip(targets, candidates, found, strict=True)
+            ]
+        )
+        return [
+            self._follow(target, view, image, result)
+            for target, view, result in zip(targets, views, results.tolist(), strict=True)
+        ]
+
+    def _judge_candidates(
+        self, model: Model, boxes: Tensor, features: Tensor, image: tuple[int, int]
+    ) -> Tensor:
+        """Mean logit, box and regressed box of the best candidates: (9,) float64."""
+        logits = model.classifier.logits(features)[:, TARGET]
+        best = logits.topk(self.config.averaged)
+        chosen = boxes[best.indices]
+        limit = self._tensor(image)
+        regressed = model.regression.apply(features[best.indices], chosen, limit)
+        score = best.values.mean().to(boxes.dtype)
+        return torch.cat((score[None], chosen.mean(dim=0), regressed.mean(dim=0)))
+
+    def _follow(
+        self, target: Target, view: View, image: tuple[int, int], result: list[float]
+    ) -> Sighting:
+        """Move to the best candidates, or stay where none is good enough."""
+        score, regressed = result[0], result[5:]
+        pending = Pending(view, image, target.age + 1)
+        if not math.isfinite(score) or score <= self.config.success_score:
+            old = target.state
+            state = replace(old, failures=old.failures + 1, pending=pending)
+            return Sighting(old.reported, score, state)
+        x, y, w, h = result[1:5]
+        box = (x, y, w, h)
+        x, y, w, h = regressed
+        reported = Box(x, y, max(w, 1.0), max(h, 1.0))
+        return Sighting(reported, score, State(box, reported, 0, pending))
+
+    def _learn(self, target: Target) -> None:
+        """Take samples of a successful frame; train after a failure, and at intervals."""
+        config, state, model = self.config, target.state, target.model
+        pending = state.pending
+        if pending is None:
+            return
+        target.state = replace(state, pending=None)
+        random = self._random(pending.index, 1)
+        if state.failures:
+            if (state.failures - 1) % config.failed_interval == 0:
+                self._update(model, config.recent_frames, random)
+            return
+        box = self._tensor(state.box)
+        for spread, count, memory in (
+            (sampling.POSITIVES, config.positives, model.positives),
+            (sampling.NEGATIVES, config.negatives, model.negatives),
+        ):
+            boxes, _ = sampling.draw_accepted(spread, box, pending.image, count, random)
+            memory.append(
+                self._samples(pending.view, boxes, spread, Box(*state.box), pending.image)
+            )
+        if pending.index % config.update_interval == 0:
+            self._update(model, config.positive_frames, random)
+
+    def _update(self, model: Model, frames: int, random: torch.Generator) -> None:
+        skipped = max(len(model.positives) - frames, 0)
+        self.trainer.train(
+            model.classifier,
+            model.descent,
+            joined(list(islice(model.positives, skipped, None))),
+            joined(list(model.negatives)),
+            self.config.iterations,
+            self.config.rate,
+            random,
+        )
+
+    def _far_negatives(
+        self, frame: Tensor, box: Box, view: View, count: int, random: torch.Generator
+    ) -> Samples:
+        """Background from anywhere in the first frame."""
+        image = (frame.shape[1], frame.shape[0])
+        truth, spread = self._tensor(box.as_xywh()), sampling.WHOLE_NEGATIVES
+        if self.preset != 'compact':
+            boxes, _ = sampling.draw_accepted(spread, truth, image, count, random)
+            return self._samples(view, boxes, spread, box, image)
+        # features exist only inside windows: a few windows, and boxes scattered in each
+        around, _ = sampling.draw_accepted(spread, truth, image, FAR_WINDOWS, random)
+        views = self.views.look(frame, [self._window(tuple(b)) for b in around.tolist()])
+        scatter = replace(sampling.NEGATIVES, overlap=None)
+        scattered = [
+            sampling.draw(scatter, one, image, -(-count // FAR_WINDOWS), random) for one in around
+        ]
+        found = joined(self.views.samples(views, scattered, [image] * FAR_WINDOWS))
+        fits = sampling.overlaps(torch.cat(scattered), truth) <= FAR_OVERLAP
+        return pick(found, sampling.repeat_accepted(fits, count)[0])
+
+    def _samples(
+        self,
+        view: View,
+        boxes: Tensor,
+        spread: sampling.Spread,
+        box: Box,
+        image: tuple[int, int],
+    ) -> Samples:
+        """Samples at boxes that were drawn from a spread around a box."""
+        largest = spread.largest(box.as_xywh(), image)
+        own = tuple(math.ceil(side) for side in (box.w, box.h))  # where nothing was accepted
+        bound = tuple(max(pair) for pair in zip(largest, own, strict=True))
+        return self.views.samples([view], [boxes], [bound])[0]
+
+    def _fresh_classifier(self, random: torch.Generator) -> Classifier:
+        """A new classifier; its hidden layers from the weight file where it has them."""
+        classifier = Classifier.fresh(self.views.features, self.config.hidden, random)
+        for name, value in self._hidden.items():
+            getattr(classifier, name).copy_(value)
+        return classifier
+
+    def _hidden_layers(self, hidden: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Hidden layers of a weight file by the names of a `Classifier`; the last layer is
+        always fresh."""
+        width = self.config.hidden
+        shapes = {
+            'fc4.weight': (width, FEATURES),
+            'fc4.bias': (width,),
+            'fc5.weight': (width, width),
+            'fc5.bias': (width,),
+        }
+        wrong = [
+            f'{name} is {tuple(hidden[name].shape)} instead of {shape}'
+            for name, shape in shapes.items()
+            if name in hidden and hidden[name].shape != shape
+        ]
+        if wrong:
+            raise WeightsError(f'{self.weights.source} does not fit DAT: {"; ".join(wrong)}')
+        return {
+            name[4] + name[2]: hidden[name].to(self.device) for name in shapes if name in hidden
+        }
+
+    def _window(self, box: Numbers) -> Window:
+        """The search region around a box."""
+        x, y, w, h = box
+        return x + w / 2, y + h / 2, self.config.region_factor * math.sqrt(w * h)
+
+    def _tensor(self, numbers: Sequence[float]) -> Tensor:
+        return torch.tensor(numbers, dtype=torch.float64).to(self.device, non_blocking=True)
+
+    def _random(self, frame: int, purpose: int) -> torch.Generator:
+        """The generator of one frame: what was drawn before does not matter."""
+        generator = torch.Generator(self.device)
+        generator.manual_seed((self.config.seed * 1_000_003 + frame) * 2 + purpose)
+        return generator
+
+
+Network = TypeVar('Network', bound=nn.Module)
+
+
+def with_weights(network: Network, state: Mapping[str, Tensor] | None, source: str) -> Network:
+    """The network with its weights, random ones where there are none, in inference mode."""
+    if state is None:
+        randomize(network)
+    else:
+        load_into(network, state, source)
+    return network.eval().requires_grad_(False)
+
+
+def joined(parts: Sequence[Samples]) -> Samples:
+    return Samples(
+        torch.cat([part.features for part in parts]), torch.cat([part.source for part in parts])
+    )
+
+
+def pick(samples: Samples, index: Tensor) -> Samples:
+    return Samples(samples.features[index], samples.source[index])
+
+
+def first(samples: Samples, count: int) -> Samples:
+    """The first samples, in memory of their own."""
+    return Samples(samples.features[:count].clone(), samples.source[:count].clone())
+
+
+def convolution_norm(chains: Sequence[Linearised], penalty: Penalty) -> Tensor:
+    """Squared norm of the penalty's gradient with respect to the convolutions."""
+    gradients = summed_convolution_gradients(chains, penalty.upstream, penalty.tangents)
+    return torch.stack([gradient.square().sum() for gradient in gradients.values()]).sum()

@@ -1,0 +1,170 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""From a frame and boxes in it to samples for the classifier.
+
+`CropViews` runs VGG-M on a crop per box (preset paper). `RegionViews` runs the compact backbone
+once on the search region and pools each box out of its maps (preset compact).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+import torch.nn.functional as F
+
+from tracker_core.backbones.compact import CompactBackbone
+from tracker_core.dat.config import DatConfig
+from tracker_core.dat.crops import crop, PADDING, SIDE
+from tracker_core.dat.learning import Chain, PooledChain, Samples
+from tracker_core.dat.network import FEATURES, Linearised, VggM
+from tracker_core.images import sample_grid, window_positions
+
+Window = tuple[float, float, float]  # centre x, y and side in pixels of the frame
+CONTEXT = 1 + 2 * PADDING / SIDE  # what is seen of a box, relative to its size
+SUBCELLS = 2  # bilinear samples per pooled cell and axis
+
+
+@dataclass(frozen=True)
+class View:
+    """What is looked at of a frame: its pixels, or features of a window.
+
+    Attributes:
+        pixels: The frame (H, W, 3) (preset paper), or the window's feature map (h * w, C).
+        side: Number of rows of the map; 0 for a frame.
+        window: The window.
+    """
+
+    pixels: Tensor
+    side: int
+    window: Window
+
+
+class CropViews:
+    """A crop and a pass through VGG-M for every box."""
+
+    features = FEATURES
+
+    def __init__(
+        self, network: VggM, device: torch.device, precision: torch.dtype, exact: bool
+    ) -> None:
+        self.linear = network.to(device)  # attention is always float32
+        self.network = copy.deepcopy(network).to(precision)
+        self._exact = exact
+        is_cuda = device.type == 'cuda'  # on a CPU a part should stay in the cache
+        self._crops_at_once = 512 if is_cuda else 16
+        self._chains_at_once = 64 if is_cuda else 8
+
+    def look(self, frame: Tensor, windows: Sequence[Window]) -> list[View]:
+        """Nothing is computed yet; the frame is copied, for the caller may reuse its memory
+        before the target learns from it."""
+        pixels = frame.clone()
+        return [View(pixels, 0, window) for window in windows]
+
+    def samples(
+        self,
+        views: Sequence[View],
+        boxes: Sequence[Tensor],
+        largest: Sequence[tuple[int, int]],
+    ) -> list[Samples]:
+        """Crops and features of boxes (N, 4), one set per view; one pass for all."""
+        crops = torch.cat(
+            [
+                crop(view.pixels, part, side, self._exact)
+                for view, of_view, side in zip(views, boxes, largest, strict=True)
+                for part in of_view.split(self._crops_at_once)
+            ]
+        )
+        features = torch.cat(
+            [self.network(part).float() for part in crops.split(self._crops_at_once)]
+        )
+        sizes = [len(of_view) for of_view in boxes]
+        return [
+            Samples(*pair) for pair in zip(features.split(sizes), crops.split(sizes), strict=True)
+        ]
+
+    def chains(self, crops: Tensor) -> list[Chain]:
+        return [Linearised.at(self.linear, part) for part in crops.split(self._chains_at_once)]
+
+
+class RegionViews:
+    """One pass of the compact backbone for a search region; boxes are pooled from its maps."""
+
+    def __init__(
+        self,
+        network: CompactBackbone,
+        device: torch.device,
+        precision: torch.dtype,
+        config: DatConfig,
+    ) -> None:
+        self.network = network.to(device, precision)
+        self._precision = precision
+        self._side = config.region_side
+        self._cells = config.cells
+        self.features = sum(network.channels) * config.cells**2
+        points = config.cells * SUBCELLS
+        self._points = (torch.arange(points, device=device) + 0.5) / points - 0.5
+
+    def look(self, frame: Tensor, windows: Sequence[Window]) -> list[View]:
+        """Features of windows, in one pass."""
+        cx, cy, side = torch.tensor(windows, device=frame.device).float().unbind(1)
+        pixels = sample_grid(
+            frame, window_positions(cy, side, self._side), window_positions(cx, side, self._side)
+        )
+        maps = torch.cat(self.network(pixels.to(self._precision)), dim=1).float()
+        tables = maps.flatten(2).transpose(1, 2).contiguous()  # (N, h * w, C)
+        return [
+            View(table, maps.shape[2], window)
+            for table, window in zip(tables, windows, strict=True)
+        ]
+
+    def samples(
+        self,
+        views: Sequence[View],
+        boxes: Sequence[Tensor],
+        largest: Sequence[tuple[int, int]],
+    ) -> list[Samples]:
+        """Pooled features of boxes (N, 4), one set per view."""
+        found = []
+        for view, of_view in zip(views, boxes, strict=True):
+            features = self._pool(view, of_view)
+            found.append(Samples(features, features))
+        return found
+
+    def chains(self, features: Tensor) -> list[Chain]:
+        return [PooledChain(features, self._cells)]
+
+    def _pool(self, view: View, boxes: Tensor) -> Tensor:
+        """Mean of bilinear samples in each cell of each box, (N, cells * cells * C)."""
+        cx, cy, side = view.window
+        scale = self._side / side
+        stride = self.network.stride
+        axes = []
+        for axis, centre in ((1, cy), (0, cx)):
+            middle = boxes[:, axis] + boxes[:, axis + 2] / 2
+            points = middle[:, None] + CONTEXT * boxes[:, axis + 2, None] * self._points
+            at = (((points - centre) * scale + self._side / 2 - 0.5) / stride).float()
+            at = at.clamp(0, view.side - 1)
+            low = at.floor().clamp(max=view.side - 2)
+            # (N, cells, subcells * 2): two map cells around every point, and their weights
+            near = torch.stack((low, low + 1), dim=2).long()
+            weight = torch.stack((1 - (at - low), at - low), dim=2) / SUBCELLS
+            shape = (len(boxes), self._cells, 2 * SUBCELLS)
+            axes.append((near.view(shape), weight.view(shape)))
+        (rows, row_weights), (columns, column_weights) = axes
+        index = (rows * view.side)[:, :, None, :, None] + columns[:, None, :, None, :]
+        weight = row_weights[:, :, None, :, None] * column_weights[:, None, :, None, :]
+        taps = (2 * SUBCELLS) ** 2
+        pooled = F.embedding_bag(
+            index.reshape(-1, taps),
+            view.pixels,
+            per_sample_weights=weight.reshape(-1, taps),
+            mode='sum',
+        )
+        return pooled.view(len(boxes), -1)
+
+
+Views = CropViews | RegionViews
