@@ -122,9 +122,7 @@ def build_parser(with_training: bool = True) -> argparse.ArgumentParser:
 
     train = commands.add_parser('train', help='train the weights that come with the package')
     if with_training:
-        from tracker_core.training import backbone, spm
-        from tracker_core.training import atom, backbone
-        from tracker_core.training import backbone, ocean
+        from tracker_core.training import atom, backbone, ocean, spm
 
         parts = train.add_subparsers(title='what to train', metavar='PART', required=True)
         about = 'the small backbone of the compact presets'

@@ -31,10 +31,10 @@ from tracker_core.parameters import TrackerConfig, with_parameters
 from tracker_core.weights import load_weights, Weights
 
 TRACKERS = {
-    'spm': 'tracker_core.spm.tracker:SpmTracker',
     'atom': 'tracker_core.atom.tracker:AtomTracker',
-    'ocean': 'tracker_core.ocean.tracker:OceanTracker',
     'dat': 'tracker_core.dat.tracker:DatTracker',
+    'ocean': 'tracker_core.ocean.tracker:OceanTracker',
+    'spm': 'tracker_core.spm.tracker:SpmTracker',
     'tadt': 'tracker_core.tadt.tracker:TadtTracker',
 }
 PRECISIONS = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}

@@ -80,4 +80,3 @@ def prroi_pool(maps: Tensor, boxes: Tensor, bins: int) -> Tensor:
     rows = bin_weights(boxes[..., 1], boxes[..., 3], bins, maps.shape[2])  # (N, B, bins, H)
     columns = bin_weights(boxes[..., 0], boxes[..., 2], bins, maps.shape[3])
     return torch.einsum('nbih,nchw,nbjw->nbcij', rows.to(maps.dtype), maps, columns.to(maps.dtype))
-    return torch.einsum('nbih,nchw,nbjw->nbcij', rows, maps, columns)

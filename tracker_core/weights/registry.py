@@ -54,89 +54,74 @@ class WeightFile:
         return next((path for path in candidates if path.is_file()), None)
 
 
-BACKBONE_SHA256 = 'af776b65c85e9618e08d8b749c36de3374c274e6cdf8db69b48b9dd4fe2877bc'
+def _bundled(file: str, sha256: str, users: tuple[tuple[str, str, str], ...]) -> list[WeightFile]:
+    """Entries of a bundled file for all who read it: (tracker, preset, part)."""
+    return [WeightFile(file, *user, 'Apache-2.0', 'bundled', sha256) for user in users]
 
-SPM_SHA256 = 'ed9f67fdaa34dca8ad66f98583d4013b42ade02e9769f6ab0a2ed85e8da0fd17'
-SPM_ORIGIN = 'https://github.com/microsoft/SPM-Tracker'
-OCEAN_SHA256 = 'c22afb8e4d7c8d24512e15991e2911d8ff24eecb6baf4527a9383dc44ba480ea'
+
+def _published(
+    file: str, tracker: str, presets: tuple[str, ...], licence: str, origin: str, part: str = ''
+) -> list[WeightFile]:
+    """Entries of an authors' file for all presets that read it."""
+    return [WeightFile(file, tracker, preset, part, licence, origin) for preset in presets]
+
+
+ATOM_LICENCE = 'as their authors grant it; the accompanying code is GPL-3.0'
+ATOM_ORIGIN = 'the model zoo of https://github.com/visionml/pytracking'
 OCEAN_LICENCE = "not stated; the authors' code is under the MIT licence"
 OCEAN_ORIGIN = 'https://github.com/JudasDie/SOTS/blob/master/lib/tutorial/Ocean/ocean.md'
-OCEAN_FILES = {
-    'paper': 'OceanV.pth',
-    'paper_vot2018': 'OceanV.pth',
-    # the authors have further files for these benchmarks
-    'paper_otb': 'OceanV.pth',
-    'paper_got10k': 'OceanV.pth',
-    'paper_lasot': 'OceanV.pth',
-    'paper_online': 'OceanV19on.pth',
-    'paper_online_vot2018': 'OceanV18on.pth',
-}
+SPM_ORIGIN = 'https://github.com/microsoft/SPM-Tracker'
+VGG_ORIGIN = 'https://www.vlfeat.org/matconvnet/models'
 
 WEIGHT_FILES = (
-    WeightFile(
+    *_bundled(
         'compact_backbone.safetensors',
-        'tadt',
-        'compact',
-        '',
-        'Apache-2.0',
-        'bundled',
-        BACKBONE_SHA256,
+        'af776b65c85e9618e08d8b749c36de3374c274e6cdf8db69b48b9dd4fe2877bc',
+        (
+            ('atom', 'compact', ''),
+            ('dat', 'compact', ''),
+            ('ocean', 'compact', 'backbone'),
+            ('ocean', 'compact_online', 'backbone'),
+            ('spm', 'compact', 'backbone'),
+            ('tadt', 'compact', ''),
+        ),
     ),
-    WeightFile(
-        'imagenet-vgg-verydeep-16.mat',
-        'tadt',
-        'paper',
-        '',
-        'CC BY 4.0',
-        'https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-16.mat',
+    *_bundled(
+        'compact_ocean.safetensors',
+        'c22afb8e4d7c8d24512e15991e2911d8ff24eecb6baf4527a9383dc44ba480ea',
+        (('ocean', 'compact', 'heads'), ('ocean', 'compact_online', 'heads')),
     ),
-    WeightFile(
-        'compact_backbone.safetensors',
-        'spm',
-        'compact',
-        'backbone',
-        'atom',
-        'dat',
-        'compact',
-        '',
-        'Apache-2.0',
-        'bundled',
-        BACKBONE_SHA256,
+    *_bundled(
+        'compact_spm.safetensors',
+        'ed9f67fdaa34dca8ad66f98583d4013b42ade02e9769f6ab0a2ed85e8da0fd17',
+        (('spm', 'compact', 'heads'),),
     ),
-    WeightFile(
-        'compact_spm.safetensors', 'spm', 'compact', 'heads', 'Apache-2.0', 'bundled', SPM_SHA256
-    ),
-    *(
-        WeightFile(f'{part}_stage.pt', 'spm', preset, part, 'MIT', SPM_ORIGIN)
-        for preset in ('paper', 'paper_lasot')
-        for part in ('cm', 'fm')
-    *(
-        WeightFile(
-            'atom_default.pth',
-            'atom',
-            preset,
-            '',
-            'as their authors grant it; the accompanying code is GPL-3.0',
-            'the model zoo of https://github.com/visionml/pytracking',
-        )
-        for preset in ('paper', 'paper_vot')
-    *(
-        WeightFile(file, 'ocean', preset, part, 'Apache-2.0', 'bundled', checksum)
-        for preset in ('compact', 'compact_online')
-        for file, part, checksum in (
-            ('compact_backbone.safetensors', 'backbone', BACKBONE_SHA256),
-            ('compact_ocean.safetensors', 'heads', OCEAN_SHA256),
-        )
-    ),
-    *(
-        WeightFile(file, 'ocean', preset, '', OCEAN_LICENCE, OCEAN_ORIGIN)
-        for preset, file in OCEAN_FILES.items()
+    *_published('atom_default.pth', 'atom', ('paper', 'paper_vot'), ATOM_LICENCE, ATOM_ORIGIN),
+    *_published(
         'imagenet-vgg-m.mat',
         'dat',
-        'paper',
-        '',
+        ('paper',),
         'see the origin',
-        'https://www.vlfeat.org/matconvnet/models/imagenet-vgg-m.mat',
+        f'{VGG_ORIGIN}/imagenet-vgg-m.mat',
+    ),
+    # the authors have further files of Ocean for the benchmarks OTB, GOT-10k and LaSOT
+    *_published(
+        'OceanV.pth',
+        'ocean',
+        ('paper', 'paper_vot2018', 'paper_otb', 'paper_got10k', 'paper_lasot'),
+        OCEAN_LICENCE,
+        OCEAN_ORIGIN,
+    ),
+    *_published('OceanV19on.pth', 'ocean', ('paper_online',), OCEAN_LICENCE, OCEAN_ORIGIN),
+    *_published('OceanV18on.pth', 'ocean', ('paper_online_vot2018',), OCEAN_LICENCE, OCEAN_ORIGIN),
+    *_published('cm_stage.pt', 'spm', ('paper', 'paper_lasot'), 'MIT', SPM_ORIGIN, 'cm'),
+    *_published('fm_stage.pt', 'spm', ('paper', 'paper_lasot'), 'MIT', SPM_ORIGIN, 'fm'),
+    *_published(
+        'imagenet-vgg-verydeep-16.mat',
+        'tadt',
+        ('paper',),
+        'CC BY 4.0',
+        f'{VGG_ORIGIN}/imagenet-vgg-verydeep-16.mat',
     ),
 )
 
