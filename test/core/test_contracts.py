@@ -32,12 +32,12 @@ from tracker_core import (
 from tracker_core.parameters import describe
 from tracker_core.weights import list_weights
 
-# presets named paper_... are the network of paper with other numbers
+# most presets named paper_... are the networks of paper with other numbers
 PRESETS = [
     (name, preset)
     for name in list_trackers()
     for preset in tracker_class(name).presets
-    if not preset.startswith('paper_')
+    if not preset.startswith('paper_') or preset == 'paper_online'
 ]
 
 # parameters that make a tracker affordable here; contracts do not depend on them

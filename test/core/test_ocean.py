@@ -370,7 +370,7 @@ def test_online_filter(network: OceanNetwork, online: OnlineNetwork) -> None:
         losses.append(problem.loss(kernel))
     losses = torch.cat(losses)
     np.testing.assert_allclose(losses[:10], expected['loss'][:10], rtol=1e-3)
-    # chaotic from here on: a start changed by 1e-7 ends with a loss between 1.40 and 1.59
+    # chaotic from here on: a start changed by 1e-7 ends with a loss between 1.40 and 1.49
     share = losses[10:].numpy() / expected['loss'][10:]
     assert share.min() > 0.8
     assert share.max() < 1.05

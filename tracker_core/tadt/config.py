@@ -109,5 +109,5 @@ COMPACT = TadtConfig(
     deep_channels=128,
     minimum_channels=128,
     importance='response',
-    window_influence=0.4,
+    scale_rate=0.5,
 )
