@@ -102,6 +102,8 @@ class TadtConfig(TrackerConfig):
 
 PAPER = TadtConfig()
 COMPACT = TadtConfig(
+    score_midpoint=0.61,  # tracker calibrate --tracker tadt --scenes 15 --photos (Kodak's)
+    score_slope=18.0,
     smallest_side=64.0,
     largest_side=64.0,
     search_side=264,
