@@ -39,7 +39,6 @@ def accuracy_page(report: dict[str, Any]) -> str:
     ]
     for label, key in (('AUC', 'auc'), ('P@20px', 'precision'), ('SR@0.5', 'success')):
         rows.append([f'**mean {label}**', *(f'**{t["mean"][key]:.3f}**' for t in trackers)])
-    rows.append(['frames/s', *(f'{t["mean"]["fps"]:.0f}' for t in trackers)])
     return table(header, rows)
 
 
@@ -77,13 +76,14 @@ def readme_table(accuracy: dict[str, Any], speeds: list[dict[str, Any]]) -> str:
         )
     header = ['tracker', '', 'presets', 'AUC compact', 'frames/s compact', 'frames/s paper']
     text = table(header, rows).replace('| --- | ---: | ---: |', '| --- | --- | --- |', 1)
-    machine = machine_line(accuracy['machine']).replace('\n', '; ')
+    machine = machine_line(speeds[0]['machine']).replace('\n', '; ')
     note = f'Measured on {machine}; frames per second of 640 x 480 images, updates included.'
     return f'{text}\n\n{note}'
 
 
 def main() -> None:
-    accuracy = json.loads((RESULTS / 'accuracy.json').read_text())
+    reports = [json.loads(path.read_text()) for path in sorted(RESULTS.glob('accuracy_*.json'))]
+    accuracy = {**reports[0], 'trackers': [t for report in reports for t in report['trackers']]}
     speeds = [json.loads(path.read_text()) for path in sorted(RESULTS.glob('speed_*.json'))]
     parts = [
         '# Results',
