@@ -68,7 +68,7 @@ def readme_table(accuracy: dict[str, Any], speeds: list[dict[str, Any]]) -> str:
             [
                 f'`{name}`',
                 sys.modules[tracker_class(name).__module__].__doc__.strip().splitlines()[0],
-                ', '.join(presets),
+                ', '.join(p for p in presets if not p.startswith('paper_')),
                 f'{mean["auc"]:.3f}' if mean else '',
                 fps.get((name, 'compact'), ''),
                 fps.get((name, 'paper'), ''),

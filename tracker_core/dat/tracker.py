@@ -1,7 +1,8 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""DAT: boxes around the last one are classified as target or background, by a classifier that
-learns on the first frame and while tracking, and whose attention is part of its loss.
+"""DAT: boxes around the last one are classified by a classifier that learns where to look.
+
+It learns on the first frame and while tracking, and its attention is part of its loss.
 
 Pu, Song, Ma, Zhang, Yang: Deep Attentive Tracking via Reciprocative Learning, NIPS 2018.
 """
