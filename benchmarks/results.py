@@ -59,7 +59,11 @@ def speed_page(reports: list[dict[str, Any]]) -> str:
 def readme_table(accuracy: dict[str, Any], speeds: list[dict[str, Any]]) -> str:
     """One line per tracker."""
     measured = {(t['name'], t['preset']): t['mean'] for t in accuracy['trackers']}
-    fps = {(s['name'], s['preset']): f'{s["fps"]:.0f}' for s in speeds if s['device'] == 'cpu'}
+    fps = {
+        (s['name'], s['preset']): f'{s["fps"]:.2g}'
+        for s in speeds
+        if (s['device'], s['precision']) == ('cpu', 'float32')
+    }
     rows = []
     for name in list_trackers():
         presets = tracker_class(name).presets
