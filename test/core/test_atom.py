@@ -22,13 +22,13 @@ from tracker_core.atom.config import AtomConfig, MULTISCALE, PAPER, VOT
 from tracker_core.atom.network import (
     AtomNetwork,
     drop_unused,
-    fuse_batch_norms,
     IouAscent,
     IouPredictor,
     normalize,
 )
 from tracker_core.atom.tracker import AtomTracker, propose, State
 from tracker_core.errors import WeightsError
+from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.layers.prroi_pool import bin_weights_and_slopes, prroi_pool
 from tracker_core.tracker import calibrated, Tracker
 from tracker_core.training import atom as training
@@ -96,7 +96,7 @@ def test_features(network: AtomNetwork, fused: bool) -> None:
     if fused:
         network = AtomNetwork()
         load_into(network, drop_unused(released_state(), 'stand-in'), 'stand-in')
-        fuse_batch_norms(network.eval().requires_grad_(False))
+        fold_batch_norms(network.eval().requires_grad_(False))
         assert not any(
             isinstance(m, torch.nn.BatchNorm2d) and 'fc' not in name
             for name, m in network.named_modules()

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tracker_core.backbones.compact import CompactBackbone
 from tracker_core.backbones.resnet18 import ResNet18
@@ -288,15 +287,3 @@ def drop_unused(state: Any, source: str) -> dict[str, Tensor]:
         raise WeightsError(f'{source} holds no table of tensors')
     unused = ('feature_extractor.layer4.', 'feature_extractor.fc.')
     return {key: value for key, value in tensors.items() if not key.startswith(unused)}
-
-
-def fuse_batch_norms(network: nn.Module) -> None:
-    """Fold every batch norm that follows a convolution into it; for inference only."""
-    for module in list(network.modules()):
-        children = dict(module.named_children())
-        for name, child in children.items():
-            follower = str(int(name) + 1) if name.isdigit() else name.replace('conv', 'bn')
-            norm = children.get(follower)
-            if isinstance(child, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(module, name, fuse_conv_bn_eval(child, norm))
-                setattr(module, follower, nn.Identity())

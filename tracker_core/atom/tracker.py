@@ -21,7 +21,6 @@ from tracker_core.atom.crops import crop, crop_as_released, drop_channels, first
 from tracker_core.atom.network import (
     AtomNetwork,
     drop_unused,
-    fuse_batch_norms,
     IouAscent,
     normalize,
 )
@@ -35,6 +34,7 @@ from tracker_core.atom.place import (
 )
 from tracker_core.boxes import Box
 from tracker_core.errors import WeightsError
+from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.tracker import Sighting, Target, Tracker
 from tracker_core.weights import load_into, randomize, Weights
 
@@ -120,7 +120,7 @@ class AtomTracker(Tracker):
         super().__init__(config, preset, device, precision, weights)
         network = build_network(preset, weights, config.refine)
         self.ascent = IouAscent(network.bb_regressor.to(device))
-        fuse_batch_norms(network)
+        fold_batch_norms(network)
         self.network = network.to(device, precision, memory_format=torch.channels_last)
         side = config.search_side
         self.cells = side // network.strides[1]
