@@ -219,7 +219,8 @@ def train(
         raise ParameterError('give either minutes or steps, above zero')
     torch.manual_seed(pairs.seed)
     device = torch.device(device)
-    pairs = replace(pairs, search_size=training.search_size, shift=training.shift)
+    # unrotated, so that the boxes stay tight
+    pairs = replace(pairs, search_size=training.search_size, shift=training.shift, angle=0.0)
     source = batches(PairSampler(pool, pairs), training.batch, 0, workers)
     network = AtomNetwork(compact=True)
     load_into(network.feature_extractor, backbone, 'the backbone')
@@ -313,7 +314,9 @@ def run(args: argparse.Namespace) -> int:
         args.workers,
     )
     held_out = load_pool(args.data, 'held_out', config.video_folders)
-    checking = replace(pairs, search_size=257, shift=training.shift, seed=987_654_321)
+    checking = replace(
+        pairs, search_size=257, shift=training.shift, angle=0.0, seed=987_654_321
+    )
     results = held_out_results(learner, batches(PairSampler(held_out, checking), 16), 16)
     print(json.dumps(results, indent=1))
     out = Path(args.out)
