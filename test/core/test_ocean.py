@@ -542,7 +542,7 @@ def test_weight_files_without_a_branch(tmp_path: Path) -> None:
 
 def test_folding_batch_norms_keeps_the_function() -> None:
     torch.manual_seed(0)
-    heads = Heads(8, 12, 2, PATHS, align=True)
+    heads = Heads(8, 12, 2, PATHS, align=True, template_inputs=8)
     for module in heads.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.5, 2)

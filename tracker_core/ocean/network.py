@@ -129,19 +129,24 @@ class Branch(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, width: int, depth: int, paths: Sequence[tuple[int, int]]
+        self,
+        inputs: int,
+        width: int,
+        depth: int,
+        paths: Sequence[tuple[int, int]],
+        template_inputs: int,
     ) -> None:
         super().__init__()
 
-        def encoder(dilation: tuple[int, int]) -> nn.Sequential:
+        def encoder(channels: int, dilation: tuple[int, int]) -> nn.Sequential:
             return nn.Sequential(
-                nn.Conv2d(inputs, width, 3, dilation=dilation, bias=False),
+                nn.Conv2d(channels, width, 3, dilation=dilation, bias=False),
                 nn.BatchNorm2d(width),
                 nn.ReLU(),
             )
 
-        self.template = nn.ModuleList(encoder(dilation) for dilation in paths)
-        self.search = nn.ModuleList(encoder(dilation) for dilation in paths)
+        self.template = nn.ModuleList(encoder(template_inputs, dilation) for dilation in paths)
+        self.search = nn.ModuleList(encoder(inputs, dilation) for dilation in paths)
         self.path_logits = nn.Parameter(torch.ones(len(paths)))
         self.tower = tower(width, width, depth)
 
@@ -172,11 +177,10 @@ class AlignedHead(nn.Module):
         nn.init.kaiming_normal_(self.weight, nonlinearity='relu')
         self.predict = nn.Conv2d(width, 1, 1)
 
-    def forward(self, features: Tensor, ltrb: Tensor) -> Tensor:
-        """Logits (N, 1, n, n) of features (N, C, n, n) and predicted boxes (N, 4, n, n)."""
-        ys, xs = tap_positions(ltrb)
+    def forward(self, features: Tensor, ys: Tensor, xs: Tensor) -> Tensor:
+        """Logits (N, h, w) of features (N, C, n, n) at taps (N, 9, h, w), see `tap_positions`."""
         aligned = aligned_conv2d(features, ys, xs, self.weight)
-        return self.predict(F.relu(aligned))
+        return self.predict(F.relu(aligned))[:, 0]
 
 
 def cell_offsets(count: int, device: torch.device) -> Tensor:
@@ -246,11 +250,17 @@ class Heads(nn.Module):
     """Everything behind the backbone."""
 
     def __init__(
-        self, inputs: int, width: int, depth: int, paths: Sequence[tuple[int, int]], align: bool
+        self,
+        inputs: int,
+        width: int,
+        depth: int,
+        paths: Sequence[tuple[int, int]],
+        align: bool,
+        template_inputs: int,
     ) -> None:
         super().__init__()
-        self.classify = Branch(inputs, width, depth, paths)
-        self.regress = Branch(inputs, width, depth, paths)
+        self.classify = Branch(inputs, width, depth, paths, template_inputs)
+        self.regress = Branch(inputs, width, depth, paths, template_inputs)
         self.logit = nn.Conv2d(width, 1, 3, padding=1)
         self.box = nn.Conv2d(width, 4, 3, padding=1)
         self.box_gain = nn.Parameter(torch.tensor([0.1]))
@@ -261,15 +271,23 @@ class Heads(nn.Module):
         """The template of features (N, C, 7, 7)."""
         return Template(self.classify.encode(features), self.regress.encode(features))
 
-    def forward(self, features: Tensor, template: Template) -> Prediction:
+    def boxes(self, features: Tensor, template: Template) -> tuple[Tensor, Tensor]:
+        """Features (N, C, n, n) of the box branch, and the boxes, see `Prediction.ltrb`."""
         box_features = self.regress(features, template.regress)
         exponent = self.box_gain * self.box(box_features) + self.box_bias
-        ltrb = torch.exp(exponent.float().clamp(max=LARGEST_EXPONENT))
-        logits = 0.1 * self.logit(self.classify(features, template.classify))
+        return box_features, torch.exp(exponent.float().clamp(max=LARGEST_EXPONENT))
+
+    def logits(self, features: Tensor, kernels: Sequence[Tensor]) -> Tensor:
+        """Regular-region classification (N, n, n); kernels are those of `Template.classify`."""
+        return 0.1 * self.logit(self.classify(features, kernels))[:, 0].float()
+
+    def forward(self, features: Tensor, template: Template) -> Prediction:
+        box_features, ltrb = self.boxes(features, template)
+        logits = self.logits(features, template.classify)
         aligned = None
-        if self.align is not None:  # the boxes learn from the truth, not from this score
-            aligned = self.align(box_features, ltrb.detach())[:, 0].float()
-        return Prediction(logits[:, 0].float(), ltrb, aligned)
+        if self.align is not None:
+            aligned = self.align(box_features, *tap_positions(ltrb)).float()
+        return Prediction(logits, ltrb, aligned)
 
 
 def middle_cells(features: Tensor) -> Tensor:
@@ -279,6 +297,14 @@ def middle_cells(features: Tensor) -> Tensor:
     return features[..., inner, inner]
 
 
+def target_mask(sizes: Tensor) -> Tensor:
+    """Which share of each template cell a centred target of width and height (N, 2), pixels,
+    covers: (N, 1, 7, 7)."""
+    cells = torch.arange(TEMPLATE_CELLS, device=sizes.device) - TEMPLATE_CELLS // 2
+    cover = ((sizes[..., None] / 2 / STRIDE - cells.abs()) + 0.5).clamp(0, 1)  # (N, 2, 7)
+    return (cover[:, 1, :, None] * cover[:, 0, None])[:, None]
+
+
 class OceanNetwork(nn.Module):
     """The published network. Images are RGB, 0 to 255."""
 
@@ -286,14 +312,14 @@ class OceanNetwork(nn.Module):
         super().__init__()
         self.backbone = ResNet50()
         self.neck = nn.Sequential(nn.Conv2d(1024, 256, 1, bias=False), nn.BatchNorm2d(256))
-        self.heads = Heads(256, 256, 4, PATHS, align)
+        self.heads = Heads(256, 256, 4, PATHS, align, template_inputs=256)
 
     def extract(self, images: Tensor) -> Tensor:
         """Features (N, 256, n, n): 15 cells for 127 pixels, 31 for 255, 33 for 271, 35 for 287."""
         return self.neck(self.backbone(images.flip(1)))  # the weights expect BGR
 
-    def encode(self, images: Tensor) -> Template:
-        """The template of crops (N, 3, 127, 127)."""
+    def encode(self, images: Tensor, sizes: Tensor | None = None) -> Template:
+        """The template of crops (N, 3, 127, 127), whatever the targets' sizes."""
         return self.heads.encode(middle_cells(self.extract(images)))
 
     def forward(self, images: Tensor, template: Template) -> Prediction:
@@ -305,21 +331,26 @@ class CompactOcean(nn.Module):
     """The small network: the shared backbone, one path, short and narrow towers. Images are RGB,
     0 to 255.
 
-    Crop sides are multiples of 16 plus one, so that a cell lies on the centre.
+    Which cells of the template lie on the target is a channel of its own: without it nothing tells
+    how far a long target reaches. Crop sides are multiples of 16 plus one, so that a cell lies on
+    the centre.
     """
 
     def __init__(self, align: bool = True) -> None:
         super().__init__()
         self.backbone = CompactBackbone()
-        self.heads = Heads(self.backbone.channels[1], 96, 2, PATHS[:1], align)
+        channels = self.backbone.channels[1]
+        self.heads = Heads(channels, 96, 2, PATHS[:1], align, template_inputs=channels + 1)
 
     def extract(self, images: Tensor) -> Tensor:
         """Features (N, 128, n, n), n = (side - 1) / 8 + 1."""
         return self.backbone(images)[1]
 
-    def encode(self, images: Tensor) -> Template:
-        """The template of crops (N, 3, side, side)."""
-        return self.heads.encode(middle_cells(self.extract(images)))
+    def encode(self, images: Tensor, sizes: Tensor) -> Template:
+        """The template of crops (N, 3, side, side); sizes (N, 2) are width and height of the
+        targets in their middles, pixels."""
+        features = middle_cells(self.extract(images))
+        return self.heads.encode(torch.cat((features, target_mask(sizes).to(features)), 1))
 
     def forward(self, images: Tensor, template: Template) -> Prediction:
         """Predictions for search regions (N, 3, side, side); 23 cells a side for 225 pixels."""

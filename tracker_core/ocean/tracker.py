@@ -138,8 +138,10 @@ class OceanTracker(Tracker):
         if config.released:
             window = (*window[:2], round(state.context))
         crop = crop_windows(frame, [window], fill[None], config.template_side, config.released)
+        scale = config.template_side / state.context
+        sizes = torch.tensor([[scale * box.w, scale * box.h]], device=self.device)
         model = Model(
-            self.network.encode(crop.to(self.precision)),
+            self.network.encode(crop.to(self.precision), sizes),
             fill,
             config.small_search_side if small else config.search_side,
             min(config.smallest_side, box.w, box.h),

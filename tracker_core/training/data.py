@@ -107,7 +107,10 @@ class PairConfig:
     Attributes:
         template_size: Side of the template crop in pixels; its middle is the target's centre.
         search_size: Side of the search crop in pixels.
-        object_size: Geometric mean of the target's sides in the template, in pixels.
+        object_size: Geometric mean of the target's sides in the template, in pixels; with
+            `context` that of a square target.
+        context: Crops are cut as by trackers that see a target with this share of its width plus
+            height added to both sides, so that a long target gets a little smaller; 0 for none.
         shift: The target's centre lies at most so many pixels from the search crop's centre, per
             axis, uniformly.
         size_jitter: object_size is multiplied by up to this factor or its inverse, in both crops
@@ -129,6 +132,7 @@ class PairConfig:
     template_size: int = 129
     search_size: int = 193
     object_size: float = 56.0
+    context: float = 0.0
     size_jitter: float = 1.0
     shift: float = 64.0
     scale: float = 1.25
@@ -148,6 +152,8 @@ class PairConfig:
                 raise ParameterError(
                     f'PairConfig.{name} must be at least 16 pixels, not {getattr(self, name)}'
                 )
+        if self.context < 0:
+            raise ParameterError(f'PairConfig.context must not be negative, but {self.context} is')
         for name in ('paste', 'distractor', 'occluder', 'gray'):
             if not 0 <= getattr(self, name) <= 1:
                 raise ParameterError(
@@ -490,8 +496,8 @@ class PairSampler:
         stretch = float(np.exp(config.stretch * rng.normal()))
         middle = config.template_size / 2
         place = config.search_size / 2 + rng.uniform(-config.shift, config.shift, 2)
-        scale_t = size / np.sqrt(box_t[2] * box_t[3])
-        scale_s = size / np.sqrt(box_s[2] * box_s[3]) * change
+        scale_t = size / mean_side(box_t, config.context)
+        scale_s = size / mean_side(box_s, config.context) * change
         matrix_t = view_matrix(center_of(box_t), (middle, middle), scale_t, flip=flip)
         matrix_s = view_matrix(center_of(box_s), tuple(place), scale_s, angle, stretch, flip)
         fill = None if rng.random() < 0.5 else photo_s.mean
@@ -591,6 +597,13 @@ class PairSampler:
 
 def center_of(box: Floats) -> tuple[float, float]:
     return float(box[0] + box[2] / 2), float(box[1] + box[3] / 2)
+
+
+def mean_side(box: Floats, context: float) -> float:
+    """Geometric mean of a box's sides; with context, of the sides that a square with the same
+    surroundings would have."""
+    margin = context * (box[2] + box[3])
+    return float(np.sqrt((box[2] + margin) * (box[3] + margin))) / (1 + 2 * context)
 
 
 def balanced(groups: Sequence[str]) -> Floats:
