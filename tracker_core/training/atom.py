@@ -7,59 +7,47 @@ learns the overlap of each, given the target's appearance in the template crop. 
 trained towards 2 IoU - 1 by the mean square of the error. The classifier needs no training; it is
 learnt online.
 
-    tracker train atom --config config/train_backbone.yaml --data PHOTOS --out DIR --minutes 12
+    tracker train atom --config config/train_atom.yaml --data PHOTOS --out DIR --minutes 20
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
-import copy
-from dataclasses import dataclass, replace
-import json
-import math
-from pathlib import Path
-import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
-from tqdm import tqdm
 
 from tracker_core.atom.config import COMPACT
 from tracker_core.atom.network import AtomNetwork, IouAscent, IouPredictor
 from tracker_core.atom.tracker import propose
-from tracker_core.errors import ParameterError
-from tracker_core.training.backbone import batches, has_fast_bfloat16, read_config, to_device
-from tracker_core.training.data import load_pool, PairConfig, PairSampler, Pool
-from tracker_core.weights import load_into, read_weight_file, save_safetensors
-from tracker_core.weights.registry import BUNDLED_FOLDER
+from tracker_core.training import loop
+from tracker_core.training.data import PairConfig, Pool
+from tracker_core.weights import load_into
 
 DEVIATIONS = (0.01, 0.05, 0.1, 0.2, 0.3)  # of drawn boxes, target sizes
 SMALLEST_IOU = 0.1  # of drawn boxes
+CHECKED_BATCHES = 16  # of 16 held-out pairs
 
 
 @dataclass(frozen=True)
-class AtomTraining:
-    """One training run.
+class AtomTraining(loop.TrainConfig):
+    """One training run; see `TrainConfig`.
 
     Attributes:
-        batch: Pairs per step.
         boxes: Drawn boxes per pair.
-        learning_rate: Its peak; it rises over the first 3 % and falls to zero by half a cosine.
-        weight_decay: Of AdamW.
-        average: Decay per step of the running average of the weights, which is what is saved.
-        search_size: Side of the search crops in pixels; the target's surroundings are enough.
-        shift: The target's centre lies at most so far from the middle, in pixels.
     """
 
-    batch: int = 32
-    boxes: int = 16
-    learning_rate: float = 2e-3
     weight_decay: float = 1e-4
-    average: float = 0.998
-    search_size: int = 161
-    shift: float = 28.0
+    boxes: int = 16
+    # the target's surroundings are enough to search in; unturned, so that boxes stay tight
+    pairs: PairConfig = field(
+        default_factory=lambda: PairConfig(
+            search_size=161, size_jitter=1.25, shift=28.0, angle=0.0, seed=21
+        )
+    )
 
 
 def overlap(boxes: Tensor, targets: Tensor) -> Tensor:
@@ -105,34 +93,34 @@ def into_index(boxes: Tensor) -> Tensor:
 class AtomLearner(nn.Module):
     """Backbone, predictor and loss."""
 
-    def __init__(self, network: AtomNetwork, training: AtomTraining, use_bf16: bool) -> None:
+    def __init__(self, network: AtomNetwork, config: AtomTraining) -> None:
         super().__init__()
-        self.network, self.training_options, self.use_bf16 = network, training, use_bf16
+        self.network, self.config = network, config
 
-    def inputs(self, batch: Mapping[str, Tensor]) -> tuple[tuple[Tensor, Tensor], ...]:
-        """Backbone maps of templates and of search crops, float32."""
-        device = batch['template'].device
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=self.use_bf16):
-            pairs = [self.network.extract(batch[name]) for name in ('template', 'search')]
-        return tuple((middle.float(), deep.float()) for middle, deep in pairs)
-
-    def condition(
-        self, predictor: IouPredictor, batch: Mapping[str, Tensor]
-    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Test features and modulation of a batch."""
-        template, search = self.inputs(batch)
-        modulation = predictor.modulation(*template, into_index(batch['template_box']))
-        with torch.autocast(search[0].device.type, torch.bfloat16, enabled=self.use_bf16):
-            features = predictor.features(*search)
-        return tuple(maps.float() for maps in features), modulation
-
-    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """The loss of a batch as `PairDataset` makes it."""
+    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The loss of a batch of pairs."""
         predictor = self.network.bb_regressor
         targets = into_index(batch['search_box'])
-        boxes = draw_boxes(targets, self.training_options.boxes)
-        predicted = predictor(*self.condition(predictor, batch), boxes)
-        return F.mse_loss(predicted, 2 * overlap(boxes, targets) - 1)
+        boxes = draw_boxes(targets, self.config.boxes)
+        features, modulation = condition(self.network, batch)
+        with torch.autocast(boxes.device.type, enabled=False):
+            predicted = predictor(features, modulation, boxes)
+        return {'overlap': F.mse_loss(predicted, 2 * overlap(boxes, targets) - 1)}
+
+
+def condition(
+    network: AtomNetwork, batch: Mapping[str, Tensor]
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Test features and modulation of a batch, float32."""
+    predictor = network.bb_regressor
+    with torch.no_grad():
+        template, search = (network.extract(batch[name]) for name in ('template', 'search'))
+    features = predictor.features(*search)
+    with torch.autocast(search[0].device.type, enabled=False):
+        modulation = predictor.modulation(
+            *(maps.float() for maps in template), into_index(batch['template_box'])
+        )
+    return tuple(maps.float() for maps in features), modulation
 
 
 def initialize(predictor: IouPredictor) -> None:
@@ -143,38 +131,28 @@ def initialize(predictor: IouPredictor) -> None:
             nn.init.zeros_(module.bias)
 
 
-def rate(training: AtomTraining, progress: float) -> float:
-    """Learning rate at a progress in [0, 1]."""
-    if progress < 0.03:
-        return training.learning_rate * max(progress, 1e-3) / 0.03
-    return training.learning_rate * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-
-
 @torch.no_grad()
-def held_out_results(
-    learner: AtomLearner, source: Iterator[dict[str, Tensor]], count: int
+def check(
+    network: AtomNetwork, pool: Pool, device: torch.device, pairs: PairConfig
 ) -> dict[str, float]:
     """How well overlap is predicted, and what the refinement makes of boxes.
-
-    Args:
-        learner: With the network in inference mode.
-        source: Batches of pairs.
-        count: How many to check.
 
     Returns:
         `error`: mean absolute error of the predicted IoU; `iou_before` and `iou_after`: mean
         overlap of a box that is wrong in place and size by up to an eighth, before and after the
         refinement that the tracker makes.
     """
-    predictor = learner.network.bb_regressor
+    predictor = network.bb_regressor
     ascent = IouAscent(predictor)
     generator = torch.Generator().manual_seed(5)
     errors, before, after = [], [], []
-    for _ in range(count):
-        batch = to_device(next(source), next(predictor.parameters()).device)
+    pairs = replace(pairs, search_size=257)
+    for batch in loop.held_out_batches(pool, pairs, device, CHECKED_BATCHES):
         targets = into_index(batch['search_box'])
-        features, modulation = learner.condition(predictor, batch)
-        boxes = draw_boxes(targets, 16)
+        features, modulation = condition(network, batch)
+        with torch.random.fork_rng():
+            torch.manual_seed(6 + len(errors))
+            boxes = draw_boxes(targets, 16)
         predicted = (predictor(features, modulation, boxes) + 1) / 2
         errors.append((predicted - overlap(boxes, targets)).abs().mean())
 
@@ -194,145 +172,39 @@ def held_out_results(
         after.append(overlap(best, targets).mean())
     names = ('error', 'iou_before', 'iou_after')
     return {
-        name: round(float(torch.stack(values).mean()), 4)
+        name: float(torch.stack(values).mean())
         for name, values in zip(names, (errors, before, after), strict=True)
     }
 
 
-def train(
-    pool: Pool,
+def make_part(
+    config: AtomTraining,
     backbone: Mapping[str, Tensor],
-    training: AtomTraining,
-    pairs: PairConfig,
-    minutes: float = 0.0,
-    steps: int = 0,
-    device: str | torch.device = 'cpu',
-    workers: int = 0,
-    progress: bool = True,
-) -> AtomLearner:
-    """Train the predictor until the time is up or the steps are done, whichever is given.
-
-    Returns:
-        The learner with the averaged weights, in inference mode.
-    """
-    if (minutes > 0) == (steps > 0):
-        raise ParameterError('give either minutes or steps, above zero')
-    torch.manual_seed(pairs.seed)
-    device = torch.device(device)
-    # unrotated, so that the boxes stay tight
-    pairs = replace(pairs, search_size=training.search_size, shift=training.shift, angle=0.0)
-    source = batches(PairSampler(pool, pairs), training.batch, 0, workers)
+    pool: Pool | None = None,
+    source: str = 'the backbone',
+) -> loop.Part:
+    """What `loop.Trainer` needs to know."""
     network = AtomNetwork(compact=True)
-    load_into(network.feature_extractor, backbone, 'the backbone')
+    load_into(network.feature_extractor, backbone, source)
     network.feature_extractor.eval().requires_grad_(False)
     initialize(network.bb_regressor)
-    network.to(device, memory_format=torch.channels_last)
-    learner = AtomLearner(network, training, has_fast_bfloat16(device))
-    predictor = network.bb_regressor
-    averaged = copy.deepcopy(predictor).requires_grad_(False)
-    optimizer = torch.optim.AdamW(
-        predictor.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
+    return loop.Part(
+        "overlap predictor of ATOM's compact preset",
+        'compact_atom.safetensors',
+        AtomLearner(network, config),
+        network,
+        lambda averaged: loop.weights_of(averaged.bb_regressor),
+        lambda averaged, pool, device: check(averaged, pool, device, config.pairs),
+        ('error', 'iou_before', 'iou_after'),
     )
-    start, step, smoothed = time.monotonic(), 0, 0.0
-    bar = tqdm(total=steps or round(minutes * 60), desc='training', disable=not progress)
-    while True:
-        seconds = time.monotonic() - start
-        done = step / steps if steps else seconds / (minutes * 60)
-        if done >= 1:
-            break
-        for group in optimizer.param_groups:
-            group['lr'] = rate(training, done)
-        loss = learner(to_device(next(source), device))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(predictor.parameters(), 5.0)
-        optimizer.step()
-        step += 1
-        decay = min(training.average, step / (step + 10))
-        with torch.no_grad():
-            for mean, value in zip(
-                averaged.state_dict().values(), predictor.state_dict().values(), strict=True
-            ):
-                mean.lerp_(value, 1 - decay) if mean.is_floating_point() else mean.copy_(value)
-        if not torch.isfinite(loss):
-            raise ParameterError(f'the loss is {float(loss)} at step {step}: lower learning_rate')
-        smoothed = 0.98 * smoothed + 0.02 * float(loss.detach())
-        bar.update((step if steps else round(seconds)) - bar.n)
-        if step % 20 == 0:
-            mean = smoothed / (1 - 0.98**step)
-            bar.set_postfix_str(f'step {step}, loss {mean:.4f}', refresh=False)
-    bar.close()
-    network.bb_regressor = averaged
-    return learner.eval()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `tracker train atom`."""
-    parser.add_argument(
-        '--data', required=True, metavar='DIR', help='folder of photos, read with its subfolders'
-    )
-    parser.add_argument('--out', required=True, metavar='DIR', help='folder for the weights')
-    parser.add_argument(
-        '--config', metavar='FILE', help="the backbone's config, for its photos and pairs"
-    )
-    parser.add_argument(
-        '--backbone', metavar='FILE', help='weights of the backbone (default: the bundled ones)'
-    )
-    parser.add_argument('--minutes', type=float, default=0.0, help='time budget')
-    parser.add_argument('--steps', type=int, default=0, help='number of steps instead of a time')
-    parser.add_argument('--seed', type=int, default=21, help='(default: %(default)s)')
-    parser.add_argument('--device', default='auto', help="'auto', 'cpu', 'cuda', ...")
-    parser.add_argument('--threads', type=int, default=0, help='compute threads')
-    parser.add_argument(
-        '--workers', type=int, default=1, help='processes that make pairs (default: %(default)s)'
-    )
+    loop.add_arguments(parser)
+    loop.add_head_arguments(parser, 'config/train_atom.yaml')
 
 
 def run(args: argparse.Namespace) -> int:
     """`tracker train atom`."""
-    import cv2
-
-    cv2.setNumThreads(1)
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    device = args.device
-    if device == 'auto':
-        device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    config = read_config(args.config)
-    pairs = replace(config.pairs, seed=args.seed)
-    training = AtomTraining()
-    backbone = args.backbone or BUNDLED_FOLDER / 'compact_backbone.safetensors'
-    pool = load_pool(args.data, 'train', config.video_folders, progress=True)
-    learner = train(
-        pool,
-        read_weight_file(backbone),
-        training,
-        pairs,
-        args.minutes,
-        args.steps,
-        device,
-        args.workers,
-    )
-    held_out = load_pool(args.data, 'held_out', config.video_folders)
-    checking = replace(
-        pairs, search_size=257, shift=training.shift, angle=0.0, seed=987_654_321
-    )
-    results = held_out_results(learner, batches(PairSampler(held_out, checking), 16), 16)
-    print(json.dumps(results, indent=1))
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
-    state = {
-        key: value
-        for key, value in learner.network.bb_regressor.state_dict().items()
-        if not key.endswith('num_batches_tracked')
-    }
-    card = {
-        'name': "overlap predictor of ATOM's compact preset",
-        'license': 'Apache-2.0',
-        'data': config.data,
-        'minutes': args.minutes,
-        'steps': args.steps,
-        'held_out': results,
-    }
-    save_safetensors(state, out / 'compact_atom.safetensors', {'card': json.dumps(card)})
-    return 0
+    return loop.run_heads(args, loop.read_config(AtomTraining, args.config), make_part)

@@ -31,7 +31,8 @@ import yaml
 
 from tracker_core.errors import ParameterError
 from tracker_core.training.data import load_pool, PairConfig, PairSampler, Pool
-from tracker_core.weights import save_safetensors
+from tracker_core.weights import read_weight_file, save_safetensors
+from tracker_core.weights.registry import BUNDLED_FOLDER
 
 CHECK_SEED = 987_654_321  # of the pairs from held-out photos
 
@@ -217,7 +218,7 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     return flags.is_file() and 'avx512_bf16' in flags.read_text()
 
 
-def heads_state(module: nn.Module, without: str = '') -> dict[str, Tensor]:
+def weights_of(module: nn.Module, without: str = '') -> dict[str, Tensor]:
     """The weights that are worth writing, without those whose name begins with `without`."""
     return {
         name: value
@@ -581,25 +582,36 @@ def seeded(config: Config, seed: int | None) -> Config:
     return dataclasses.replace(config, pairs=dataclasses.replace(config.pairs, seed=seed))
 
 
-def run_part(args: argparse.Namespace, config: Config, make: Callable[[Config], Part]) -> int:
+def run_part(
+    args: argparse.Namespace, config: Config, make: Callable[[Config, Pool], Part]
+) -> int:
     """Carry out `tracker train PART`.
 
     Args:
         args: Of `add_arguments`.
         config: The run.
-        make: Makes the part; the seed is set before.
+        make: Makes the part from the config and the photos; the seed is set before.
     """
     device = prepare(args)
     config = seeded(config, args.seed)
     pool, held_out = load_pools(args.data, config.video_folders)
     torch.manual_seed(config.pairs.seed)
-    trainer = Trainer(make(config), pool, config, args.out, device, args.precision, args.workers)
+    part = make(config, pool)
+    trainer = Trainer(part, pool, config, args.out, device, args.precision, args.workers)
     if args.resume:
         trainer.resume()
     print(
         f'{len(pool.photos)} photos, {len(pool.boxes)} boxes, {len(pool.followed)} followed '
         f'regions; {device_name(device)}, {"bf16" if trainer.half else "fp32"}; weights go to '
-        f'{trainer.out / trainer.part.file}'
+        f'{trainer.out / part.file}'
     )
     trainer.run(args.minutes, args.steps, held_out=held_out)
     return 0
+
+
+def run_heads(args: argparse.Namespace, config: Config, make: Callable[..., Part]) -> int:
+    """The same for heads on a backbone: `make` gets the config, the backbone's weights, the photos
+    and the backbone's file name."""
+    path = args.backbone or BUNDLED_FOLDER / 'compact_backbone.safetensors'
+    state = read_weight_file(path)
+    return run_part(args, config, lambda config, pool: make(config, state, pool, str(path)))

@@ -17,7 +17,6 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 import math
-from pathlib import Path
 
 import torch
 from torch import nn, Tensor
@@ -38,8 +37,7 @@ from tracker_core.ocean.network import (
 from tracker_core.ocean.tracker import classification
 from tracker_core.training import loop
 from tracker_core.training.data import PairConfig, Pool
-from tracker_core.weights import load_into, read_weight_file
-from tracker_core.weights.registry import BUNDLED_FOLDER
+from tracker_core.weights import load_into
 
 POSITIVE_RADIUS = 16.0  # pixels
 CHECKED_BATCHES = 16  # of 16 held-out pairs
@@ -270,7 +268,10 @@ def best_overlaps(prediction: Prediction, cell: Tensor, truth: Tensor, side: int
 
 
 def make_part(
-    config: OceanTraining, backbone: Mapping[str, Tensor], source: str = 'the backbone'
+    config: OceanTraining,
+    backbone: Mapping[str, Tensor],
+    pool: Pool | None = None,
+    source: str = 'the backbone',
 ) -> loop.Part:
     """What `loop.Trainer` needs to know."""
     network = new_network(backbone, source)
@@ -279,7 +280,7 @@ def make_part(
         'compact_ocean.safetensors',
         OceanLearner(network, config),
         network,
-        lambda averaged: loop.heads_state(averaged.heads),
+        lambda averaged: loop.weights_of(averaged.heads),
         lambda averaged, pool, device: check(averaged, pool, device, config.pairs),
         ('mean_iou', 'success_at_half', 'score_of_impostors'),
     )
@@ -293,7 +294,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """`tracker train ocean`."""
-    config = loop.read_config(OceanTraining, args.config)
-    path = args.backbone or BUNDLED_FOLDER / 'compact_backbone.safetensors'
-    state = read_weight_file(path)
-    return loop.run_part(args, config, lambda config: make_part(config, state, str(path)))
+    return loop.run_heads(args, loop.read_config(OceanTraining, args.config), make_part)
