@@ -122,17 +122,17 @@ def build_parser(with_training: bool = True) -> argparse.ArgumentParser:
 
     train = commands.add_parser('train', help='train the weights that come with the package')
     if with_training:
-        from tracker_core.training import atom, backbone, ocean, spm
+        from tracker_core.training import atom, backbone, everything, ocean, spm
 
         parts = train.add_subparsers(title='what to train', metavar='PART', required=True)
-        about = 'the small backbone of the compact presets'
-        backbone.add_arguments(_add(parts, 'backbone', backbone.run, about))
-        about = 'the compact heads of SPM-Tracker, on that backbone'
-        spm.add_arguments(_add(parts, 'spm', spm.run, about))
-        about = "ATOM's compact overlap predictor, on that backbone"
-        atom.add_arguments(_add(parts, 'atom', atom.run, about))
-        about = 'the compact heads of Ocean, on that backbone'
-        ocean.add_arguments(_add(parts, 'ocean', ocean.run, about))
+        for name, module, about in (
+            ('backbone', backbone, 'the small backbone of the compact presets'),
+            ('atom', atom, "ATOM's compact overlap predictor, on that backbone"),
+            ('ocean', ocean, 'the compact heads of Ocean, on that backbone'),
+            ('spm', spm, 'the compact heads of SPM-Tracker, on that backbone'),
+            ('all', everything, 'all of these, one after the other'),
+        ):
+            module.add_arguments(_add(parts, name, module.run, about))
     return parser
 
 

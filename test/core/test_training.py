@@ -14,9 +14,19 @@ import pytest
 from safetensors import safe_open
 import torch
 
+from tracker_core import Box, create_tracker
 from tracker_core.backbones.compact import CompactBackbone, fold_batch_norm, TrainableBackbone
 from tracker_core.errors import ParameterError
-from tracker_core.training import augment, backbone, data
+from tracker_core.training import (
+    atom,
+    augment,
+    backbone,
+    data,
+    everything,
+    loop,
+    ocean,
+    spm,
+)
 
 PLAIN = {
     'angle': 0.0,
@@ -199,67 +209,175 @@ def small_config(**changes) -> backbone.BackboneConfig:
     return backbone.BackboneConfig(batch=8, group=8, average=0.9, pairs=pairs, **changes)
 
 
-def test_twenty_steps_lower_the_loss(tmp_path):
-    trainer = backbone.Trainer(noise_pool(), small_config(), tmp_path, precision='fp32')
-    losses = [trainer.learn(next_batch, 2e-3) for next_batch in first_batches(trainer, 20)]
-    assert np.mean(losses[-5:]) < 0.85 * np.mean(losses[:3])
+def small_trainer(name: str, out) -> loop.Trainer:
+    """A run on small batches of noise photos."""
+    pool = noise_pool()
+    torch.manual_seed(1)
+    if name == 'backbone':
+        config: loop.TrainConfig = small_config()
+        part = backbone.make_part(config)
+    else:
+        module, kind = HEADS[name]
+        config = kind(batch=4, average=0.5)
+        search = {'search_size': 129, 'shift': 20.0}
+        config = dataclasses.replace(config, pairs=dataclasses.replace(config.pairs, **search))
+        network = CompactBackbone()
+        for value in network.parameters():
+            torch.nn.init.normal_(value, 0.0, 0.03)
+        part = module.make_part(config, network.state_dict(), pool)
+    return loop.Trainer(part, pool, config, out, precision='fp32')
 
 
-def first_batches(trainer: backbone.Trainer, count: int):
-    source = backbone.batches(trainer.sampler, trainer.config.batch)
+HEADS = {
+    'atom': (atom, atom.AtomTraining),
+    'ocean': (ocean, ocean.OceanTraining),
+    'spm': (spm, spm.SpmTraining),
+}
+PARTS = ('backbone', *HEADS)
+
+
+def first_batches(trainer: loop.Trainer, count: int):
+    source = loop.batches(trainer.sampler, trainer.config.batch)
     return [next(source) for _ in range(count)]
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
-    def trainer(name: str) -> backbone.Trainer:
-        return backbone.Trainer(noise_pool(), small_config(), tmp_path / name, precision='fp32')
+def total(losses: dict[str, torch.Tensor]) -> float:
+    return float(sum(losses.values()))
 
-    whole = trainer('whole')
-    whole.run(steps=6, progress=False)
 
-    begun = trainer('parts')
-    for index, batch in enumerate(first_batches(begun, 3)):
-        begun.learn(batch, begun.rate(index / 6))
+@pytest.mark.parametrize('part', PARTS)
+def test_steps_lower_the_loss(part, tmp_path):
+    """On one batch again and again; a backbone below heads stays as it is."""
+    trainer = small_trainer(part, tmp_path)
+    frozen = {
+        name: value.clone()
+        for name, value in trainer.learner.named_parameters()
+        if not value.requires_grad
+    }
+    assert bool(frozen) == (part != 'backbone')
+    batch = first_batches(trainer, 1)[0]
+    losses = [total(trainer.learn(batch, 2e-3)) for _ in range(12)]
+    assert np.mean(losses[-3:]) < 0.85 * np.mean(losses[:3])
+    after = dict(trainer.learner.named_parameters())
+    assert all(torch.equal(after[name], value) for name, value in frozen.items())
+
+
+@pytest.mark.parametrize('part', PARTS)
+def test_a_resumed_run_equals_an_uninterrupted_one(part, tmp_path):
+    whole = small_trainer(part, tmp_path / 'whole')
+    assert whole.run(steps=4, progress=False)
+
+    begun = small_trainer(part, tmp_path / 'parts')
+    for index, batch in enumerate(first_batches(begun, 2)):
+        begun.learn(batch, begun.rate(index / 4))
     begun.save()
-    rest = trainer('parts')
+    rest = small_trainer(part, tmp_path / 'parts')
+    torch.manual_seed(77)  # the checkpoint has the right one
     rest.resume()
-    assert rest.step == 3
-    rest.run(steps=6, progress=False)
+    assert rest.step == 2
+    assert rest.run(steps=4, progress=False)
 
-    expected = whole.backbone().state_dict()
-    for name, value in rest.backbone().state_dict().items():
+    expected = whole.part.export(whole.averaged)
+    for name, value in rest.part.export(rest.averaged).items():
         torch.testing.assert_close(value, expected[name], rtol=0, atol=0)
 
 
+def test_a_pause_leaves_a_checkpoint(tmp_path):
+    trainer = small_trainer('backbone', tmp_path)
+    assert not trainer.run(steps=3, progress=False, pause_at=0.0)
+    assert trainer.checkpoint.is_file()
+    assert not (tmp_path / 'compact_backbone.safetensors').is_file()
+    trainer.resume()
+    assert trainer.run(steps=3, progress=False)
+    assert trainer.step == 3
+
+
 def test_resuming_with_another_config_is_refused(tmp_path):
-    backbone.Trainer(noise_pool(), small_config(), tmp_path).save()
-    other = backbone.Trainer(noise_pool(), small_config(learning_rate=1e-3), tmp_path)
+    pool, config = noise_pool(), small_config()
+    loop.Trainer(backbone.make_part(config), pool, config, tmp_path).save()
+    config = small_config(learning_rate=1e-3)
+    other = loop.Trainer(backbone.make_part(config), pool, config, tmp_path)
     with pytest.raises(ParameterError, match='another config'):
         other.resume()
 
 
+@pytest.mark.parametrize('part', PARTS)
+def test_checks_are_shares(part, tmp_path, monkeypatch):
+    """What is measured on held-out photos, and shown, lies between 0 and 1 and repeats."""
+    for module in (atom, backbone, ocean, spm):
+        monkeypatch.setattr(module, 'CHECKED_BATCHES', 1)
+    trainer = small_trainer(part, tmp_path)
+    figures, again = (
+        trainer.part.check(trainer.averaged, noise_pool(), torch.device('cpu')) for _ in range(2)
+    )
+    assert set(trainer.part.shown) <= set(figures)
+    assert all(0 <= figures[name] <= 1 for name in trainer.part.shown)
+    assert {name: figures[name] for name in trainer.part.shown} == {
+        name: again[name] for name in trainer.part.shown
+    }
+
+
+def write_photos(folder, count: int = 4) -> None:
+    folder.mkdir()
+    for index in range(count):
+        cv2.imwrite(str(folder / f'{index}.png'), noise_image(index))
+
+
 def test_the_command_writes_weights_with_a_card(tmp_path):
-    photos = tmp_path / 'photos'
-    photos.mkdir()
-    for index in range(4):
-        cv2.imwrite(str(photos / f'{index}.png'), noise_image(index))
+    write_photos(tmp_path / 'photos')
     pairs = dataclasses.asdict(small_config().pairs)
     (tmp_path / 'config.yaml').write_text(
         json.dumps({'batch': 4, 'group': 4, 'pairs': {**pairs, 'sources': [1, 0, 0, 0]}})
     )
     parser = argparse.ArgumentParser()
     backbone.add_arguments(parser)
-    arguments = ['--data', photos, '--out', tmp_path / 'out', '--config', tmp_path / 'config.yaml']
+    arguments = ['--data', tmp_path / 'photos', '--out', tmp_path / 'out']
+    arguments += ['--config', tmp_path / 'config.yaml', '--seed', '5']
     options = ['--steps', '2', '--workers', '0', '--device', 'cpu']
     assert backbone.run(parser.parse_args([str(a) for a in arguments] + options)) == 0
 
-    with safe_open(tmp_path / 'out' / 'latest.safetensors', 'pt') as weights:
+    with safe_open(tmp_path / 'out' / 'compact_backbone.safetensors', 'pt') as weights:
         card = json.loads(weights.metadata()['card'])
         state = {name: weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118
-    assert card['steps'] == 2
-    assert card['pairs'] == 8
+    assert (card['steps'], card['pairs'], card['seed']) == (2, 8, 5)
+    assert json.loads((tmp_path / 'out' / 'card.json').read_text()) == card
     CompactBackbone().load_state_dict(state)
     assert (tmp_path / 'out' / 'loss.png').stat().st_size > 1000
+
+
+def test_all_weights_in_one_run_that_pauses(tmp_path):
+    """The dry run of a training on a GPU: small batches, one step each, in two calls."""
+    write_photos(tmp_path / 'photos')
+    config = tmp_path / 'config'
+    config.mkdir()
+    search = {'search_size': 129, 'shift': 10.0}
+    for name in PARTS:
+        values = {'batch': 2, 'pairs': search, **({'group': 2} if name == 'backbone' else {})}
+        (config / f'train_{name}.yaml').write_text(json.dumps(values))
+    parser = argparse.ArgumentParser()
+    everything.add_arguments(parser)
+    out = tmp_path / 'out'
+    arguments = ['--data', str(tmp_path / 'photos'), '--out', str(out), '--config', str(config)]
+    arguments += ['--steps', '1', '--workers', '0', '--device', 'cpu']
+    assert everything.run(parser.parse_args([*arguments, '--pause-after', '1e-9'])) == 3
+    with pytest.raises(ParameterError, match='--resume'):
+        everything.run(parser.parse_args(arguments))
+    assert everything.run(parser.parse_args([*arguments, '--resume'])) == 0
+    for name in PARTS:
+        assert (out / f'compact_{name}.png').stat().st_size > 1000
+        assert json.loads((out / f'compact_{name}.json').read_text())['steps'] == 1
+    for name in ('ocean', 'spm', 'tadt'):
+        tracker = create_tracker(name, 'compact', device='cpu', weights=str(out))
+        target = tracker.start(noise_image(1), Box(80, 60, 50, 40))
+        assert tracker.track(noise_image(1), target).box.iou(target.box) >= 0
+
+
+def test_budgets_leave_time_for_the_rest():
+    assert 0.85 < sum(step.share for step in everything.STEPS.values()) < 0.95
+    for name in everything.STEPS:
+        config = everything.make_config(name, 'config', on_gpu=True, seed=4)
+        assert config.pairs.seed == 4
+        assert config.batch > everything.make_config(name, 'config', False, None).batch
 
 
 @pytest.mark.parametrize(
@@ -268,9 +386,10 @@ def test_the_command_writes_weights_with_a_card(tmp_path):
         ({'btach': 4}, 'btach'),
         ({'batch': 10, 'group': 4}, 'multiple'),
         ({'pairs': {'search_size': 192}}, '16 k'),
+        ({'pairs': {'context': -1.0}}, 'negative'),
         ({'pairs': {'occluder': 1.5}}, 'between 0 and 1'),
     ],
 )
 def test_bad_configs_are_refused(entries, message):
     with pytest.raises(ParameterError, match=message):
-        backbone.config_from(entries)
+        loop.config_from(backbone.BackboneConfig, entries)

@@ -20,6 +20,7 @@ import json
 import math
 import os
 from pathlib import Path
+import shutil
 import time
 from typing import Any, TypeVar
 
@@ -35,6 +36,7 @@ from tracker_core.weights import read_weight_file, save_safetensors
 from tracker_core.weights.registry import BUNDLED_FOLDER
 
 CHECK_SEED = 987_654_321  # of the pairs from held-out photos
+PREFETCHED = 3  # batches that each process has ready
 
 
 @dataclass(frozen=True)
@@ -177,17 +179,30 @@ def batches(
     """
     options: dict[str, Any] = {}
     if workers:
+        check_shared_memory(sampler.config, batch * workers * PREFETCHED)
         # forked processes share the pool instead of copying it
-        options = {'multiprocessing_context': 'fork', 'prefetch_factor': 4}
+        options = {'multiprocessing_context': 'fork', 'prefetch_factor': PREFETCHED}
     return iter(
         DataLoader(
             PairDataset(sampler),
             batch_sampler=Numbers(start, batch),
             num_workers=workers,
             pin_memory=pinned,
+            generator=torch.Generator(),  # else it would draw from the one that losses draw from
             **options,
         )
     )
+
+
+def check_shared_memory(config: PairConfig, pairs: int) -> None:
+    """Refuse more pairs on their way between processes than the memory for that holds."""
+    folder = Path('/dev/shm')
+    needed = pairs * 3 * (config.template_size**2 + config.search_size**2)
+    if folder.is_dir() and shutil.disk_usage(folder).free < needed:
+        raise ParameterError(
+            f'{folder} has no room for {needed >> 20} MiB of pairs: use fewer --workers, or a '
+            'smaller batch'
+        )
 
 
 def to_device(batch: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
@@ -334,18 +349,18 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.learner.parameters(), 5.0)
         self.optimizer.step()
         self.step += 1
-        decay = min(self.config.average, self.step / (self.step + 10))
-        with torch.no_grad():
-            for mean, value in zip(
-                self.averaged.state_dict().values(),
-                self.part.network.state_dict().values(),
-                strict=True,
-            ):
-                if mean.is_floating_point():
-                    mean.lerp_(value, 1 - decay)
-                else:
-                    mean.copy_(value)
+        self.average()
         return {name: loss.detach() for name, loss in losses.items()}
+
+    @torch.no_grad()
+    def average(self) -> None:
+        """Take the latest weights into the running average."""
+        means, values = (
+            [*m.parameters(), *m.buffers()] for m in (self.averaged, self.part.network)
+        )
+        moving = [i for i, mean in enumerate(means) if mean.is_floating_point()]
+        decay = min(self.config.average, self.step / (self.step + 10))
+        torch._foreach_lerp_([means[i] for i in moving], [values[i] for i in moving], 1 - decay)
 
     def run(
         self,
@@ -354,7 +369,8 @@ class Trainer:
         snapshot_minutes: float = 5.0,
         held_out: Pool | None = None,
         progress: bool = True,
-    ) -> None:
+        pause_at: float = math.inf,
+    ) -> bool:
         """Train until the time is up or the steps are done, whichever is given.
 
         Args:
@@ -366,6 +382,11 @@ class Trainer:
                 to check.
             held_out: Photographs to check with.
             progress: Show a progress bar.
+            pause_at: When to write the checkpoint and stop before the end, in seconds of
+                `time.monotonic`.
+
+        Returns:
+            Whether the end is reached.
 
         Raises:
             ParameterError: Both or neither of minutes and steps are given, or the loss is not
@@ -390,8 +411,10 @@ class Trainer:
         )
         before, last = time.monotonic(), time.monotonic()
         losses: list[dict[str, Tensor]] = []
-        while (self.step < steps) if steps else (self.seconds < minutes * 60):
+        while True:
             done = self.step / steps if steps else self.seconds / (minutes * 60)
+            if done >= 1 or before >= pause_at:
+                break
             losses.append(self.learn(next(source), self.rate(done)))
             now = time.monotonic()
             self.seconds, before = self.seconds + now - before, now
@@ -406,7 +429,11 @@ class Trainer:
                 last = time.monotonic()
         self.record(losses)
         bar.close()
+        if done < 1:
+            self.save()
+            return False
         self.snapshot(held_out)
+        return True
 
     def record(self, losses: list[dict[str, Tensor]]) -> None:
         """Put the mean losses of some steps into the history."""

@@ -50,12 +50,16 @@ class SpmTraining(loop.TrainConfig):
         proposals: Boxes per pair that the coarse stage proposes to the fine one.
         jittered: Boxes near the target that are added to them.
         impostors: Weight of the fine stage's loss on templates of other pairs.
+        fine_box: Weight of the fine stage's box, whose features the score shares.
     """
 
+    batch: int = 24
+    average: float = 0.997
     anchors: int = 48
     proposals: int = 8
     jittered: int = 4
     impostors: float = 0.5
+    fine_box: float = 0.3
     # boxes turn little, so that they stay tight
     pairs: PairConfig = field(
         default_factory=lambda: PairConfig(
@@ -154,9 +158,8 @@ class SpmLearner(nn.Module):
         self.network, self.config = network, config
         self.register_buffer('anchors', network.anchors(config.pairs.search_size))
         self.register_buffer('fine_scale', torch.tensor(FINE_DELTA_SCALE))
-        self.proposing = SpmConfig(
-            candidates=config.proposals, candidate_score=0.0, candidate_overlap=0.75
-        )
+        # spread as far as in tracking, so that distractors are among them
+        self.proposing = replace(COMPACT, candidates=config.proposals, candidate_score=0.0)
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The losses of a batch of pairs, by name."""
@@ -191,7 +194,7 @@ class SpmLearner(nn.Module):
             'coarse_cls': coarse_cls,
             'coarse_box': 2 * coarse_box,
             'fine_cls': fine_cls,
-            'fine_box': fine_box.sum(dim=-1).mean() if is_target.any() else 0 * fine_box.sum(),
+            'fine_box': config.fine_box * fine_box.sum() / is_target.sum().clamp(min=1),
             'impostor': config.impostors * impostor,
         }
 
