@@ -498,6 +498,7 @@ def save_weights(state: Mapping[str, Tensor], path: Path, card: Mapping[str, Any
     partial = path.with_suffix('.partial')
     values = {name: value.detach().cpu().float().contiguous() for name, value in state.items()}
     save_safetensors(values, partial, {'card': json.dumps(card)})
+    partial.chmod(0o644)
     os.replace(partial, path)
 
 
@@ -590,6 +591,7 @@ def prepare(args: argparse.Namespace) -> torch.device:
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
     if device.startswith('cuda'):
         torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision('high')
     return torch.device(device)
 
 

@@ -88,7 +88,7 @@ WEIGHT_FILES = (
     ),
     *_bundled(
         'compact_ocean.safetensors',
-        'c22afb8e4d7c8d24512e15991e2911d8ff24eecb6baf4527a9383dc44ba480ea',
+        '2c0baba174fd13a15430c0263bfce4586486be7f4c72b906fb3b82fc8c8c54bb',
         (('ocean', 'compact', 'heads'), ('ocean', 'compact_online', 'heads')),
     ),
     *_bundled(
