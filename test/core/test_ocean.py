@@ -31,6 +31,7 @@ from tracker_core.ocean.network import (
     read_authors_state,
     rename_key,
     tap_positions,
+    target_mask,
 )
 from tracker_core.ocean.online import (
     IMAGENET_MEAN,
@@ -45,7 +46,7 @@ from tracker_core.ocean.online import (
     summarize,
 )
 from tracker_core.ocean.tracker import choose_places, crop_windows, OceanTracker
-from tracker_core.training.ocean import ocean_losses
+from tracker_core.training.ocean import cell_truth, choose_cells, ocean_losses, place_loss
 
 
 def authors_state(online: bool = False, learnt_loss: bool = False) -> dict[str, Tensor]:
@@ -569,26 +570,54 @@ def exact_prediction(boxes: Tensor, n: int, side: int) -> Tensor:
 
 def test_training_losses() -> None:
     boxes = torch.tensor([[80.0, 90.0, 60.0, 50.0], [60.0, 110.0, 40.0, 90.0]])
-    truth = exact_prediction(boxes, 23, 225)
-    inside = truth.amin(1) > 0
-    cells = (truth[:, 0] - truth[:, 2]) / 2, (truth[:, 1] - truth[:, 3]) / 2
-    positive = torch.hypot(*cells) <= 16
-    sure = 40.0 * (positive.float() - 0.5)
-    right = Prediction(sure, truth.clamp(min=1e-3), 40.0 * (inside.float() - 0.5))
-    losses = ocean_losses(right, boxes, 225)
-    assert set(losses) == {'box', 'regular', 'aligned'}
+    exact = exact_prediction(boxes, 23, 225)
+    truth = cell_truth(boxes, 23, 225)
+    torch.testing.assert_close(truth.ltrb, exact)
+    inside = exact.amin(1) > 0
+    assert torch.equal(truth.inside, inside)
+    cells = (exact[:, 0] - exact[:, 2]) / 2, (exact[:, 1] - exact[:, 3]) / 2
+    assert torch.equal(truth.middle, torch.hypot(*cells) <= 16)
+    sure = 40.0 * (truth.middle.float() - 0.5)
+    losses, overlap = ocean_losses(sure, exact.clamp(min=1e-3), truth)
+    assert set(losses) == {'box', 'regular', 'place'}
     for name, loss in losses.items():
         assert float(loss) == pytest.approx(0, abs=1e-3), name
+    assert (overlap[inside] - 1).abs().max() < 1e-3
+    assert overlap[~inside].abs().max() == 0
 
-    larger = Prediction(-sure, 2 * truth.clamp(min=1e-3), None)
-    losses = ocean_losses(larger, boxes, 225)
+    losses, overlap = ocean_losses(-sure, 2 * exact.clamp(min=1e-3), truth)
     assert float(losses['box']) == pytest.approx(math.log(4), abs=0.01)
     assert float(losses['regular']) == pytest.approx(20, abs=1e-3)
+    assert float(losses['place']) == pytest.approx(40 + math.log(23 * 23 / 13), abs=0.1)
+    assert (overlap[inside] - 0.25).abs().max() < 0.01
 
-    # the object-aware score is taught the overlap of the box that is predicted
-    logits = torch.zeros(2, 23, 23, requires_grad=True)
-    wrong = Prediction(sure, 2 * truth.clamp(min=1e-3), logits)
-    ocean_losses(wrong, boxes, 225)['aligned'].backward()
-    wanted = 0.5 - logits.grad * logits.numel()
-    assert wanted[~inside].abs().max() < 1e-4
-    assert (wanted[inside] - 0.25).abs().max() < 0.01
+    # a target outside the map has no place to point at
+    beyond = truth.middle.clone()
+    beyond[1] = False
+    logits = torch.randn(2, 23, 23)
+    torch.testing.assert_close(
+        place_loss(logits, beyond), place_loss(logits[:1], truth.middle[:1])
+    )
+
+
+def test_cells_for_the_object_aware_score() -> None:
+    """Half inside the target, half the best-scored outside."""
+    torch.manual_seed(0)
+    truth = cell_truth(torch.tensor([[80.0, 90.0, 60.0, 50.0]]), 23, 225)
+    logits = torch.randn(1, 23, 23)
+    chosen = choose_cells(logits, truth.inside, 40)
+    inside = truth.inside.flatten(1).gather(1, chosen)
+    assert chosen.unique().numel() == 40
+    assert inside[0, :20].all()
+    assert not inside[0, 20:].any()
+    others = logits.flatten()[~truth.inside.flatten()]
+    assert logits.flatten(1).gather(1, chosen)[0, 20:].tolist() == others.topk(20).values.tolist()
+
+
+def test_the_compact_template_knows_the_targets_outline() -> None:
+    mask = target_mask(torch.tensor([[40.0, 24.0], [56.0, 56.0], [300.0, 4.0]]))
+    assert mask.shape == (3, 1, 7, 7)
+    assert mask[0, 0].sum(0).tolist() == [0, 3, 3, 3, 3, 3, 0]
+    assert mask[0, 0].sum(1).tolist() == [0, 0, 5, 5, 5, 0, 0]
+    assert mask[1].min() == 1
+    assert mask[2, 0].sum().item() == pytest.approx(7 * 0.75)
