@@ -241,6 +241,16 @@ def first_batches(trainer: loop.Trainer, count: int):
     return [next(source) for _ in range(count)]
 
 
+def test_processes_make_the_same_pairs():
+    sampler = data.PairSampler(noise_pool(), small_config().pairs)
+    alone, shared = (loop.batches(sampler, 3, 6, workers) for workers in (0, 2))
+    for _ in range(3):
+        for a, b in zip(next(alone).values(), next(shared).values(), strict=True):
+            assert torch.equal(a, b)
+    with pytest.raises(ParameterError, match='no room'):
+        loop.check_shared_memory(sampler.config, 10**12)
+
+
 def total(losses: dict[str, torch.Tensor]) -> float:
     return float(sum(losses.values()))
 
@@ -366,7 +376,7 @@ def test_all_weights_in_one_run_that_pauses(tmp_path):
     for name in PARTS:
         assert (out / f'compact_{name}.png').stat().st_size > 1000
         assert json.loads((out / f'compact_{name}.json').read_text())['steps'] == 1
-    for name in ('ocean', 'spm', 'tadt'):
+    for name in ('atom', 'ocean', 'spm', 'tadt'):
         tracker = create_tracker(name, 'compact', device='cpu', weights=str(out))
         target = tracker.start(noise_image(1), Box(80, 60, 50, 40))
         assert tracker.track(noise_image(1), target).box.iou(target.box) >= 0

@@ -2,13 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """All bundled weights in one run: the backbone, then every tracker's heads on it.
 
-    tracker train all --config config --data PHOTOS --out DIR --minutes 25 --workers 15
+    tracker train all --config config --data PHOTOS --out DIR --minutes 25
 
 The time is shared out; DIR gets the weight files, each with its card and its curves, so that
 `tracker evaluate --weights DIR` uses them. With `--pause-after` the command stops after so many
 minutes, and `--resume` goes on, as often as needed: on machines that are lent for short times. On
-a GPU batches are larger; the processes that make the pairs are the bottleneck there, so give it
-one less than there are processor cores.
+a GPU batches are larger, and as many processes make pairs as there are processor cores to spare.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from tracker_core.errors import ParameterError
 from tracker_core.training import atom, backbone, loop, ocean, spm
 from tracker_core.weights import read_weight_file
 
-BACKBONE_FILE = 'compact_backbone.safetensors'
+FILE = 'compact_{}.safetensors'
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ def train_all(
         device: Where to compute.
         precision: See `loop.Trainer`.
         workers: See `loop.Trainer`.
-        resume: Go on from what is in the folder.
+        resume: Go on from what is in the folder; parts whose weights are there are done.
         pause_at: When to stop, in seconds of `time.monotonic`.
         progress: Show progress bars.
 
@@ -123,9 +122,12 @@ def train_all(
     """
     pool, held_out = pools
     for name, step in STEPS.items():
+        file = FILE.format(name)
+        if resume and (out / file).is_file():
+            continue
         config = configs[name]
         torch.manual_seed(config.pairs.seed)
-        given = () if name == 'backbone' else (read_weight_file(out / BACKBONE_FILE),)
+        given = () if name == 'backbone' else (read_weight_file(out / FILE.format('backbone')),)
         trainer = loop.Trainer(
             step.make(config, *given, pool), pool, config, out / name, device, precision, workers
         )
@@ -135,7 +137,6 @@ def train_all(
         is_done = trainer.run(**budget, held_out=held_out, progress=progress, pause_at=pause_at)
         if not is_done:
             return False
-        file = trainer.part.file
         shutil.copyfile(trainer.out / file, out / file)
         for source, suffix in (('card.json', '.json'), ('loss.png', '.png')):
             shutil.copyfile(trainer.out / source, (out / file).with_suffix(suffix))

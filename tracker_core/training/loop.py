@@ -565,7 +565,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--threads', type=int, default=0, help='compute threads (default: what torch chooses)'
     )
     parser.add_argument(
-        '--workers', type=int, default=1, help='processes that make pairs (default: %(default)s)'
+        '--workers',
+        type=int,
+        help='processes that make pairs (default: 1; for a GPU one less than processor cores)',
     )
 
 
@@ -578,7 +580,7 @@ def add_head_arguments(parser: argparse.ArgumentParser, example: str) -> None:
 
 
 def prepare(args: argparse.Namespace) -> torch.device:
-    """Check the budget, set the numbers of threads, choose the device."""
+    """Check the budget, set the numbers of threads and processes, choose the device."""
     import cv2
 
     if (args.minutes > 0) == (args.steps > 0):
@@ -589,7 +591,10 @@ def prepare(args: argparse.Namespace) -> torch.device:
     device = args.device
     if device == 'auto':
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    if device.startswith('cuda'):
+    on_gpu = device.startswith('cuda')
+    if args.workers is None:
+        args.workers = max((os.cpu_count() or 1) - 1, 1) if on_gpu else 1
+    if on_gpu:
         torch.backends.cudnn.benchmark = True
         torch.set_float32_matmul_precision('high')
     return torch.device(device)
