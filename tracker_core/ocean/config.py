@@ -171,6 +171,8 @@ PAPER_PRESETS = {
 # The compact network: smaller crops, the target at half the template's side as everywhere.
 COMPACT = OceanConfig(
     regular_weight=0.6,
+    window_influence=0.5,
+    size_rate=0.4,  # the small network's sizes are noisy
     template_side=113,
     search_side=225,
     small_search_side=257,
