@@ -108,6 +108,23 @@ def test_a_cut_out_target_fills_its_box():
             assert found == pytest.approx(corners, abs=5.0)
 
 
+def test_look_alikes_come_from_the_targets_group():
+    """White photos in one group, dark ones in the other: what is pasted tells where from."""
+    target = marked_pool((500, 480, 60, 50)).photos[0]
+    white = data.make_photo(np.full((300, 300, 3), 240, np.uint8), 'mine')
+    target.group = 'mine'
+    pool = data.Pool([target, white], [(0, np.array([500.0, 480, 60, 50]))])
+    config = data.PairConfig(sources=(0, 1, 0, 0), **{**PLAIN, 'distractor': 1.0})
+    dark = data.make_photo(np.full((200, 200, 3), 20, np.uint8), 'others')
+    area = {}
+    for alike in (0.0, 1.0):
+        sampler = data.PairSampler(pool, dataclasses.replace(config, alike=alike))
+        sampler.draw_photo = lambda rng: dark
+        crops = [sampler.pair(index).search for index in range(15)]
+        area[alike] = np.mean([(crop > 130).mean() for crop in crops])
+    assert area[1.0] > 1.3 * area[0.0]
+
+
 def test_map_box_is_the_bound_of_the_ellipse():
     box = np.array([10.0, 20.0, 60.0, 30.0])
     matrix = augment.view_matrix((40, 35), (90, 80), 1.3, angle=0.4, stretch=1.2, flip=True)

@@ -122,6 +122,8 @@ class PairConfig:
         look: Strength of the changes of colour, light and sharpness, 0 for none.
         paste: Share of pairs whose target is cut out and put on other photos.
         distractor: Chance of each of two other objects in the search crop.
+        alike: Share of these that come from the same group of photos as the target, where they are
+            often of its kind.
         occluder: Chance of an object in front of the target.
         gray: Share of pairs without colour.
         sources: Weights of photo, box, sequence and followed pairs; sources that the pool lacks
@@ -141,6 +143,7 @@ class PairConfig:
     look: float = 1.0
     paste: float = 0.4
     distractor: float = 0.35
+    alike: float = 0.0
     occluder: float = 0.2
     gray: float = 0.12
     sources: tuple[float, float, float, float] = (0.4, 0.3, 0.3, 0.3)
@@ -154,7 +157,7 @@ class PairConfig:
                 )
         if self.context < 0:
             raise ParameterError(f'PairConfig.context must not be negative, but {self.context} is')
-        for name in ('paste', 'distractor', 'occluder', 'gray'):
+        for name in ('paste', 'distractor', 'alike', 'occluder', 'gray'):
             if not 0 <= getattr(self, name) <= 1:
                 raise ParameterError(
                     f'PairConfig.{name} must lie between 0 and 1, not {getattr(self, name)}'
@@ -451,6 +454,9 @@ class PairSampler:
             raise ParameterError('no source of pairs with a weight above zero has any data')
         self.source_weights = weights / weights.sum()
         self.photo_weights = balanced([photo.group for photo in pool.photos])
+        self.groups: dict[str, list[Photo]] = {}
+        for photo in pool.photos:
+            self.groups.setdefault(photo.group, []).append(photo)
         self.box_weights = balanced([pool.photos[index].group for index, _ in pool.boxes])
         self.followed_weights = balanced([pool.photos[index].group for index, *_ in pool.followed])
 
@@ -521,10 +527,10 @@ class PairSampler:
                 outline_mask(outline_t, config.template_size),
             )
             below = self.background(rng, behind, config.search_size)
-            below = self.add_distractors(rng, below, search_box)
+            below = self.add_distractors(rng, below, search_box, photo_s.group)
             search = blend(below, search, outline_mask(outline_s, config.search_size))
         else:
-            search = self.add_distractors(rng, search, search_box)
+            search = self.add_distractors(rng, search, search_box, photo_s.group)
         if rng.random() < config.occluder:
             search = self.add_occluder(rng, search, search_box)
 
@@ -547,9 +553,10 @@ class PairSampler:
             size,
         )
 
-    def put(self, rng: Generator, image: Image, center: Floats, side: float) -> Image:
-        """Put a cut-out of any photo at a place."""
-        photo = self.draw_photo(rng)
+    def put(
+        self, rng: Generator, image: Image, center: Floats, side: float, photo: Photo
+    ) -> Image:
+        """Put a cut-out of a photo at a place."""
         annotated = len(photo.boxes) > 0 and rng.random() < 0.7
         box = (
             photo.boxes[rng.integers(len(photo.boxes))]
@@ -567,8 +574,8 @@ class PairSampler:
         size = image.shape[0]
         return blend(image, warp(photo.levels, matrix, size), outline_mask(outline, size))
 
-    def add_distractors(self, rng: Generator, search: Image, box: Floats) -> Image:
-        """Up to two other objects that leave the target free."""
+    def add_distractors(self, rng: Generator, search: Image, box: Floats, group: str) -> Image:
+        """Up to two other objects that leave the target free; `group` is the target's."""
         side = np.sqrt(box[2] * box[3])
         for _ in range(2):
             if rng.random() < self.config.distractor:
@@ -576,7 +583,10 @@ class PairSampler:
                 size = side * np.exp(rng.uniform(np.log(0.5), np.log(1.4)))
                 gap = np.abs(center - (box[:2] + box[2:] / 2)) - (box[2:] + size) / 2
                 if gap.max() > 0:
-                    search = self.put(rng, search, center, size)
+                    alike = self.config.alike > 0 and rng.random() < self.config.alike
+                    among = self.groups[group]
+                    photo = among[rng.integers(len(among))] if alike else self.draw_photo(rng)
+                    search = self.put(rng, search, center, size, photo)
         return search
 
     def add_occluder(self, rng: Generator, search: Image, box: Floats) -> Image:
@@ -592,7 +602,7 @@ class PairSampler:
             return blend(
                 search, color, outline_mask(map_points(blob(rng), matrix), search.shape[0])
             )
-        return self.put(rng, search, center, size)
+        return self.put(rng, search, center, size, self.draw_photo(rng))
 
 
 def center_of(box: Floats) -> tuple[float, float]:

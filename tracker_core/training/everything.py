@@ -55,20 +55,21 @@ STEPS = {
         backbone.make_part,
         0.5,
         {'batch': 256, 'group': 64, 'learning_rate': 3e-3, 'average': 0.999},
+        {'alike': 0.4},
     ),
     'ocean': Step(
         ocean.OceanTraining,
         ocean.make_part,
         0.16,
         {'batch': 128, 'learning_rate': 2.5e-3, 'average': 0.999},
-        {'search_size': 225, 'shift': 80.0},
+        {'search_size': 225, 'shift': 80.0, 'alike': 0.4},
     ),
     'spm': Step(
         spm.SpmTraining,
         spm.make_part,
         0.15,
         {'batch': 128, 'learning_rate': 2.5e-3, 'average': 0.999},
-        {'search_size': 225, 'shift': 80.0},
+        {'search_size': 225, 'shift': 80.0, 'alike': 0.4},
     ),
     'atom': Step(
         atom.AtomTraining,
