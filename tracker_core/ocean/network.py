@@ -177,7 +177,11 @@ class AlignedHead(nn.Module):
         nn.init.kaiming_normal_(self.weight, nonlinearity='relu')
         self.predict = nn.Conv2d(width, 1, 1)
 
-    def forward(self, features: Tensor, ys: Tensor, xs: Tensor) -> Tensor:
+    def forward(self, features: Tensor, ltrb: Tensor) -> Tensor:
+        """Logits (N, n, n) of features (N, C, n, n) and predicted boxes (N, 4, n, n)."""
+        return self.at(features, *tap_positions(ltrb))
+
+    def at(self, features: Tensor, ys: Tensor, xs: Tensor) -> Tensor:
         """Logits (N, h, w) of features (N, C, n, n) at taps (N, 9, h, w), see `tap_positions`."""
         aligned = aligned_conv2d(features, ys, xs, self.weight)
         return self.predict(F.relu(aligned))[:, 0]
@@ -286,7 +290,7 @@ class Heads(nn.Module):
         logits = self.logits(features, template.classify)
         aligned = None
         if self.align is not None:
-            aligned = self.align(box_features, *tap_positions(ltrb)).float()
+            aligned = self.align(box_features, ltrb).float()
         return Prediction(logits, ltrb, aligned)
 
 

@@ -197,7 +197,7 @@ class OceanLearner(nn.Module):
             taps.flatten(2).gather(2, chosen.expand(-1, 9, -1))[:, :, None]
             for taps in tap_positions(ltrb.detach())
         )  # (N, 9, 1, K)
-        aligned = heads.align(box_features, ys, xs).float()
+        aligned = heads.align.at(box_features, ys, xs).float()
         losses['aligned'] = F.binary_cross_entropy_with_logits(
             aligned, overlap.flatten(1)[:, None].gather(2, chosen)
         )
