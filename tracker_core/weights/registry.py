@@ -98,7 +98,7 @@ WEIGHT_FILES = (
     ),
     *_bundled(
         'compact_spm.safetensors',
-        'ed9f67fdaa34dca8ad66f98583d4013b42ade02e9769f6ab0a2ed85e8da0fd17',
+        'ba17bb7bebe1bb416b07ccf7856031905ea7b8110f20c1fc7d330f4ab13f0308',
         (('spm', 'compact', 'heads'),),
     ),
     *_published('atom_default.pth', 'atom', ('paper', 'paper_vot'), ATOM_LICENCE, ATOM_ORIGIN),
