@@ -67,6 +67,7 @@ COMPACT = replace(
     OTB,
     fine_score_influence=0.7,
     fine_box_influence=10.0,
+    size_rate=0.3,
     score_midpoint=0.43,  # tracker calibrate --tracker spm --scenes 15 --photos (Kodak's)
     score_slope=6.9,
 )

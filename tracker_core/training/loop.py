@@ -520,7 +520,7 @@ def plot_history(history: Sequence[Mapping[str, Any]], shown: Sequence[str], pat
     left.set_xlabel('minutes')
     left.set_ylabel('loss', color='tab:blue')
     if len(names) > 1:
-        left.legend(loc='upper left', fontsize='x-small')
+        left.legend(loc='upper center', ncols=3, fontsize='x-small')
     checks = [entry for entry in history if 'held_out' in entry]
     if checks:
         right = left.twinx()
