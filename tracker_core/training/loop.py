@@ -507,20 +507,18 @@ def plot_history(history: Sequence[Mapping[str, Any]], shown: Sequence[str], pat
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 3.2), dpi=90, layout='constrained')
+    figure = Figure(figsize=(6.4, 3.6), dpi=90, layout='constrained')
     FigureCanvasAgg(figure)
     left = figure.add_subplot()
     entries = [entry for entry in history if 'loss' in entry]
     minutes = [entry['seconds'] / 60 for entry in entries]
-    left.plot(minutes, [e['loss'] for e in entries], color='tab:blue', linewidth=1)
+    left.plot(minutes, [e['loss'] for e in entries], color='black', linewidth=1, label='loss')
     names = list(entries[-1]['losses']) if entries else []
     for name in names if len(names) > 1 else ():
         values = [entry['losses'][name] for entry in entries]
-        left.plot(minutes, values, linewidth=0.7, label=name)
+        left.plot(minutes, values, linewidth=0.7, label=name.replace('_', ' '))
     left.set_xlabel('minutes')
-    left.set_ylabel('loss', color='tab:blue')
-    if len(names) > 1:
-        left.legend(loc='upper center', ncols=3, fontsize='x-small')
+    left.set_ylabel('loss')
     checks = [entry for entry in history if 'held_out' in entry]
     if checks:
         right = left.twinx()
@@ -534,7 +532,7 @@ def plot_history(history: Sequence[Mapping[str, Any]], shown: Sequence[str], pat
                 label=name.replace('_', ' '),
             )
         right.set_ylabel('on held-out photos', color='tab:orange')
-        right.legend(loc='center right', fontsize='x-small')
+    figure.legend(loc='outside lower center', ncols=4, fontsize='x-small')
     figure.savefig(path)
 
 
