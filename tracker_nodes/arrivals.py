@@ -43,11 +43,7 @@ def lost_share(gaps: Sequence[float]) -> float:
     misfit = np.sqrt(np.mean((values / interval - counts) ** 2))
     if misfit > 0.15:  # 0.29 for gaps of any length
         return 0.0
-    is_single = counts == 1
-    thirds = np.array_split(is_single, 3)
-    if not all(third.any() and not third.all() for third in thirds):
-        return 0.0
-    for period in range(2, 9):
+    for period in range(1, 9):  # 1: long runs of the same gap
         if np.mean(counts[period:] == counts[:-period]) > 0.95:
             return 0.0
     return float(1 - len(counts) / counts.sum())

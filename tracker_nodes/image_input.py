@@ -72,7 +72,7 @@ class ImageInput:
         return self._old is not None
 
     def problem(self, max_age: float) -> str:
-        """Why there is nothing to see, in a sentence; empty if images arrive.
+        """What is wrong with the images, in a sentence; empty if nothing is.
 
         Args:
             max_age: See `Arrivals.clock_problem`.
@@ -84,7 +84,9 @@ class ImageInput:
             reasons = filter(None, (incompatibility(info, self.qos) for info in infos))
             reason = next(reasons, f'{name_of(infos[0])} publishes it')
             return f'no image on {self.topic} for {SILENCE:g} s: {reason}'
-        return self._arrivals.clock_problem(max_age) if max_age > 0 else ''
+        if max_age > 0 and (problem := self._arrivals.clock_problem(max_age)):
+            return problem
+        return self._loss() if self._looks >= LOOKS else ''
 
     def values(self, max_age: float) -> dict[str, str]:
         """What diagnostics show; for `max_age` see `Arrivals.clock_problem`."""
@@ -153,19 +155,19 @@ class ImageInput:
         publishers = {bytes(info.endpoint_gid): name_of(info) for info in infos}
         if publishers.keys() == self._publishers.keys():
             return
+        log = self._node.get_logger()
         names = ', '.join(sorted(publishers.values()))
         if not publishers:
             gone = ', '.join(sorted(self._publishers.values()))
-            sentence = f'{gone} has stopped publishing {self.topic}; targets are kept'
+            log.info(f'{gone} has stopped publishing {self.topic}; targets are kept')
         elif len(publishers) == 1:
-            sentence = f'{names} publishes {self.topic}'
+            log.info(f'{names} publishes {self.topic}')
         else:
-            sentence = f'{names} all publish {self.topic}: images of several cameras would mix'
-        log = self._node.get_logger()
-        (log.warning if len(publishers) > 1 else log.info)(sentence)
+            log.warning(f'{names} all publish {self.topic}: the images of all of them would mix')
+        if self._publishers:
+            self._arrivals.clear()
+            self._looks = 0
         self._publishers = publishers
-        self._arrivals.clear()
-        self._looks = 0
 
     def _adopt(self, infos: list[Any]) -> bool:
         old = self.qos
@@ -197,18 +199,21 @@ class ImageInput:
             )
 
     def _note_losses(self) -> None:
-        share = self._arrivals.lost_share
-        self._looks = self._looks + 1 if share >= LOSS_WORTH_TELLING else 0
+        is_losing = self._arrivals.lost_share >= LOSS_WORTH_TELLING
+        self._looks = self._looks + 1 if is_losing else 0
         if self._looks < LOOKS or time.monotonic() - self._loss_told < TELL_AGAIN:
             return
         self._loss_told = time.monotonic()
         self._node.get_logger().warning(
-            f'about {100 * share:.0f} % of the images on {self.topic} are lost before they reach '
-            "this node. On one machine: Fast DDS needs config/fastdds_shm.xml for the camera's "
-            'process too (FASTDDS_DEFAULT_PROFILES_FILE), Cyclone DDS larger receive buffers; '
-            'between machines compressed images help. See "Images between two processes" in the '
-            'README'
+            f'{self._loss()}. On one machine: Fast DDS needs config/fastdds_shm.xml for the '
+            "camera's process too (FASTDDS_DEFAULT_PROFILES_FILE), Cyclone DDS larger receive "
+            'buffers; between machines compressed images help. See "Images between two processes" '
+            'in the README'
         )
+
+    def _loss(self) -> str:
+        share = 100 * self._arrivals.lost_share
+        return f'about {share:.0f} % of the images on {self.topic} are lost before they reach here'
 
 
 def image_topic(node: Node, is_compressed: bool) -> str:
