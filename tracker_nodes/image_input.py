@@ -16,7 +16,14 @@ from sensor_msgs.msg import CompressedImage, Image
 from tracker_nodes.arrivals import Arrivals
 from tracker_nodes.conversions import nanoseconds
 from tracker_nodes.encodings import compressed_to_rgb, to_rgb
-from tracker_nodes.qos import given_overrides, image_qos, incompatibility, overridden
+from tracker_nodes.qos import (
+    given_overrides,
+    image_qos,
+    incompatibility,
+    is_of_type,
+    NO_EVENTS,
+    overridden,
+)
 from tracker_nodes.worker import Frame
 
 SILENCE = 2.0  # seconds without an image after which something is wrong
@@ -81,8 +88,8 @@ class ImageInput:
             infos = self._infos()
             if not infos:
                 return f'no image on {self.topic} for {SILENCE:g} s: nobody publishes it'
-            reasons = filter(None, (incompatibility(info, self.qos) for info in infos))
-            reason = next(reasons, f'{name_of(infos[0])} publishes it')
+            reasons = filter(None, (self._incompatibility(info) for info in infos))
+            reason = next(reasons, f'{name_of(infos[0])} is there to publish it, but does not')
             return f'no image on {self.topic} for {SILENCE:g} s: {reason}'
         if max_age > 0 and (problem := self._arrivals.clock_problem(max_age)):
             return problem
@@ -123,7 +130,9 @@ class ImageInput:
         return overridden(image_qos(infos, *fallback), self._overrides)
 
     def _subscribe(self, qos: QoSProfile) -> Subscription:
-        return self._node.create_subscription(self._message, self.topic, self._on_image, qos)
+        return self._node.create_subscription(
+            self._message, self.topic, self._on_image, qos, event_callbacks=NO_EVENTS
+        )
 
     def _on_image(self, message: Any) -> None:
         stamp = nanoseconds(message.header.stamp)
@@ -184,19 +193,29 @@ class ImageInput:
 
     def _note_incompatible(self, infos: list[Any]) -> None:
         for info in infos:
-            gid, reason = bytes(info.endpoint_gid), incompatibility(info, self.qos)
+            gid, reason = bytes(info.endpoint_gid), self._incompatibility(info)
             if not reason or gid in self._told:
                 continue
             self._told.add(gid)
-            policies = ', '.join(kind.name.lower() for kind in self._overrides)
-            cure = (
-                f'take the override of {policies} away (qos_overrides.{self.topic}.subscription)'
-                if policies
-                else 'let the publishers of this topic agree on their quality of service'
-            )
+            if not is_of_type(info, self._message):
+                cure = (
+                    'compressed images need image_transport: compressed, and image without '
+                    "'/compressed'"
+                )
+            elif self._overrides:
+                policies = ', '.join(kind.name.lower() for kind in self._overrides)
+                cure = (
+                    f'take the override of {policies} away '
+                    f'(qos_overrides.{self.topic}.subscription)'
+                )
+            else:
+                cure = 'let the publishers of this topic agree on their quality of service'
             self._node.get_logger().warning(
                 f'no image of {name_of(info)} arrives on {self.topic}: {reason}; {cure}'
             )
+
+    def _incompatibility(self, info: Any) -> str:
+        return incompatibility(info, self._message, self.qos)
 
     def _note_losses(self) -> None:
         is_losing = self._arrivals.lost_share >= LOSS_WORTH_TELLING

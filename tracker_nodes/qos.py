@@ -23,6 +23,14 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from tracker_core import ParameterError
 
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
+
+# rclpy would warn of a publisher that does not fit a second before its offer is adopted.
+NO_EVENTS = SubscriptionEventCallbacks(use_default_callbacks=False)
+
 POLICIES: dict[QoSPolicyKind, Any] = {
     QoSPolicyKind.HISTORY: HistoryPolicy,
     QoSPolicyKind.DEPTH: int,
@@ -110,12 +118,21 @@ def publisher_with_overrides(
     return node.create_publisher(message, topic, depth, qos_overriding_options=options), ''
 
 
-def incompatibility(publisher: Any, subscription: QoSProfile) -> str:
-    """Why nothing of a publisher arrives, in the middleware's words; empty if it does.
+def incompatibility(publisher: Any, message: type, subscription: QoSProfile) -> str:
+    """Why nothing of a publisher arrives; empty if it does.
 
     Args:
         publisher: What `get_publishers_info_by_topic` knows of it.
-        subscription: Of the subscription to its topic.
+        message: What is subscribed to on its topic.
+        subscription: With which quality of service.
     """
+    if not is_of_type(publisher, message):
+        return f'it is a {publisher.topic_type}, and {message.__name__} is subscribed to'
     compatibility, reason = qos_check_compatible(publisher.qos_profile, subscription)
     return reason.strip().rstrip(';') if compatibility == QoSCompatibility.ERROR else ''
+
+
+def is_of_type(publisher: Any, message: type) -> bool:
+    """Whether a publisher's messages are of this type."""
+    package = message.__module__.partition('.')[0]
+    return publisher.topic_type == f'{package}/msg/{message.__name__}'
