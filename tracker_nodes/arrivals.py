@@ -1,7 +1,7 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the numbers and stamps of arriving images tell: how many were lost on the way, and whether
-their clock is the node's. Nothing here imports ROS."""
+"""What arriving images and their stamps tell: how many were lost on the way, and whether their
+clock is the node's. Nothing here imports ROS."""
 
 from __future__ import annotations
 
@@ -50,28 +50,29 @@ def lost_share(gaps: Sequence[float]) -> float:
 
 
 class Arrivals:
-    """The numbers and stamps of the last images as they arrive."""
+    """The last images as they arrive, and those that the middleware says are lost."""
 
     def __init__(self) -> None:
-        self._steps: deque[int] = deque(maxlen=WINDOW)  # of the number, from image to image
-        self._number: int | None = None
+        self.is_told = False  # whether the middleware tells of losses
+        self._missing: deque[int] = deque(maxlen=WINDOW)  # told before each image
+        self._told = 0  # since the last image
         self._gaps: deque[float] = deque(maxlen=WINDOW)
         self._ages: deque[float] = deque(maxlen=FEWEST)
         self._last = 0
 
-    def add(self, stamp: int, now: int, number: int | None = None) -> None:
+    def lose(self, count: int) -> None:
+        """Note that so many images are lost."""
+        self._told += count
+
+    def add(self, stamp: int, now: int) -> None:
         """Note an image.
 
         Args:
             stamp: Of the image, nanoseconds; 0 if it has none.
             now: By the node's clock, nanoseconds.
-            number: How many its publisher has sent; None where the middleware does not tell.
         """
-        if number is None or self._number is None or number <= self._number:
-            self._steps.clear()
-        else:
-            self._steps.append(number - self._number)
-        self._number = number
+        self._missing.append(self._told)
+        self._told = 0
         gap = (stamp - self._last) / 1e9
         if not 0 < gap <= LONGEST_GAP:
             self._gaps.clear()
@@ -82,8 +83,8 @@ class Arrivals:
 
     def clear(self) -> None:
         """Forget all; what comes is of another camera."""
-        self._steps.clear()
-        self._number = None
+        self._missing.clear()
+        self._told = 0
         self._gaps.clear()
         self._ages.clear()
         self._last = 0
@@ -92,11 +93,12 @@ class Arrivals:
     def lost_share(self) -> float:
         """Of the last images; from 0 to below 1, and 0 where nothing can be said.
 
-        Exact where the publisher's numbers are known, else see `lost_share`.
+        Exact where the middleware tells of losses, else see `lost_share`.
         """
-        if not self._steps:
+        if not self.is_told:
             return lost_share(self._gaps)
-        return 1 - len(self._steps) / sum(self._steps) if len(self._steps) >= FEWEST else 0.0
+        arrived, missing = len(self._missing), sum(self._missing)
+        return missing / (arrived + missing) if arrived >= FEWEST else 0.0
 
     def clock_problem(self, max_age: float) -> str:
         """What is wrong with the clock of the last images, in a sentence; empty if nothing.

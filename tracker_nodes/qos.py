@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rcl_interfaces.msg import ParameterDescriptor
@@ -24,9 +25,21 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from tracker_core import ParameterError
 
 try:
-    from rclpy.event_handler import SubscriptionEventCallbacks
+    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 except ImportError:  # Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks
+    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
+
+__all__ = [
+    'NO_EVENTS',
+    'UnsupportedEventTypeError',
+    'given_overrides',
+    'image_qos',
+    'incompatibility',
+    'is_of_type',
+    'loss_events',
+    'overridden',
+    'publisher_with_overrides',
+]
 
 # rclpy would warn of a publisher that does not fit a second before its offer is adopted.
 NO_EVENTS = SubscriptionEventCallbacks(use_default_callbacks=False)
@@ -58,6 +71,11 @@ def image_qos(publishers: list[Any], fallback: QoSProfile = qos_profile_sensor_d
         reliability=ReliabilityPolicy.RELIABLE if is_reliable else ReliabilityPolicy.BEST_EFFORT,
         durability=DurabilityPolicy.TRANSIENT_LOCAL if is_latched else DurabilityPolicy.VOLATILE,
     )
+
+
+def loss_events(on_lost: Callable[[Any], None]) -> SubscriptionEventCallbacks:
+    """For a subscription: calls back when messages were lost, where the middleware tells."""
+    return SubscriptionEventCallbacks(message_lost=on_lost, use_default_callbacks=False)
 
 
 def given_overrides(node: Node, topic: str, entity: str) -> dict[QoSPolicyKind, Any]:

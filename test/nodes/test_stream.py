@@ -8,6 +8,7 @@ from collections.abc import Callable
 import random
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 from builtin_interfaces.msg import Time
@@ -26,6 +27,7 @@ from tracker_nodes.srv import InitTarget, RemoveTarget
 from tracker_core import Box, TrackStatus
 from tracker_core.evaluation.scene import render_scene
 from tracker_nodes.conversions import box_from_message, box_to_message, nanoseconds
+from tracker_nodes.qos import UnsupportedEventTypeError
 
 Code = InitTarget.Response
 SECOND = 1_000_000_000
@@ -182,18 +184,30 @@ def test_age_and_latency_are_by_the_simulated_clock(
 # Lost images
 
 
-@pytest.mark.parametrize('has_numbers', [False, True])
+def without_loss_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with a middleware that does not tell."""
+
+    def refuse(_: Any) -> None:
+        raise UnsupportedEventTypeError('not here')
+
+    monkeypatch.setattr('tracker_nodes.image_input.loss_events', refuse)
+
+
+def test_the_middleware_tells_of_losses_here(start_node: Any):
+    assert start_node()._input._arrivals.is_told
+
+
+@pytest.mark.parametrize('is_told', [False, True])
 def test_images_lost_before_the_node_are_told_with_the_cure(
     start_node: Any,
     camera: Camera,
     scene: Any,
     monkeypatch: pytest.MonkeyPatch,
-    has_numbers: bool,
+    is_told: bool,
 ):
-    """By the publisher's numbers, where the queue of the subscription overflows; without them by
-    the stamps."""
-    if not has_numbers:
-        monkeypatch.setattr('tracker_nodes.image_input.HAS_NUMBERS', False)
+    """As the middleware tells them, or else by the stamps."""
+    if not is_told:
+        without_loss_events(monkeypatch)
     node = start_node()
     rng = random.Random(3)
     words = 'are lost before they reach here'
@@ -203,20 +217,17 @@ def test_images_lost_before_the_node_are_told_with_the_cure(
         statuses = [s for a in camera.diagnostics for s in a.status]
         return any(words in s.message and s.level == DiagnosticStatus.WARN for s in statuses)
 
-    if has_numbers:
-        monkeypatch.setattr(node._input, '_take', lambda frame: time.sleep(0.1))
     while not (camera.logged(words) and is_in_diagnostics()):
         number += 1
         assert number < 20_000
         image, stamp = scene[0][0][:48, :64], SECOND + number * SECOND // 30
-        if has_numbers:
-            camera.operator.publish(camera.image(image, stamp))
-            time.sleep(0.01)
-        elif rng.random() < 0.5:
+        if rng.random() < 0.5:
             camera.put(node, image, stamp)
+        elif is_told:  # losing one for certain is more than DDS can do within a process
+            node._input._on_lost(SimpleNamespace(total_count_change=1))
     (line,) = camera.logged(words)
     share = int(line.split('about ')[1].split(' %')[0])
-    assert 30 <= share <= 70 or has_numbers
+    assert 30 <= share <= 70
     assert 'fastdds_shm.xml' in line
     assert 'Cyclone' in line
     values = camera.wait_for_health(DiagnosticStatus.WARN, words)
@@ -226,7 +237,7 @@ def test_images_lost_before_the_node_are_told_with_the_cure(
 def test_a_camera_that_changes_its_rate_loses_nothing(
     start_node: Any, camera: Camera, scene: Any, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr('tracker_nodes.image_input.HAS_NUMBERS', False)
+    without_loss_events(monkeypatch)
     node = start_node()
     stamp = SECOND
     for gap in [33_333_333] * 60 + [66_666_667] * 40:
