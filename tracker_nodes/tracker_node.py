@@ -46,7 +46,14 @@ from tracker_nodes.diagnostics import diagnostic_status, Timings
 from tracker_nodes.encodings import compressed_to_rgb, fill_compressed, fill_image, to_rgb
 from tracker_nodes.parameters import NodeParameters
 from tracker_nodes.process import run
-from tracker_nodes.worker import Frame, FrameHistory, RefusedError, Result, TrackingWorker
+from tracker_nodes.worker import (
+    Frame,
+    FrameHistory,
+    LONGEST_NAME,
+    RefusedError,
+    Result,
+    TrackingWorker,
+)
 
 ANSWER_TIMEOUT = 30.0  # seconds that a service waits for the worker
 SILENCE = 2.0  # seconds without an image after which diagnostics warn
@@ -61,6 +68,7 @@ class TrackerNode(LifecycleNode):
         super().__init__('tracker_node', **options)
         self._options = NodeParameters(self)
         self._problem = ''  # why there is no tracker, in a sentence
+        self._trouble = (0.0, '')  # time.monotonic() and sentence of the last report
         self._worker: TrackingWorker | None = None
         self._tracker: Tracker | None = None
         self._is_active = False
@@ -304,8 +312,10 @@ class TrackerNode(LifecycleNode):
         self._last_stamp = stamp
 
     def _report(self, sentence: str) -> None:
+        self._trouble = (time.monotonic(), sentence)
         if self.context.ok():
             self.get_logger().warning(sentence, throttle_duration_sec=2.0)
+            self.get_logger().debug(sentence)  # each of them
 
     # Services
 
@@ -373,7 +383,7 @@ class TrackerNode(LifecycleNode):
         if removed:
             response.message = f'removed {", ".join(removed)}'
         elif request.id:
-            response.message = f'there is no target {request.id!r}'
+            response.message = f'there is no target {request.id[:LONGEST_NAME]!r}'
         else:
             response.message = 'there was no target'
         return response
@@ -436,6 +446,8 @@ class TrackerNode(LifecycleNode):
         elif silence > SILENCE:
             topic = self._image_subscription.topic_name
             level, message = DiagnosticStatus.WARN, f'no image on {topic} for {SILENCE:g} s'
+        elif time.monotonic() - self._trouble[0] < SILENCE:
+            level, message = DiagnosticStatus.WARN, self._trouble[1]
         else:
             level, message = DiagnosticStatus.OK, 'images arrive'
         values: dict[str, object] = dict(self._timings.values())
