@@ -52,6 +52,7 @@ _LAYOUTS = {
     'bayer_grbg8': _Layout(1, cv2.COLOR_BayerGB2RGB, width_multiple=2, height_multiple=2),
 }
 ENCODINGS = tuple(_LAYOUTS)
+LONGEST_WORD = 64  # characters of an encoding that are repeated in an error
 
 _FROM_RGB = {
     'rgb8': None,
@@ -83,7 +84,8 @@ def to_rgb(message: Any) -> np.ndarray:
     """
     width, height, step, data = message.width, message.height, message.step, message.data
     what = (
-        f'image {width} x {height}, encoding {message.encoding!r}, step {step}, {len(data)} bytes'
+        f'image {width} x {height}, encoding {message.encoding[:LONGEST_WORD]!r}, step {step}, '
+        f'{len(data)} bytes'
     )
     layout = _LAYOUTS.get(message.encoding)
     if layout is None:
@@ -136,7 +138,7 @@ def compressed_to_rgb(message: Any) -> np.ndarray:
     Raises:
         ImageError: The data is no image that OpenCV can decode.
     """
-    what = f'compressed image, format {message.format!r}, {len(message.data)} bytes'
+    what = f'compressed image, format {message.format[:LONGEST_WORD]!r}, {len(message.data)} bytes'
     encoded = np.frombuffer(message.data, np.uint8)
     try:
         pixels = (

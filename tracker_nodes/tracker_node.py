@@ -43,7 +43,13 @@ from tracker_nodes.conversions import (
     status_message,
 )
 from tracker_nodes.diagnostics import diagnostic_status, Timings
-from tracker_nodes.encodings import compressed_to_rgb, fill_compressed, fill_image, to_rgb
+from tracker_nodes.encodings import (
+    compressed_to_rgb,
+    fill_compressed,
+    fill_image,
+    LONGEST_WORD,
+    to_rgb,
+)
 from tracker_nodes.parameters import NodeParameters
 from tracker_nodes.process import run
 from tracker_nodes.worker import (
@@ -220,9 +226,9 @@ class TrackerNode(LifecycleNode):
     def _note_changes(self, message: Any, stamp: int) -> None:
         """Log what a user of the camera would want to know."""
         if isinstance(message, Image):
-            kind = f'{message.width} x {message.height} {message.encoding}'
+            kind = f'{message.width} x {message.height} {message.encoding[:LONGEST_WORD]}'
         else:
-            kind = message.format
+            kind = message.format[:LONGEST_WORD]
         if self._image_kind and kind != self._image_kind:
             self.get_logger().info(
                 f'the images changed from {self._image_kind} to {kind}', throttle_duration_sec=2.0

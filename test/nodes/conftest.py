@@ -16,6 +16,7 @@ import threading
 import time
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -39,6 +40,7 @@ if HAS_ROS:
     from vision_msgs.msg import BoundingBox2D, Detection2DArray
 
     from tracker_core import Box
+    from tracker_core.evaluation.scene import render_scene
     from tracker_nodes.conversions import box_to_message, nanoseconds
     from tracker_nodes.encodings import fill_image
 
@@ -311,3 +313,14 @@ def start_process(ros: None) -> Iterator[Callable[..., NodeProcess]]:
     for process in started:
         if process.is_alive:
             process.end()
+
+
+@pytest.fixture(scope='session')
+def still(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Box]:
+    """A folder that a camera can play for ever, and where the object is in it."""
+    folder = tmp_path_factory.mktemp('still')
+    scene = render_scene('calm', frames=2, size=(320, 240), seed=3)
+    picture = cv2.cvtColor(scene[0], cv2.COLOR_RGB2BGR)
+    for number in range(2):
+        cv2.imwrite(str(folder / f'{number}.png'), picture)
+    return folder, scene.boxes[0]

@@ -361,6 +361,7 @@ def test_garbage_is_answered_or_skipped_with_a_reason(
     print(f'  memory, MiB: {" ".join(f"{value:.0f}" for value in memory)}')
     assert node.is_alive
     assert node.logged('Traceback') == []
+    assert max(map(len, node.lines)) < 1000, 'nothing is repeated in the log at full length'
     warm = max(memory[: len(memory) // 3 + 1])
     assert memory[-1] - warm < MEMORY_GROWTH, memory
     # It was not all one kind of garbage, and the node still does its work.

@@ -12,7 +12,6 @@ import sys
 import time
 from typing import Any
 
-import cv2
 import pytest
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
@@ -111,17 +110,6 @@ def test_two_cameras_three_targets_each(start_process: Any, make_operator: Any):
             'camera_optical_frame',
             camera.namespace,
         }
-
-
-@pytest.fixture(scope='module')
-def still(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Box]:
-    """A folder that a camera can play for ever, and where the object is in it."""
-    folder = tmp_path_factory.mktemp('still')
-    scene = render_scene('calm', frames=2, size=(320, 240), seed=3)
-    picture = cv2.cvtColor(scene[0], cv2.COLOR_RGB2BGR)
-    for number in range(2):
-        cv2.imwrite(str(folder / f'{number}.png'), picture)
-    return folder, scene.boxes[0]
 
 
 @pytest.fixture
