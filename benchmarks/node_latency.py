@@ -357,21 +357,26 @@ def lockstep_camera(options: argparse.Namespace, box: Any, go: Any, stop: Any) -
 
 def measure_overhead(options: argparse.Namespace) -> dict[str, Any]:
     """Time the steps of a node in this process around those of its tracker, frame by frame."""
+    from tracker_nodes import tracker_node
+    from tracker_nodes.image_input import ImageInput
     from tracker_nodes.tracker_node import TrackerNode
 
     spans: dict[str, list[float]] = {}
     spent = {'tracker': 0.0}  # in track_many, of the frame at work
     published = threading.Event()
 
-    class TimedNode(TrackerNode):
-        """The node with a stop watch around what its two threads do for a frame."""
+    class TimedInput(ImageInput):
+        """With a stop watch around the callback."""
 
-        def _on_image(self, decode: Any, message: Any) -> None:
+        def _on_image(self, message: Any) -> None:
             begin = time.monotonic()
-            now = self.get_clock().now().nanoseconds
+            now = node.get_clock().now().nanoseconds
             transport = (now - nanoseconds(message.header.stamp)) / 1e9
-            super()._on_image(decode, message)
+            super()._on_image(message)
             spent.update(transport=transport, callback=time.monotonic() - begin)
+
+    class TimedNode(TrackerNode):
+        """With a stop watch around the publication."""
 
         def _publish(self, result: Any) -> None:
             begin = time.monotonic()
@@ -399,6 +404,7 @@ def measure_overhead(options: argparse.Namespace) -> dict[str, Any]:
     box_end, camera_end = spawn.Pipe(False)
     rclpy.init()
     parameters = [Parameter(name, value=v) for name, v in node_parameters(options).items()]
+    tracker_node.ImageInput = TimedInput
     node = TimedNode(namespace=NAMESPACE, parameter_overrides=parameters)
     node.start()
     if node._worker is None:

@@ -194,6 +194,15 @@ class Tracker:
         with torch.inference_mode():
             self._learn(target)
 
+    def lose(self, target: Target) -> None:
+        """Declare a target lost, because the caller knows that it is not where it was.
+
+        It is searched, and found again, like one that was lost on its own.
+        """
+        target.status = TrackStatus.LOST
+        target.frames_low = max(target.frames_low, self.config.lost_after)
+        target.velocity = (0.0, 0.0)
+
     def _start(self, frame: Tensor, box: Box) -> tuple[Any, Any]:
         """Return the target's model and its first state."""
         raise NotImplementedError

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 import contextlib
 from functools import cached_property
+import gc
 import importlib.util
 from pathlib import Path
 import signal
@@ -284,6 +285,7 @@ def start_node(spin: Callable[[Any], None]) -> Callable[..., Any]:
     def start(
         namespace: str = '', cli_args: list[str] | None = None, **parameters: Any
     ) -> TrackerNode:
+        gc.collect()  # a node that is gone, but not freed yet, would take this one's log with it
         overrides = {'weights': 'random', 'device': 'cpu', **parameters} if not cli_args else {}
         node = TrackerNode(
             namespace=namespace,

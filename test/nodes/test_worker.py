@@ -121,7 +121,7 @@ def test_only_the_newest_frame_is_taken_and_drops_are_counted(make_worker):
     worker.may_go_on.set()
     worker.wait_until(lambda: len(worker.results) == 2)
     newest = worker.results[1]
-    assert (newest.frame.stamp, newest.frames, newest.dropped) == (6, 2, 4)
+    assert (newest.frame.stamp, newest.counts.processed, newest.counts.dropped) == (6, 2, 4)
 
 
 def test_late_targets_catch_up_while_frames_keep_coming(make_worker):
