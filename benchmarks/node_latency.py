@@ -191,7 +191,8 @@ def node_process(parameters: dict[str, Any]) -> Iterator[subprocess.Popen]:
     command += ['-r', f'__ns:={NAMESPACE}', '--log-level', 'warn']
     for name, value in parameters.items():
         command += ['-p', f'{name}:={value}']
-    process = subprocess.Popen(command, start_new_session=True)
+    environment = {'OMP_WAIT_POLICY': 'PASSIVE', **os.environ}  # as the installed executables do
+    process = subprocess.Popen(command, start_new_session=True, env=environment)
     try:
         yield process
     finally:

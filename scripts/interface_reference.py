@@ -25,6 +25,7 @@ from tracker_core.parameters import describe, ParameterInfo
 from tracker_nodes.encodings import ENCODINGS
 from tracker_nodes.isolation import isolate
 from tracker_nodes.parameters import constraint, NodeConfig
+from tracker_nodes.select_target import SelectConfig
 from tracker_nodes.tracker_node import TrackerNode
 from tracker_nodes.video_source import SourceConfig, VideoSource
 
@@ -224,7 +225,8 @@ def page() -> str:
         constants(ROOT / 'msg' / 'TrackStatus.msg'),
         '### Parameters',
         'A value that does not fit is refused with the reason. "Before configure" means: while no '
-        'tracker is loaded, so at start-up or after a cleanup.',
+        'tracker is loaded, so at start-up or after a cleanup. `qos_overrides.TOPIC...` of the '
+        'camera images and of all publishers come on top, as ROS defines them.',
         parameter_table(NodeConfig, changes),
         'Those of the tracker carry its name in front.',
     ]
@@ -235,6 +237,11 @@ def page() -> str:
         tables[1],
         '### Parameters',
         parameter_table(SourceConfig, lambda _: 'start-up only'),
+        '## select_target',
+        'A window to draw boxes in. It subscribes to `image` (or `image/compressed`) and '
+        '`detections`, and calls `init_target`, `remove_target` and `reset`.',
+        '### Parameters',
+        parameter_table(SelectConfig, lambda _: 'start-up only'),
         '## Messages and services',
         *(definition(path) for path in files),
     ]
