@@ -134,8 +134,9 @@ class Fuzzer:
             encoded = encoded[: self.random.randint(0, len(encoded))]
         elif kind < 0.35:
             broken = bytearray(encoded)
-            for _ in range(self.random.randint(1, 20)):  # the header's size stays as it is
-                broken[self.random.randrange(200, max(len(broken), 201)) % len(broken)] ^= 255
+            for _ in range(self.random.randint(1, 20)):
+                end = self.random.choice((200, len(broken)))  # half of them in the header
+                broken[self.random.randrange(min(end, len(broken)))] ^= 255
             encoded = bytes(broken)
         elif kind < 0.5:
             encoded = self.random.randbytes(self.random.choice((0, 1, 2, 999, 70_000)))

@@ -234,7 +234,7 @@ def test_nobody_waits_for_a_subscriber_that_was_killed(
         finally:
             listener.kill()
             listener.communicate()
-        later = frames + 60  # more than any queue holds
+        later = frames + 25  # more than any queue holds
         operator.wait_until(lambda n=later: operator.statuses[-1].frames >= n, 'further frames')
     assert [target.id for target in operator.statuses[-1].targets] == ['mug']
     assert camera.is_alive
