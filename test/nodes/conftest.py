@@ -45,7 +45,7 @@ if HAS_ROS:
     from tracker_nodes.conversions import box_to_message, nanoseconds
     from tracker_nodes.encodings import fill_image
 
-PATIENCE = 60.0  # seconds after which something that should come counts as absent
+PATIENCE = 120.0  # seconds after which something that should come counts as absent
 
 
 class Spinning:

@@ -88,6 +88,7 @@ def test_the_example_follows_a_target(start_process: Any, operator: Any, still: 
     try:
         start_process('video_source', video=folder, rate=10.0, loop=True)
         start_process('tracker_node', tracker='tadt', device='cpu')
+        operator.wait_until(lambda: operator.statuses, 'the first frame')
         operator.wait_until(lambda: 'nothing in sight\n' in lines, 'a word of the example')
         assert operator.init(box, id='mug').success
         operator.wait_until(lambda: lines[-1].startswith('mug'), 'a word on the target')
