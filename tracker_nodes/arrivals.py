@@ -1,7 +1,7 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the stamps of arriving images tell: how many were lost on the way, and whether their clock
-is the node's. Nothing here imports ROS."""
+"""What the numbers and stamps of arriving images tell: how many were lost on the way, and whether
+their clock is the node's. Nothing here imports ROS."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OTHER_CLOCK = 3600.0  # seconds of difference that no transport explains
 
 
 def lost_share(gaps: Sequence[float]) -> float:
-    """Estimate the share of frames that are missing between those that arrived.
+    """Estimate the share of frames that are missing between those that arrived, by their stamps.
 
     Where frames of a steady camera are lost, the gaps are multiples of one interval, and single
     ones and multiples follow each other at random. So a slow or irregular camera, one that has
@@ -50,20 +50,28 @@ def lost_share(gaps: Sequence[float]) -> float:
 
 
 class Arrivals:
-    """The stamps of the last images as they arrive."""
+    """The numbers and stamps of the last images as they arrive."""
 
     def __init__(self) -> None:
+        self._steps: deque[int] = deque(maxlen=WINDOW)  # of the number, from image to image
+        self._number: int | None = None
         self._gaps: deque[float] = deque(maxlen=WINDOW)
         self._ages: deque[float] = deque(maxlen=FEWEST)
         self._last = 0
 
-    def add(self, stamp: int, now: int) -> None:
+    def add(self, stamp: int, now: int, number: int | None = None) -> None:
         """Note an image.
 
         Args:
             stamp: Of the image, nanoseconds; 0 if it has none.
             now: By the node's clock, nanoseconds.
+            number: How many its publisher has sent; None where the middleware does not tell.
         """
+        if number is None or self._number is None or number <= self._number:
+            self._steps.clear()
+        else:
+            self._steps.append(number - self._number)
+        self._number = number
         gap = (stamp - self._last) / 1e9
         if not 0 < gap <= LONGEST_GAP:
             self._gaps.clear()
@@ -74,14 +82,21 @@ class Arrivals:
 
     def clear(self) -> None:
         """Forget all; what comes is of another camera."""
+        self._steps.clear()
+        self._number = None
         self._gaps.clear()
         self._ages.clear()
         self._last = 0
 
     @property
     def lost_share(self) -> float:
-        """See `lost_share`."""
-        return lost_share(self._gaps)
+        """Of the last images; from 0 to below 1, and 0 where nothing can be said.
+
+        Exact where the publisher's numbers are known, else see `lost_share`.
+        """
+        if not self._steps:
+            return lost_share(self._gaps)
+        return 1 - len(self._steps) / sum(self._steps) if len(self._steps) >= FEWEST else 0.0
 
     def clock_problem(self, max_age: float) -> str:
         """What is wrong with the clock of the last images, in a sentence; empty if nothing.

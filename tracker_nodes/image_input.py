@@ -26,6 +26,7 @@ from tracker_nodes.qos import (
 )
 from tracker_nodes.worker import Frame
 
+HAS_NUMBERS = hasattr(Subscription, 'CallbackType')  # rclpy tells of each message's (not Humble)
 SILENCE = 2.0  # seconds without an image after which something is wrong
 LOSS_WORTH_TELLING = 0.1  # share of the images
 LOOKS = 3  # so many in a row have to see a loss before it is told
@@ -130,16 +131,20 @@ class ImageInput:
         return overridden(image_qos(infos, *fallback), self._overrides)
 
     def _subscribe(self, qos: QoSProfile) -> Subscription:
+        callback = self._on_numbered_image if HAS_NUMBERS else self._on_image
         return self._node.create_subscription(
-            self._message, self.topic, self._on_image, qos, event_callbacks=NO_EVENTS
+            self._message, self.topic, callback, qos, event_callbacks=NO_EVENTS
         )
 
-    def _on_image(self, message: Any) -> None:
+    def _on_numbered_image(self, message: Any, info: Any) -> None:
+        self._on_image(message, info.get('publication_sequence_number'))
+
+    def _on_image(self, message: Any, number: int | None = None) -> None:
         stamp = nanoseconds(message.header.stamp)
         if self._old is not None and 0 < stamp <= self._stamp:
             return  # the other subscription brought it
         self._last_image = time.monotonic()
-        self._arrivals.add(stamp, self._node.get_clock().now().nanoseconds)
+        self._arrivals.add(stamp, self._node.get_clock().now().nanoseconds, number)
         self._note_changes(message, stamp)
         self._take(Frame(stamp, message, self._decode))
 

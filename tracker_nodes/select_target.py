@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 import os
+import subprocess
 import sys
 from typing import Any, Protocol
 
@@ -80,7 +81,7 @@ class OpenCvWindow:
     def __init__(self, on_mouse: Callable[[Mouse, int, int], None]) -> None:
         check_display()
         try:
-            cv2.namedWindow(TITLE, cv2.WINDOW_AUTOSIZE)
+            cv2.namedWindow(TITLE, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)
             cv2.setMouseCallback(
                 TITLE,
                 lambda event, x, y, *_: (
@@ -107,7 +108,7 @@ class OpenCvWindow:
 
 
 def check_display() -> None:
-    """Tell what is missing for a window; OpenCV would end the process without a word.
+    """Tell what is missing for a window; OpenCV would abort the process, so another one tries.
 
     Raises:
         TrackerError: Something is; the message says what to do.
@@ -118,12 +119,14 @@ def check_display() -> None:
             'this OpenCV has no windows (opencv-python-headless): install opencv-python in its '
             'place, or apt python3-opencv; without a window call the service init_target'
         )
-    if sys.platform.startswith('linux') and not (
-        os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')
-    ):
+    names = ('DISPLAY', 'WAYLAND_DISPLAY')
+    given = ', '.join(f'{name}={os.environ[name]}' for name in names if os.environ.get(name))
+    trial = [sys.executable, '-c', "import cv2; cv2.namedWindow('trial')"]
+    if not given or subprocess.run(trial, capture_output=True).returncode != 0:
         raise TrackerError(
-            'there is no display (DISPLAY and WAYLAND_DISPLAY are not set): run select_target on '
-            'a machine with a screen, in the same ROS domain, or call the service init_target'
+            f'there is no display ({given or " and ".join(names) + " are not set"}): run '
+            'select_target on a machine with a screen, in the same ROS domain, or call the '
+            'service init_target'
         )
 
 
@@ -228,7 +231,10 @@ class SelectTarget(Node):
             self._started.append(answer.id)
             self._say(f'following {answer.id}')
         elif answer.error_code == InitTarget.Response.STAMP_NOT_FOUND:
-            self._say('this frame was held for too long; draw sooner, or raise history_seconds')
+            self._say(
+                'tracker_node does not have that frame (any more): draw on a newer one, or raise '
+                'history_seconds'
+            )
         else:
             self._say(f'refused: {answer.message}')
 

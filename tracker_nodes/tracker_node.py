@@ -154,9 +154,9 @@ class TrackerNode(LifecycleNode):
         self._worker.forget_frames()
         self._worker.reset_counts()
         self._counts_before = Counts()
-        self._is_active = True
         is_compressed = self._options['image_transport'] == 'compressed'
         self._input = ImageInput(self, is_compressed, self._on_frame)
+        self._is_active = True
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -86,6 +86,35 @@ def test_nothing_is_said_of_few_images():
     assert lost_share([0.033, 0.066] * 5) == 0
 
 
+def test_numbers_of_the_publisher_are_exact():
+    arrivals = Arrivals()
+    for number in range(0, 300, 3):  # irregular stamps, of which nothing could be said
+        arrivals.add(round(1e9 * (1 + number + RNG.random())), 0, number)
+    assert arrivals.lost_share == pytest.approx(2 / 3)
+    for number in range(5000, 5040):  # steps of one, after one of 4703
+        arrivals.add(round(1e9 * (1000 + number)), 0, number)
+    for number in range(5040, 5140):
+        arrivals.add(round(1e9 * (1000 + number)), 0, number)
+    assert arrivals.lost_share == 0
+
+
+def test_numbers_go_before_stamps():
+    """A camera that leaves frames out at random is not a loss."""
+    arrivals = Arrivals()
+    for number, stamp in enumerate(losing(steady(1 / 30), 0.5)):
+        arrivals.add(round(stamp * 1e9) + 1, 0, number)
+    assert arrivals.lost_share == 0
+
+
+@pytest.mark.parametrize('numbers', [[0] * 200, [None] * 200, [*range(1000, 1009), 3] * 20])
+def test_numbers_that_mean_nothing(numbers: list):
+    """Such as those of two publishers."""
+    arrivals = Arrivals()
+    for stamp, number in zip(steady(1 / 30), numbers, strict=False):
+        arrivals.add(round(stamp * 1e9) + 1, 0, number)
+    assert arrivals.lost_share == 0
+
+
 def test_what_came_before_is_forgotten():
     arrivals = Arrivals()
     for stamp in losing(steady(1 / 30), 0.5)[:80]:
