@@ -369,11 +369,11 @@ def measure_overhead(options: argparse.Namespace) -> dict[str, Any]:
     class TimedInput(ImageInput):
         """With a stop watch around the callback."""
 
-        def _on_image(self, message: Any) -> None:
+        def _on_image(self, message: Any, number: int | None = None) -> None:
             begin = time.monotonic()
             now = node.get_clock().now().nanoseconds
             transport = (now - nanoseconds(message.header.stamp)) / 1e9
-            super()._on_image(message)
+            super()._on_image(message, number)
             spent.update(transport=transport, callback=time.monotonic() - begin)
 
     class TimedNode(TrackerNode):
