@@ -372,7 +372,7 @@ def test_garbage_is_answered_or_skipped_with_a_reason(
     assert memory[-1] - warm < MEMORY_GROWTH, memory
     # It was not all one kind of garbage, and the node still does its work.
     for what in ('answered', 'targets answered', 'skipped'):
-        assert run.counts[f'image, {what}'] > messages / 30
+        assert run.counts[f'image, {what}'] > messages / 100
     assert len(run.codes) >= 5
     assert run.codes[InitTarget.Response.TRACKER_FAILED] == 0, node.logged('could not start')
     assert node.logged(' failed ') == []
