@@ -15,7 +15,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from tracker_nodes.arrivals import Arrivals
 from tracker_nodes.conversions import nanoseconds
-from tracker_nodes.encodings import compressed_to_rgb, to_rgb
+from tracker_nodes.encodings import compressed_to_rgb, LONGEST_WORD, to_rgb
 from tracker_nodes.qos import (
     given_overrides,
     image_qos,
@@ -160,9 +160,9 @@ class ImageInput:
 
     def _note_changes(self, message: Any, stamp: int) -> None:
         if isinstance(message, Image):
-            kind = f'{message.width} x {message.height} {message.encoding}'
+            kind = f'{message.width} x {message.height} {message.encoding[:LONGEST_WORD]}'
         else:
-            kind = message.format
+            kind = message.format[:LONGEST_WORD]
         if self._kind and kind != self._kind:
             self._node.get_logger().info(
                 f'the images changed from {self._kind} to {kind}', throttle_duration_sec=2.0

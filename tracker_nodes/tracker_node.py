@@ -49,7 +49,15 @@ from tracker_nodes.image_input import image_topic, ImageInput
 from tracker_nodes.parameters import NodeParameters
 from tracker_nodes.process import run
 from tracker_nodes.qos import given_overrides, publisher_with_overrides
-from tracker_nodes.worker import Counts, Frame, FrameHistory, RefusedError, Result, TrackingWorker
+from tracker_nodes.worker import (
+    Counts,
+    Frame,
+    FrameHistory,
+    LONGEST_NAME,
+    RefusedError,
+    Result,
+    TrackingWorker,
+)
 
 ANSWER_TIMEOUT = 30.0  # seconds that a service waits for the worker
 NO_ANSWER = (
@@ -283,6 +291,7 @@ class TrackerNode(LifecycleNode):
         self._skipped = (time.monotonic(), sentence)
         if self.context.ok():
             self.get_logger().warning(sentence, throttle_duration_sec=2.0)
+            self.get_logger().debug(sentence)  # each of them
 
     # Services
 
@@ -352,7 +361,7 @@ class TrackerNode(LifecycleNode):
         elif removed:
             response.message = f'removed {", ".join(removed)}'
         elif request.id:
-            response.message = f'there is no target {request.id!r}'
+            response.message = f'there is no target {request.id[:LONGEST_NAME]!r}'
         else:
             response.message = 'there was no target'
         return response

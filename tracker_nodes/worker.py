@@ -23,6 +23,7 @@ import numpy as np
 from tracker_core import Box, BoxError, ImageError, Target, Tracker, TrackStatus
 
 LONGEST_NAME = 64  # characters of an id or a label
+MESSAGE_BYTES = 4096  # of a message without its data, generously
 CATCH_UP_PER_FRAME = (
     2  # past frames searched for each new one at least, so that a late target does catch up
 )
@@ -69,12 +70,12 @@ class FrameHistory:
         if self._frames and frame.stamp < self._frames[-1].stamp:
             self.clear()
         self._frames.append(frame)
-        self._bytes += len(frame.message.data)
+        self._bytes += _size(frame)
         while len(self._frames) > 1 and (
             self._bytes > self._bytes_allowed
             or frame.stamp - self._frames[0].stamp > self._nanoseconds
         ):
-            self._bytes -= len(self._frames.popleft().message.data)
+            self._bytes -= _size(self._frames.popleft())
 
     def since(self, stamp: int) -> list[Frame]:
         """The frame of exactly this stamp and all that came after it; empty if there is none."""
@@ -83,6 +84,12 @@ class FrameHistory:
     def clear(self) -> None:
         self._frames.clear()
         self._bytes = 0
+
+
+def _size(frame: Frame) -> int:
+    """Bytes that a kept frame takes; the message around the data counts too, so that frames
+    without data, all of one stamp, do not pile up."""
+    return len(frame.message.data) + MESSAGE_BYTES
 
 
 class Motion:
