@@ -27,7 +27,7 @@ from tracker_core.spm.candidates import (
 from tracker_core.spm.compact import CompactNetwork
 from tracker_core.spm.config import OTB, SpmConfig
 from tracker_core.spm.network import PaperNetwork, sample_boxes
-from tracker_core.spm.tracker import join, SpmTracker
+from tracker_core.spm.tracker import SpmTracker, Template
 from tracker_core.training.data import make_photo, PairConfig, Pool
 from tracker_core.training.spm import encode, SpmTraining, train
 from tracker_core.weights import randomize, read_weight_file
@@ -231,7 +231,7 @@ def test_step(tracker: SpmTracker, case: str) -> None:
     x1, y1, x2, y2 = fixture[f'{case}_init_box']
     target = tracker.start(first, Box(x1, y1, x2 - x1, y2 - y1))
     last = torch.from_numpy(fixture[f'{case}_current_box'])[None]
-    found = tracker.step(torch.from_numpy(second), last, target.model)
+    found = tracker.search(torch.from_numpy(second), last, target.model)
 
     squares, scales = tracker.squares(last, 271)
     image_boxes = tracker.into_image(found.boxes, squares, scales)
@@ -313,9 +313,11 @@ def test_targets_in_one_batch(tracker: SpmTracker) -> None:
     boxes = [Box(100, 80, 60, 60), Box(5, 150, 60, 85), Box(200, 20, 100, 40)]
     targets = [tracker.start(frame, box) for box in boxes]
     last = torch.tensor([target.state for target in targets], dtype=torch.float64)
-    together = tracker.step(frame, last, join([target.model for target in targets])).result
+    parts = zip(*(tracker._tensors(target) for target in targets), strict=True)
+    *coarse, fine = (torch.cat(part) for part in parts)
+    together = tracker.search(frame, last, Template(tuple(coarse), fine)).result
     for i, target in enumerate(targets):
-        alone = tracker.step(frame, last[i : i + 1], target.model).result
+        alone = tracker.search(frame, last[i : i + 1], target.model).result
         close(together[i], alone[0], 2e-3)
 
 
