@@ -142,6 +142,11 @@ class Tracker:
         """How a step is executed: one of `RUNTIMES`."""
         return self.runner.name
 
+    @property
+    def exportable(self) -> bool:
+        """Whether `step` is the same program for all frames, so that it can be exported."""
+        return True
+
     def start(self, image: Any, box: Box) -> Target:
         """Begin to follow what is inside `box`.
 

@@ -5,6 +5,9 @@
 from __future__ import annotations
 
 import copy
+from functools import lru_cache
+from pathlib import Path
+import sys
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,18 @@ from torch import nn, Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from tracker_core import Box, create_tracker, list_trackers, Tracker, tracker_class
+from tracker_core import (
+    Box,
+    create_tracker,
+    list_trackers,
+    ParameterError,
+    Track,
+    Tracker,
+    tracker_class,
+)
+from tracker_core.evaluation.scene import render_scene
+from tracker_core.runtime.cuda_graph import Staging
+from tracker_core.runtime.eager import Eager, Joined
 
 # presets named paper_... are the networks of paper with other numbers, but for the online branch
 PRESETS = [
@@ -25,6 +39,10 @@ PRESETS = [
 ]
 # parameters that make the first frame affordable; the step stays what it is
 REDUCED = {
+    ('atom', 'compact'): {'newton_steps': 1, 'first_iterations': 1},
+    ('atom', 'paper'): {'newton_steps': 1, 'first_iterations': 1},
+    ('ocean', 'compact_online'): {'online_first_steps': 1},
+    ('ocean', 'paper_online'): {'online_first_steps': 1},
     ('dat', 'paper'): {
         'candidates': 12,
         'averaged': 3,
@@ -39,9 +57,20 @@ REDUCED = {
 }
 
 
-def make_tracker(name: str, preset: str, **options: Any) -> Tracker:
-    options = {'device': 'cpu', 'precision': 'float32', 'weights': 'random', **options}
-    return create_tracker(name, preset, **options, **REDUCED.get((name, preset), {}))
+class Prepared(Eager):
+    """A runtime that prepares programs for their shapes, as far as trackers can tell."""
+
+    name = 'prepared'
+
+
+@lru_cache(maxsize=1)
+def prepared(name: str, preset: str) -> Tracker:
+    options = REDUCED.get((name, preset), {})
+    tracker = create_tracker(
+        name, preset, device='cpu', precision='float32', weights='random', **options
+    )
+    tracker.runner = Prepared(tracker.device)
+    return tracker
 
 
 def picture(size: tuple[int, int] = (120, 160), seed: int = 0) -> np.ndarray:
@@ -54,9 +83,9 @@ def step_inputs(tracker: Tracker, boxes: list[Box]) -> tuple[Any, Tensor, Tensor
     targets = [tracker.start(frame, box) for box in boxes]
     shapes = {tracker._shape(target, (160, 120)) for target in targets}
     assert len(shapes) == 1
+    numbers = torch.stack([tracker._numbers(target, (160, 120)) for target in targets])
+    parts = zip(*(tracker._tensors(target) for target in targets), strict=True)
     with torch.inference_mode():
-        numbers = torch.stack([tracker._numbers(target, (160, 120)) for target in targets])
-        parts = zip(*(tracker._tensors(target) for target in targets), strict=True)
         return shapes.pop(), frame, numbers, [torch.cat(part) for part in parts]
 
 
@@ -104,20 +133,20 @@ def on_meta(value: Any, memo: dict[int, Any]) -> Any:
 
 
 @pytest.mark.parametrize(('name', 'preset'), PRESETS)
-@pytest.mark.parametrize('count', [1, 2])
-def test_a_step_can_be_captured(name: str, preset: str, count: int) -> None:
-    tracker = make_tracker(name, preset)
-    boxes = [Box(50, 40, 40, 40), Box(60, 30, 40, 40)][:count]
-    shape, frame, numbers, model = step_inputs(tracker, boxes)
-    expected = tracker.step(shape, frame, numbers, *model)
-    with torch.inference_mode():
-        memo: dict[int, Any] = {}
-        there = on_meta(tracker, memo)
-        inputs = [on_meta(x, memo) for x in (frame, numbers, *model)]
-        with Refuse():
-            found = there.step(shape, *inputs)
-    assert [x.shape for x in found] == [x.shape for x in expected]
-    assert len(found[0]) == count
+def test_a_step_can_be_captured(name: str, preset: str) -> None:
+    """For one and for two targets."""
+    tracker = prepared(name, preset)
+    boxes = [Box(50, 40, 40, 40), Box(60, 30, 40, 40)]
+    shape, *inputs = step_inputs(tracker, boxes)
+    memo: dict[int, Any] = {}
+    there = on_meta(tracker, memo)
+    for count in (1, 2):
+        frame, numbers, model = (on_meta(x, memo) for x in inputs)
+        with torch.inference_mode(), Refuse():
+            result, *_ = there.step(
+                shape, frame, numbers[:count], *(part[:count] for part in model)
+            )
+        assert len(result) == count
 
 
 def test_what_cannot_be_captured_is_noticed() -> None:
@@ -131,3 +160,86 @@ def test_what_cannot_be_captured_is_noticed() -> None:
     ):
         with pytest.raises((AssertionError, RuntimeError)), Refuse():
             step()
+
+
+# ------------------------------------------------------------------------------------------ parts
+
+
+def test_models_are_joined_once() -> None:
+    models = [(torch.zeros(1, 2), torch.ones(1, 3)), (torch.ones(1, 2), torch.zeros(1, 3))]
+    join = Joined()
+    first = join(models)
+    assert first[0].tolist() == [[0, 0], [1, 1]]
+    assert join(list(models)) is first
+    models[1] = (torch.full((1, 2), 5.0), models[1][1])
+    assert join(models)[0].tolist() == [[0, 0], [5, 5]]
+    assert join(models[:1]) is models[0]
+
+
+@pytest.mark.parametrize('size', [(17, 23), (64, 48)])
+def test_frame_and_numbers_travel_together(size: tuple[int, int]) -> None:
+    frame, numbers = torch.from_numpy(picture(size)), torch.rand(3, 7, dtype=torch.float64)
+    staging = Staging(frame, numbers, torch.device('cpu'))
+    for seed in range(2):
+        frame, numbers = torch.from_numpy(picture(size, seed)), numbers + 1
+        staging.upload(frame, numbers)
+        assert torch.equal(staging.frame, frame)
+        assert torch.equal(staging.numbers, numbers)
+
+
+def test_filled_up_templates_change_nothing() -> None:
+    """What TADT does to have few different shapes."""
+    scene = render_scene(frames=6, size=(320, 240))
+    images = list(scene)
+    tracks = []
+    for runner in (Eager, Prepared):
+        tracker = create_tracker('tadt', device='cpu', precision='float32')
+        tracker.runner = runner(tracker.device)
+        tracks.append(follow(tracker, images, scene.boxes[0]))
+    assert_same_boxes(*tracks, 1e-3)
+
+
+# ------------------------------------------------------------------------------------------- onnx
+
+
+def follow(tracker: Tracker, images: list[np.ndarray], box: Box) -> list[Track]:
+    target = tracker.start(images[0], box)
+    return [tracker.track(image, target) for image in images[1:]]
+
+
+def assert_same_boxes(one: list[Track], other: list[Track], limit: float) -> None:
+    rows = [[track.box.as_xywh() for track in tracks] for tracks in (one, other)]
+    np.testing.assert_allclose(rows[0], rows[1], rtol=0, atol=limit)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv('TRACKER_CACHE', str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize('name', list_trackers())
+def test_onnx_runtime_finds_the_same_boxes(name: str, cache: Path) -> None:
+    """Over a rendered scene, learning included; then a file is there that fits any frame."""
+    for module in ('onnx', 'onnxscript', 'onnxruntime'):
+        pytest.importorskip(module)
+    scene = render_scene(frames=12, size=(320, 240))
+    images = list(scene)
+    options = {'device': 'cpu', 'precision': 'float32', **REDUCED.get((name, 'compact'), {})}
+    trackers = [create_tracker(name, runtime=runtime, **options) for runtime in ('eager', 'onnx')]
+    assert trackers[1].runtime == 'onnx'
+    assert_same_boxes(*(follow(t, images, scene.boxes[0]) for t in trackers), 0.05)
+    assert len(list(cache.rglob('*.onnx'))) == 1
+    target = trackers[1].start(images[0], scene.boxes[0])
+    trackers[1].track(images[1][:200, :300], target)
+    assert len(list(cache.rglob('*.onnx'))) == 1
+
+
+def test_runtimes_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ParameterError, match='cuda_graph needs a CUDA device'):
+        create_tracker('spm', device='cpu', runtime='cuda_graph')
+    with pytest.raises(ParameterError, match='tensorrt needs a CUDA device'):
+        create_tracker('spm', device='cpu', runtime='tensorrt')
+    monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+    with pytest.raises(ParameterError, match='pip install'):
+        create_tracker('spm', device='cpu', runtime='onnx')

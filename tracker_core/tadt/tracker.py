@@ -95,6 +95,10 @@ class TadtTracker(Tracker):
         side = (self._map_side - 1) * stride + 1
         self._hann = torch.hann_window(side, periodic=False, device=device)
 
+    @property
+    def exportable(self) -> bool:
+        return not self.config.released
+
     def _start(self, frame: Tensor, box: Box) -> tuple[Any, Any]:
         config = self.config
         if config.released:
