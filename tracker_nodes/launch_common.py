@@ -23,7 +23,7 @@ NODE_PARAMETERS = {
     'preset': "'compact' (small network, bundled weights) or 'paper' (the published architecture)",
     'device': "'auto' (CUDA where there is one), 'cpu', 'cuda' or 'cuda:N'",
     'precision': "'auto', 'float32', 'bfloat16' or 'float16'",
-    'runtime': "How a step is executed: 'auto' or 'eager'",
+    'runtime': "How a step is executed: 'auto', 'eager', 'cuda_graph', 'onnx' or 'tensorrt'",
 }
 
 

@@ -196,12 +196,13 @@ class RegionViews:
         index = (first + rows * side)[:, :, :, None, :, None] + columns[:, :, None, :, None, :]
         weight = row_weights[:, :, :, None, :, None] * column_weights[:, :, None, :, None, :]
         taps = (2 * SUBCELLS) ** 2
-        pooled = F.embedding_bag(
-            index.reshape(-1, taps),
-            tables.flatten(0, 1),
-            per_sample_weights=weight.reshape(-1, taps),
-            mode='sum',
-        )
+        index, weight = index.reshape(-1, taps), weight.reshape(-1, taps)
+        tables = tables.flatten(0, 1)
+        if torch.compiler.is_compiling():  # exporters know no bags
+            near = tables.index_select(0, index.flatten()).unflatten(0, index.shape)
+            pooled = (weight[:, None] @ near)[:, 0]
+        else:
+            pooled = F.embedding_bag(index, tables, per_sample_weights=weight, mode='sum')
         return pooled.view(*boxes.shape[:2], -1)
 
 

@@ -123,7 +123,8 @@ def write_onnx(
     inputs = [x.detach().clone() for x in (frame, numbers.float(), *model)]
     with torch.inference_mode(False), warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        logging.getLogger('torch.onnx').setLevel(logging.ERROR)
+        for talker in ('torch.onnx', 'onnxscript', 'onnx_ir'):
+            logging.getLogger(talker).setLevel(logging.ERROR)
         traced = trace(tracker, shape, inputs[0], inputs[1], inputs[2:], any_size)
         outputs = len(traced.graph_signature.user_outputs)
         program = torch.onnx.export(
