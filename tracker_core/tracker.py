@@ -435,9 +435,8 @@ def create_tracker(
             f'precision must be auto or one of {", ".join(PRECISIONS)}, not {precision!r}'
         )
     runtime_name = choose_runtime(runtime, torch_device)
-    dtype = PRECISIONS.get(precision) or choose_precision(
-        runtime_name, torch_device, preset in cls.bfloat16_presets
-    )
+    is_fine = preset in cls.bfloat16_presets and not getattr(config, 'released', False)
+    dtype = PRECISIONS.get(precision) or choose_precision(runtime_name, torch_device, is_fine)
     tracker = cls(config, preset, torch_device, dtype, load_weights(name, preset, weights))
     tracker.runner = make_runtime(runtime_name, tracker)
     log.info(

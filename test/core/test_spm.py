@@ -53,7 +53,7 @@ def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope='module')
 def tracker(weights_folder: str) -> SpmTracker:
-    return create_tracker('spm', 'paper', device='cpu', weights=weights_folder, recover=False)
+    return create_tracker('spm', 'paper', 'cpu', 'float32', weights=weights_folder, recover=False)
 
 
 @pytest.fixture
@@ -323,7 +323,13 @@ def test_targets_in_one_batch(tracker: SpmTracker) -> None:
 
 def test_sure_of_nothing_means_staying(tracker: SpmTracker, weights_folder: str) -> None:
     strict = create_tracker(
-        'spm', 'paper', device='cpu', weights=weights_folder, smallest_score=1.0, lost_after=2
+        'spm',
+        'paper',
+        'cpu',
+        'float32',
+        weights=weights_folder,
+        smallest_score=1.0,
+        lost_after=2,
     )
     image = test_image('spm_img1')
     target = strict.start(image, Box(100, 80, 60, 60))

@@ -106,6 +106,7 @@ class OceanTracker(Tracker):
         'compact_online': COMPACT_ONLINE,
         **PAPER_PRESETS,
     }
+    bfloat16_presets = tuple(name for name, c in PAPER_PRESETS.items() if not c.online)
     config: OceanConfig
 
     def __init__(

@@ -85,6 +85,7 @@ class SpmTracker(Tracker):
         'paper': OTB,
         'paper_lasot': LASOT,
     }
+    bfloat16_presets = ('paper', 'paper_lasot')
     config: SpmConfig
 
     def __init__(

@@ -69,6 +69,7 @@ class TadtTracker(Tracker):
 
     name = 'tadt'
     presets: ClassVar[Mapping[str, TadtConfig]] = {'compact': COMPACT, 'paper': PAPER}
+    bfloat16_presets = ('paper',)
     config: TadtConfig
 
     def __init__(
