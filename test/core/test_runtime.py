@@ -4,14 +4,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 import copy
 from functools import lru_cache
+import json
 from pathlib import Path
+import runpy
 import sys
 from typing import Any
 
 import numpy as np
 import pytest
+from reference import sequence_frames
 import torch
 from torch import nn, Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -22,13 +26,20 @@ from tracker_core import (
     create_tracker,
     list_trackers,
     ParameterError,
+    runtime,
     Track,
     Tracker,
     tracker_class,
 )
+from tracker_core.cli import main
+from tracker_core.evaluation.datasets import read_boxes
 from tracker_core.evaluation.scene import render_scene
+from tracker_core.evaluation.video import read_image
+from tracker_core.ocean import tracker as ocean
 from tracker_core.runtime.cuda_graph import Staging
 from tracker_core.runtime.eager import Eager, Joined
+from tracker_core.runtime.onnx import run
+from tracker_core.tadt import tracker as tadt
 
 # presets named paper_... are the networks of paper with other numbers, but for the online branch
 PRESETS = [
@@ -212,27 +223,122 @@ def assert_same_boxes(one: list[Track], other: list[Track], limit: float) -> Non
     np.testing.assert_allclose(rows[0], rows[1], rtol=0, atol=limit)
 
 
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv('TRACKER_CACHE', str(tmp_path))
-    return tmp_path
+@pytest.fixture(scope='module')
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp('cache')
+        patch.setenv('TRACKER_CACHE', str(folder))
+        yield folder
+
+
+@lru_cache(maxsize=2)
+def compact(name: str, runtime: str) -> Tracker:
+    options = REDUCED.get((name, 'compact'), {})
+    return create_tracker(name, 'compact', 'cpu', 'float32', runtime, **options)
 
 
 @pytest.mark.parametrize('name', list_trackers())
 def test_onnx_runtime_finds_the_same_boxes(name: str, cache: Path) -> None:
-    """Over a rendered scene, learning included; then a file is there that fits any frame."""
+    """Over a rendered scene, learning included; the file fits frames of any size; and over a
+    sequence where there is one."""
     for module in ('onnx', 'onnxscript', 'onnxruntime'):
         pytest.importorskip(module)
-    scene = render_scene(frames=12, size=(320, 240))
+    scene = render_scene(frames=8, size=(320, 240))
     images = list(scene)
-    options = {'device': 'cpu', 'precision': 'float32', **REDUCED.get((name, 'compact'), {})}
-    trackers = [create_tracker(name, runtime=runtime, **options) for runtime in ('eager', 'onnx')]
-    assert trackers[1].runtime == 'onnx'
-    assert_same_boxes(*(follow(t, images, scene.boxes[0]) for t in trackers), 0.05)
-    assert len(list(cache.rglob('*.onnx'))) == 1
-    target = trackers[1].start(images[0], scene.boxes[0])
-    trackers[1].track(images[1][:200, :300], target)
-    assert len(list(cache.rglob('*.onnx'))) == 1
+    eager, onnx = (compact(name, runtime) for runtime in ('eager', 'onnx'))
+    assert onnx.runtime == 'onnx'
+    assert_same_boxes(*(follow(t, images, scene.boxes[0]) for t in (eager, onnx)), 0.05)
+    files = list(cache.rglob(f'{name}_*.onnx'))
+    assert len(files) == 1
+    cut = [image[:200, :300] for image in images[:3]]
+    assert_same_boxes(*(follow(t, cut, scene.boxes[0]) for t in (eager, onnx)), 0.05)
+    assert list(cache.rglob(f'{name}_*.onnx')) == files
+
+    images, box = skiing(40)
+    assert_same_boxes(*(follow(t, images, box) for t in (eager, onnx)), 0.05)
+
+
+def skiing(count: int) -> tuple[list[np.ndarray], Box]:
+    files = sequence_frames('Skiing', count)
+    x, y, w, h = read_boxes(files[0].parents[1] / 'groundtruth_rect.txt')[0]
+    return [read_image(path) for path in files], Box(x, y, w, h)
+
+
+def test_command_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The file says what it is, and ONNX Runtime runs it for several targets."""
+    for module in ('onnx', 'onnxscript', 'onnxruntime'):
+        pytest.importorskip(module)
+    import onnxruntime
+
+    path = tmp_path / 'tadt.onnx'
+    arguments = ['export', '--tracker', 'tadt', '--targets', '2', '--target-size', '60x90']
+    assert main([*arguments, '--out', str(path)]) == 0
+    assert f'wrote {path}' in capsys.readouterr().out
+    session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
+    about = session.get_modelmeta().custom_metadata_map
+    assert (about['tracker'], about['preset'], about['targets']) == ('tadt', 'compact', '2')
+    tracker = compact('tadt', 'eager')
+    runner, tracker.runner = tracker.runner, Prepared(tracker.device)
+    target = tracker.start(picture((240, 320)), Box(100, 60, 60, 90))
+    tracker.runner = runner
+    numbers = torch.stack([tracker._numbers(target, (320, 240))] * 2)
+    numbers[1, 0] += 5
+    frame = torch.from_numpy(picture((240, 320), seed=1))
+    model = [part.expand(2, *part.shape[1:]) for part in tracker._tensors(target)]
+    with torch.inference_mode():
+        wanted, *_ = tracker.step(tracker._shape(target, (320, 240)), frame, numbers, *model)
+    found, *_ = run(session, frame, numbers.float(), model)
+    np.testing.assert_allclose(found, wanted, atol=1e-3)
+
+    assert main(['export', '--tracker', 'dat', '--preset', 'paper', '--weights', 'random']) == 2
+    assert 'cannot be exported' in capsys.readouterr().err
+
+
+def spot(name: str, box: Box) -> Any:
+    """The state of a target that is at a box."""
+    if name == 'spm':
+        return (box.x, box.y, box.x2, box.y2)
+    state = {'ocean': ocean.State, 'tadt': tadt.State}[name]
+    return state(box.cx, box.cy, *((box.w, box.h) if name == 'ocean' else ()))
+
+
+@pytest.mark.parametrize(('name', 'limit'), [('spm', 0.5), ('ocean', 0.5), ('tadt', 0.7)])
+def test_bfloat16_leaves_the_boxes(name: str, limit: float) -> None:
+    """Of the published networks with stand-in weights, searching around the true boxes. TADT's
+    peak lies on a grid of one pixel of the search region, 0.63 pixels here."""
+    images, box = skiing(6)
+    options = {'smallest_score': 0.0} if name == 'spm' else {}
+    trackers = [
+        create_tracker(name, 'paper', 'cpu', precision, weights='random', **options)
+        for precision in ('float32', 'bfloat16')
+    ]
+    targets = [tracker.start(images[0], box) for tracker in trackers]
+    for image in images[1:]:
+        boxes = []
+        for tracker, target in zip(trackers, targets, strict=True):
+            target.state = spot(name, box)
+            sighting = tracker._locate(torch.from_numpy(image), [target])[0]
+            boxes.append(sighting.box.as_xywh())
+        np.testing.assert_allclose(*boxes, rtol=0, atol=limit)
+
+
+def test_precision_that_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """bfloat16 where it is faster and harmless, and only if nothing else was asked for."""
+    for speedup, expected in ((3.0, torch.bfloat16), (1.0, torch.float32)):
+        monkeypatch.setattr(runtime, 'bfloat16_speedup', lambda speedup=speedup: speedup)
+        tracker = create_tracker('spm', 'paper', 'cpu', weights='random')
+        assert (tracker.runtime, tracker.precision) == ('eager', expected)
+        assert create_tracker('spm', device='cpu').precision == torch.float32
+    monkeypatch.setattr(runtime, 'bfloat16_speedup', lambda: 3.0)
+    tracker = create_tracker('tadt', 'paper', 'cpu', weights='random', released=True)
+    assert tracker.precision == torch.float32
+    assert create_tracker('spm', 'paper', 'cpu', 'float32', weights='random').precision == (
+        torch.float32
+    )
+
+
+def test_speedup_is_measured() -> None:
+    assert 0.01 < runtime.bfloat16_speedup() < 100
 
 
 def test_runtimes_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,3 +349,31 @@ def test_runtimes_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, 'onnxruntime', None)
     with pytest.raises(ParameterError, match='pip install'):
         create_tracker('spm', device='cpu', runtime='onnx')
+
+
+# ------------------------------------------------------------------------------------- benchmarks
+
+
+def test_gpu_benchmark_runs_dry(tmp_path: Path) -> None:
+    """A minute budget that is over at once still leaves a report."""
+    script = Path(__file__).parents[2] / 'benchmarks' / 'gpu.py'
+    benchmark = runpy.run_path(str(script))
+    device = torch.device('cpu')
+    report = benchmark['Report'](tmp_path / 'report', 60)
+    report.item(
+        'checks', 'tadt', lambda: benchmark['check']('tadt', 'compact', device, 'float32', 'eager')
+    )
+    tracker = compact('tadt', 'eager')
+    report.item('speed', 'tadt', lambda: benchmark['speed'](tracker, (160, 120), 2, 1.0, 2))
+    rates = {torch.float32: 1e11}
+    report.item('roofline', 'tadt', lambda: benchmark['roofline'](tracker, rates, 1e10, 20.0))
+    report.item('speed', 'broken', lambda: 1 / 0)
+    written = json.loads((tmp_path / 'report.json').read_text())
+    assert written['checks'][0]['verdict'] == 'ok'
+    assert written['speed'][0]['fps'] > 0
+    assert written['roofline'][0]['gflop'] == pytest.approx(1.6, rel=0.5)  # 0.7 G multiply-adds
+    assert [f['item'] for f in written['failures']] == ['broken']
+    assert '## roofline' in (tmp_path / 'report.md').read_text()
+    report.deadline = 0
+    with pytest.raises(benchmark['OutOfTimeError']):
+        report.item('speed', 'late', dict)
