@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from reference import golden, reference_folder, seeded, sequence_frames
+from reference import golden, reference_folder, seeded, sequence_frames, shifts
 import torch
 from torch import Tensor
 
@@ -319,6 +319,16 @@ def test_skiing(name: str, preset: str, weight_file: Path) -> None:
         box = tracker.track(image, target).box
         found = [max(box.x, 0) + 1, max(box.y, 0) + 1, box.w, box.h]
         np.testing.assert_allclose(found, row, atol=0.1)
+
+
+@pytest.mark.parametrize('preset', ['paper', 'paper_otb'])
+def test_skiing_in_bfloat16(preset: str, weight_file: Path) -> None:
+    images = [cv2.imread(str(frame))[..., ::-1] for frame in sequence_frames('Skiing', 8)]
+    trackers = [
+        make_tracker(preset, weight_file, precision=precision)
+        for precision in ('float32', 'bfloat16')
+    ]
+    assert max(shifts(trackers, images, Box(445, 180, 29, 26))) < 0.5
 
 
 def make_online(learnt_loss: bool = False) -> OnlineNetwork:

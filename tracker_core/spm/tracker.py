@@ -85,7 +85,6 @@ class SpmTracker(Tracker):
         'paper': OTB,
         'paper_lasot': LASOT,
     }
-    bfloat16_presets = ('paper', 'paper_lasot')
     config: SpmConfig
 
     def __init__(
