@@ -41,6 +41,7 @@ TRACKERS = {
     'tadt': 'tracker_core.tadt.tracker:TadtTracker',
 }
 PRECISIONS = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
+LARGEST_BOX = 4  # sides of a box in sides of the image; beyond that it says nothing
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +157,7 @@ class Tracker:
 
         Raises:
             ImageError: The image is of another kind, see `as_frame`.
-            BoxError: The box does not overlap the image.
+            BoxError: The box does not overlap the image, or is far larger than it.
         """
         frame = as_frame(image, self.device)
         height, width = frame.shape[:2]
@@ -164,6 +165,11 @@ class Tracker:
             raise BoxError(f'start needs a tracker_core.Box, not {type(box).__name__}')
         if box.intersection(Box(0, 0, width, height)) <= 0:
             raise BoxError(f'{box} lies outside the image of {width} x {height} pixels')
+        if max(box.w / width, box.h / height) > LARGEST_BOX:
+            raise BoxError(
+                f'{box} is more than {LARGEST_BOX} times as large as the image of {width} x '
+                f'{height} pixels'
+            )
         with torch.inference_mode():
             model, state = self._start(frame, box)
         return Target(first_box=box, box=box, model=model, state=state, owner=self)
@@ -204,6 +210,15 @@ class Tracker:
         nothing."""
         with torch.inference_mode():
             self._learn(target)
+
+    def lose(self, target: Target) -> None:
+        """Declare a target lost, because the caller knows that it is not where it was.
+
+        It is searched, and found again, like one that was lost on its own.
+        """
+        target.status = TrackStatus.LOST
+        target.frames_low = max(target.frames_low, self.config.lost_after)
+        target.velocity = (0.0, 0.0)
 
     def _start(self, frame: Tensor, box: Box) -> tuple[Any, Any]:
         """Return the target's model and its first state."""
@@ -365,7 +380,7 @@ def _is_plausible(box: Box, image_size: tuple[int, int]) -> bool:
     reach = Box(-width, -height, 3 * width, 3 * height)
     return (
         min(box.w, box.h) >= 0.5
-        and max(box.w / width, box.h / height) <= 4
+        and max(box.w / width, box.h / height) <= LARGEST_BOX
         and box.intersection(reach) > 0
     )
 

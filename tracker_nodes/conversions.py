@@ -53,17 +53,21 @@ def detection_message(header: Header, id: str, label: str, target: Target) -> De
     return Detection2D(header=header, results=[hypothesis], bbox=box_to_message(target.box), id=id)
 
 
-def status_message(id: str, label: str, target: Target, frame_seconds: float) -> TrackStatus:  # noqa: A002
+def status_message(
+    id: str,  # noqa: A002
+    label: str,
+    target: Target,
+    velocity: tuple[float, float] | None,
+) -> TrackStatus:
     """A target's state.
 
     Args:
         id: Name of the target.
         label: What it is.
         target: Its state in tracker_core.
-        frame_seconds: Time between two tracked frames; 0 where it is not known, and the velocity
-            is then 0.
+        velocity: Of its box, pixels per second (x, y); None where it is not known.
     """
-    velocity = [v / frame_seconds if frame_seconds > 0 else 0.0 for v in target.velocity]
+    velocity = velocity or (0.0, 0.0)
     return TrackStatus(
         id=id,
         label=label,

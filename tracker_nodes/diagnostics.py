@@ -45,12 +45,13 @@ class Timings:
 
 
 def diagnostic_status(
-    name: str, level: bytes, message: str, values: Mapping[str, object]
+    name: str, level: bytes, message: str, hardware: str, values: Mapping[str, object]
 ) -> DiagnosticStatus:
-    """A status as `/diagnostics` carries it."""
+    """A status as `/diagnostics` carries it; `hardware` is what runs the networks."""
     return DiagnosticStatus(
         level=level,
         name=name,
         message=message,
+        hardware_id=hardware,
         values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import array
 from dataclasses import dataclass
+import struct
 from typing import Any
 
 import cv2
@@ -52,6 +53,11 @@ _LAYOUTS = {
     'bayer_grbg8': _Layout(1, cv2.COLOR_BayerGB2RGB, width_multiple=2, height_multiple=2),
 }
 ENCODINGS = tuple(_LAYOUTS)
+LARGEST_COMPRESSED = 2**26  # pixels of a compressed image
+HEADER_BYTES = (
+    2**17
+)  # of a compressed image in which its size is looked for; cameras add a preview
+LONGEST_WORD = 64  # characters of an encoding that are repeated in an error
 
 _FROM_RGB = {
     'rgb8': None,
@@ -83,7 +89,8 @@ def to_rgb(message: Any) -> np.ndarray:
     """
     width, height, step, data = message.width, message.height, message.step, message.data
     what = (
-        f'image {width} x {height}, encoding {message.encoding!r}, step {step}, {len(data)} bytes'
+        f'image {width} x {height}, encoding {message.encoding[:LONGEST_WORD]!r}, step {step}, '
+        f'{len(data)} bytes'
     )
     layout = _LAYOUTS.get(message.encoding)
     if layout is None:
@@ -136,8 +143,14 @@ def compressed_to_rgb(message: Any) -> np.ndarray:
     Raises:
         ImageError: The data is no image that OpenCV can decode.
     """
-    what = f'compressed image, format {message.format!r}, {len(message.data)} bytes'
+    what = f'compressed image, format {message.format[:LONGEST_WORD]!r}, {len(message.data)} bytes'
     encoded = np.frombuffer(message.data, np.uint8)
+    width, height = announced_size(bytes(encoded[:HEADER_BYTES]))
+    if width * height > LARGEST_COMPRESSED:
+        raise ImageError(
+            f'{what}: it claims {width} x {height} pixels, which is no camera image; at most '
+            f'{LARGEST_COMPRESSED} pixels are decoded'
+        )
     try:
         pixels = (
             cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -149,6 +162,28 @@ def compressed_to_rgb(message: Any) -> np.ndarray:
     if pixels is None:
         raise ImageError(f'{what}: the data cannot be decoded; JPEG and PNG are expected')
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
+
+
+def announced_size(encoded: bytes) -> tuple[int, int]:
+    """Width and height as the header of a JPEG or PNG has them; 0 x 0 where it is neither.
+
+    A damaged header can claim gigabytes, and the decoder would fill them.
+    """
+    if encoded[:8] == b'\x89PNG\r\n\x1a\n':
+        return struct.unpack_from('>II', encoded, 16) if len(encoded) >= 24 else (0, 0)
+    position = 2 if encoded[:2] == b'\xff\xd8' else len(encoded)
+    while position + 9 <= len(encoded):
+        mark, kind = encoded[position : position + 2]
+        if mark != 0xFF or kind == 0xFF:  # bytes that fill up before a segment
+            position += 1
+        elif kind == 0xDA:  # the pixels begin
+            break
+        elif 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):  # start of frame
+            height, width = struct.unpack_from('>HH', encoded, position + 5)
+            return width, height
+        else:
+            position += 2 + struct.unpack_from('>H', encoded, position + 2)[0]
+    return 0, 0
 
 
 def fill_image(message: Any, rgb: np.ndarray, encoding: str = 'rgb8') -> Any:

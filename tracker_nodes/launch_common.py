@@ -8,6 +8,7 @@ activated virtual environment.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
@@ -19,12 +20,28 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 # Handed on to the node if they are given; otherwise the parameter file decides, then the defaults.
+# With each its choices; a device has a number, and the presets depend on the tracker.
 NODE_PARAMETERS = {
-    'preset': "'compact' (small network, bundled weights) or 'paper' (the published architecture)",
-    'device': "'auto' (CUDA where there is one), 'cpu', 'cuda' or 'cuda:N'",
-    'precision': "'auto', 'float32', 'bfloat16' or 'float16'",
-    'runtime': "How a step is executed: 'auto', 'eager', 'cuda_graph', 'onnx' or 'tensorrt'",
+    'preset': (
+        "'compact' (small network, bundled weights) or 'paper' (the published architecture)",
+        None,
+    ),
+    'device': ("'auto' (CUDA where there is one), 'cpu', 'cuda' or 'cuda:N'", None),
+    'precision': (
+        'Number format of the networks',
+        ['', 'auto', 'float32', 'bfloat16', 'float16'],
+    ),
+    'runtime': (
+        'How a step is executed',
+        ['', 'auto', 'eager', 'cuda_graph', 'onnx', 'tensorrt'],
+    ),
+    'image_transport': (
+        'What to subscribe to: the topic itself, or <topic>/compressed',
+        ['', 'raw', 'compressed'],
+    ),
 }
+# The second up to Jazzy
+PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 
 
 def trackers() -> list[str]:
@@ -60,15 +77,17 @@ def tracker_launch(tracker: str | None = None, preset: str = '') -> LaunchDescri
         DeclareLaunchArgument(
             'params_file',
             default_value='',
-            description='Parameter file; empty: config/<tracker>.yaml of this package',
+            description='Parameter file, for all that has no argument here (max_targets, max_age, '
+            '...); empty: config/<tracker>.yaml of this package',
         ),
         *(
             DeclareLaunchArgument(
                 name,
                 default_value=preset if name == 'preset' else '',
                 description=f'{text}; empty: as in params_file',
+                choices=choices,
             )
-            for name, text in NODE_PARAMETERS.items()
+            for name, (text, choices) in NODE_PARAMETERS.items()
         ),
         DeclareLaunchArgument(
             'video',
@@ -83,11 +102,19 @@ def tracker_launch(tracker: str | None = None, preset: str = '') -> LaunchDescri
             description='Open rviz on the annotated image',
         ),
         DeclareLaunchArgument(
+            'select',
+            default_value='false',
+            choices=['true', 'false'],
+            description='Open a window in which a box is drawn around what is to be followed '
+            '(needs an OpenCV with windows)',
+        ),
+        DeclareLaunchArgument(
             'dds_profile',
             default_value='shm',
             choices=['shm', 'none'],
             description="Transport of Fast DDS: 'shm' has shared memory for whole frames (set "
-            "FASTDDS_DEFAULT_PROFILES_FILE for the camera's process too), 'none' its defaults",
+            "FASTDDS_DEFAULT_PROFILES_FILE for the camera's process too), 'none' its defaults; a "
+            'profile that is set already stays',
         ),
         DeclareLaunchArgument(
             'log_level',
@@ -116,10 +143,9 @@ def _nodes(context: LaunchContext, tracker: str | None) -> list[LaunchDescriptio
         'output': 'screen',
     }
     entities: list[LaunchDescriptionEntity] = []
-    if value('dds_profile') == 'shm':
+    if value('dds_profile') == 'shm' and not any(name in os.environ for name in PROFILE_VARIABLES):
         profile = str(share / 'config' / 'fastdds_shm.xml')
-        for variable in ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'):
-            entities.append(SetEnvironmentVariable(variable, profile))
+        entities += [SetEnvironmentVariable(name, profile) for name in PROFILE_VARIABLES]
     entities.append(
         Node(
             package='tracker_nodes',
@@ -141,6 +167,17 @@ def _nodes(context: LaunchContext, tracker: str | None) -> list[LaunchDescriptio
                 parameters=[
                     {'video': text(value('video')), 'loop': True, 'wait_for_subscriber': True}
                 ],
+                **common,
+            )
+        )
+    if value('select') == 'true':
+        transport = {'image_transport': value('image_transport')}
+        entities.append(
+            Node(
+                package='tracker_nodes',
+                executable='select_target',
+                name='select_target',
+                parameters=[transport] if value('image_transport') else [],
                 **common,
             )
         )

@@ -63,6 +63,12 @@ class NodeConfig:
     max_targets: int = parameter(
         8, 'So many targets are followed at most.', minimum=1, maximum=100
     )
+    max_age: float = parameter(
+        0.0,
+        "Images older than this, in seconds by the node's clock, are dropped; 0 for never.",
+        minimum=0.0,
+        maximum=3600.0,
+    )
     history_seconds: float = parameter(
         2.0,
         'How far back a frame is kept for init_target with a stamp.',

@@ -11,31 +11,32 @@ from __future__ import annotations
 
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from functools import partial
 import gc
 import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import (
-    DurabilityPolicy,
-    HistoryPolicy,
-    qos_profile_sensor_data,
-    QoSProfile,
-    ReliabilityPolicy,
-)
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool, Trigger
 from tracker_nodes.msg import TrackStatusArray
 from tracker_nodes.srv import InitTarget, RemoveTarget
 from vision_msgs.msg import Detection2D, Detection2DArray
 
-from tracker_core import BoxError, create_tracker, Tracker, TrackerError, TrackStatus
+from tracker_core import (
+    BoxError,
+    create_tracker,
+    ParameterError,
+    Tracker,
+    TrackerError,
+    TrackStatus,
+)
 from tracker_core.evaluation.overlay import draw_track
+from tracker_nodes.awaiting import finished
 from tracker_nodes.conversions import (
     box_from_message,
     detection_message,
@@ -43,13 +44,26 @@ from tracker_nodes.conversions import (
     status_message,
 )
 from tracker_nodes.diagnostics import diagnostic_status, Timings
-from tracker_nodes.encodings import compressed_to_rgb, fill_compressed, fill_image, to_rgb
+from tracker_nodes.encodings import fill_compressed, fill_image
+from tracker_nodes.image_input import image_topic, ImageInput
 from tracker_nodes.parameters import NodeParameters
 from tracker_nodes.process import run
-from tracker_nodes.worker import Frame, FrameHistory, RefusedError, Result, TrackingWorker
+from tracker_nodes.qos import given_overrides, publisher_with_overrides
+from tracker_nodes.worker import (
+    Counts,
+    Frame,
+    FrameHistory,
+    LONGEST_NAME,
+    RefusedError,
+    Result,
+    TrackingWorker,
+)
 
 ANSWER_TIMEOUT = 30.0  # seconds that a service waits for the worker
-SILENCE = 2.0  # seconds without an image after which diagnostics warn
+NO_ANSWER = (
+    f'the tracker did not answer within {ANSWER_TIMEOUT:g} s, or the node was shut down meanwhile'
+)
+RECENT = 3.0  # seconds for which diagnostics repeat why a frame was skipped
 
 
 class TrackerNode(LifecycleNode):
@@ -65,27 +79,31 @@ class TrackerNode(LifecycleNode):
         self._tracker: Tracker | None = None
         self._is_active = False
         self._is_enabled = True
-        self._image_subscription = None
-        self._old_subscription = None  # for a second, beside the one that replaces it
-        self._last_image = 0.0  # time.monotonic() of the last arrival
-        self._image_kind = ''  # size and encoding of the last image
-        self._image_stamp = 0
-        self._last_stamp = 0  # of the last processed frame
-        self._frame_seconds = 0.0  # time between two processed frames by their stamps, smoothed
+        self._input: ImageInput | None = None
+        self._image_size = (0, 0)  # of the last processed frame
         self._timings = Timings()
-        self._counts = (0, 0)  # processed and dropped frames
+        self._skipped = (-RECENT, '')  # time.monotonic() and the reason of the last skipped frame
+        self._counts_before = Counts()  # a second ago
 
-        self._detections = self.create_publisher(Detection2DArray, 'detections', 10)
-        self._detection = self.create_publisher(Detection2D, 'detection', 10)
-        self._status = self.create_publisher(TrackStatusArray, 'status', 10)
-        self._annotated = self.create_publisher(Image, 'image_annotated', 2)
-        self._annotated_compressed = self.create_publisher(
-            CompressedImage, self.resolve_topic_name('image_annotated') + '/compressed', 2
+        self._qos_problem = ''  # which of the qos_overrides cannot be used
+        annotated = self.resolve_topic_name('image_annotated')
+        self._detections = self._create_publisher(Detection2DArray, 'detections')
+        self._detection = self._create_publisher(Detection2D, 'detection')
+        self._status = self._create_publisher(TrackStatusArray, 'status')
+        self._annotated = self._create_publisher(Image, annotated, 2)
+        self._annotated_compressed = self._create_publisher(
+            CompressedImage, f'{annotated}/compressed', 2
         )
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        self.create_service(InitTarget, 'init_target', self._on_init_target)
-        self.create_service(RemoveTarget, 'remove_target', self._on_remove_target)
-        self.create_service(Trigger, 'reset', self._on_reset)
+        self._diagnostics = self._create_publisher(DiagnosticArray, '/diagnostics')
+        self._check_overrides_of_images()
+        # Their callbacks wait for the worker, and let the others run meanwhile.
+        waiting = ReentrantCallbackGroup()
+        for kind, name, callback in (
+            (InitTarget, 'init_target', self._on_init_target),
+            (RemoveTarget, 'remove_target', self._on_remove_target),
+            (Trigger, 'reset', self._on_reset),
+        ):
+            self.create_service(kind, name, callback, callback_group=waiting)
         self.create_service(SetBool, 'enable', self._on_enable)
         self.create_subscription(Detection2D, 'init_box', self._on_init_box, 10)
         # By the machine's clock: simulated time may stand still.
@@ -103,14 +121,15 @@ class TrackerNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         options = self._options
-        self._problem = options.problem
+        self._problem = options.problem or self._qos_problem
         if not self._problem:
             self._worker = TrackingWorker(
                 self._load,
                 self._publish,
                 self._report,
-                options['max_targets'],
-                FrameHistory(options['history_seconds'], options['history_megabytes']),
+                is_stale=self._is_stale,
+                max_targets=options['max_targets'],
+                history=FrameHistory(options['history_seconds'], options['history_megabytes']),
             )
             try:
                 self._tracker = self._worker.loaded.result()
@@ -134,9 +153,10 @@ class TrackerNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._worker.forget_frames()
         self._worker.reset_counts()
-        self._counts = (0, 0)
+        self._counts_before = Counts()
+        is_compressed = self._options['image_transport'] == 'compressed'
+        self._input = ImageInput(self, is_compressed, self._on_frame)
         self._is_active = True
-        self._subscribe()
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -184,68 +204,30 @@ class TrackerNode(LifecycleNode):
 
     # Images
 
-    def _subscribe(self) -> None:
-        compressed = self._options['image_transport'] == 'compressed'
-        topic = self.resolve_topic_name('image') + ('/compressed' if compressed else '')
-        self._image_subscription = self.create_subscription(
-            CompressedImage if compressed else Image,
-            topic,
-            partial(self._on_image, compressed_to_rgb if compressed else to_rgb),
-            image_qos(self.get_publishers_info_by_topic(topic)),
-        )
+    def _check_overrides_of_images(self) -> None:
+        for is_compressed in (False, True):
+            try:
+                given_overrides(self, image_topic(self, is_compressed), 'subscription')
+            except ParameterError as error:
+                self._qos_problem = str(error)
 
     def _unsubscribe(self) -> None:
-        for subscription in (self._image_subscription, self._old_subscription):
-            if subscription is not None:
-                self.destroy_subscription(subscription)
-        self._image_subscription = self._old_subscription = None
+        if self._input is not None:
+            self._input.close()
+        self._input = None
 
-    def _on_image(self, decode: Any, message: Any) -> None:
-        stamp = nanoseconds(message.header.stamp)
-        if self._old_subscription is not None and 0 < stamp <= self._image_stamp:
-            return  # the other subscription brought it
-        self._last_image = time.monotonic()
-        self._note_changes(message, stamp)
+    def _on_frame(self, frame: Frame) -> None:
         if self._is_enabled and self._worker is not None:
-            self._worker.put(Frame(stamp, message, decode))
+            self._worker.put(frame)
 
-    def _note_changes(self, message: Any, stamp: int) -> None:
-        """Log what a user of the camera would want to know."""
-        if isinstance(message, Image):
-            kind = f'{message.width} x {message.height} {message.encoding}'
-        else:
-            kind = message.format
-        if self._image_kind and kind != self._image_kind:
-            self.get_logger().info(
-                f'the images changed from {self._image_kind} to {kind}', throttle_duration_sec=2.0
-            )
-        if stamp < self._image_stamp:
-            self.get_logger().warning(
-                f'time jumped back by {(self._image_stamp - stamp) / 1e9:.3f} s; older frames are '
-                'forgotten, targets are kept',
-                throttle_duration_sec=2.0,
-            )
-        self._image_kind, self._image_stamp = kind, stamp
+    def _is_stale(self, frame: Frame) -> bool:
+        """Called in the worker's thread; the age of a frame without a stamp is not known."""
+        limit = self._options['max_age']
+        return limit > 0 and frame.stamp > 0 and self._age(frame) > limit
 
-    def _adopt_qos(self) -> None:
-        """Follow a publisher that appeared, or changed, after the subscription was made.
-
-        The old subscription stays until the next call, so that no frame is lost in between.
-        """
-        if self._old_subscription is not None:
-            self.destroy_subscription(self._old_subscription)
-            self._old_subscription = None
-        old = self._image_subscription.qos_profile
-        new = image_qos(
-            self.get_publishers_info_by_topic(self._image_subscription.topic_name), old
-        )
-        if (new.reliability, new.durability) != (old.reliability, old.durability):
-            self.get_logger().info(
-                f'the images are published {new.reliability.name}, {new.durability.name}; '
-                'subscribing likewise'
-            )
-            self._old_subscription = self._image_subscription
-            self._subscribe()
+    def _age(self, frame: Frame) -> float:
+        """Seconds since the frame's stamp."""
+        return (self.get_clock().now().nanoseconds - frame.stamp) / 1e9
 
     # Results; called in the worker's thread
 
@@ -253,33 +235,32 @@ class TrackerNode(LifecycleNode):
         if not self.context.ok():
             return
         header = result.frame.message.header
-        self._measure_interval(result.frame.stamp)
         live = [f for f in result.followed if f.target.status is not TrackStatus.LOST]
         detections = [detection_message(header, f.id, f.label, f.target) for f in live]
         self._detections.publish(Detection2DArray(header=header, detections=detections))
         if detections:
             self._detection.publish(detections[0])
 
-        latency = (self.get_clock().now().nanoseconds - result.frame.stamp) / 1e9
+        latency = self._age(result.frame)
         processing_time = time.monotonic() - result.taken_up
         self._timings.add(latency, processing_time)
-        self._counts = (result.frames, result.dropped)
         self._status.publish(
             TrackStatusArray(
                 header=header,
                 tracker=self._tracker.name,
                 preset=self._tracker.preset,
                 targets=[
-                    status_message(f.id, f.label, f.target, self._frame_seconds)
+                    status_message(f.id, f.label, f.target, f.motion.velocity)
                     for f in result.followed
                 ],
                 latency=latency,
                 processing_time=processing_time,
-                dropped_frames=result.dropped,
-                frames=result.frames,
+                dropped_frames=result.counts.dropped,
+                frames=result.counts.processed,
             )
         )
         self._publish_annotated(result)
+        self._note_size(result)
 
     def _publish_annotated(self, result: Result) -> None:
         is_wanted = self._annotated.get_subscription_count() > 0
@@ -296,16 +277,21 @@ class TrackerNode(LifecycleNode):
             message = fill_compressed(CompressedImage(header=header), image)
             self._annotated_compressed.publish(message)
 
-    def _measure_interval(self, stamp: int) -> None:
-        seconds = (stamp - self._last_stamp) / 1e9
-        if self._last_stamp and 0 < seconds < 10:
-            old = self._frame_seconds
-            self._frame_seconds = 0.5 * (old + seconds) if old else seconds
-        self._last_stamp = stamp
+    def _note_size(self, result: Result) -> None:
+        old, size = self._image_size, (result.image.shape[1], result.image.shape[0])
+        self._image_size = size
+        if size != old and any(old) and result.followed:
+            self.get_logger().warning(
+                f'the images are no longer {old[0]} x {old[1]} but {size[0]} x {size[1]} pixels: '
+                'targets are LOST until they are found again; init_target starts them anew',
+                throttle_duration_sec=2.0,
+            )
 
     def _report(self, sentence: str) -> None:
+        self._skipped = (time.monotonic(), sentence)
         if self.context.ok():
             self.get_logger().warning(sentence, throttle_duration_sec=2.0)
+            self.get_logger().debug(sentence)  # each of them
 
     # Services
 
@@ -333,22 +319,22 @@ class TrackerNode(LifecycleNode):
         future.set_exception(refused)
         return future
 
-    def _on_init_target(self, request: Any, response: Any) -> Any:
+    async def _on_init_target(self, request: Any, response: Any) -> Any:
         future = self._start_target(request.id, request.label, request.bbox, request.stamp)
+        is_answered = await finished(self, future, ANSWER_TIMEOUT)
+        if not is_answered:
+            future.cancel()
         try:
-            response.id = future.result(ANSWER_TIMEOUT)
+            response.id = future.result(0)
             response.success = True
             self.get_logger().info(f'following {response.id!r}')
         except RefusedError as error:
             response.error_code = getattr(InitTarget.Response, error.code)
             response.message = str(error)
-        except CancelledError:
-            response.error_code = InitTarget.Response.NOT_ACTIVE
-            response.message = 'the node was shut down'
-        except FutureTimeoutError:
-            future.cancel()
-            response.error_code = InitTarget.Response.TRACKER_FAILED
-            response.message = f'the tracker did not answer within {ANSWER_TIMEOUT:g} s'
+        except (CancelledError, FutureTimeoutError):
+            code = 'NOT_ACTIVE' if is_answered else 'TRACKER_FAILED'
+            response.error_code = getattr(InitTarget.Response, code)
+            response.message = NO_ANSWER
         if not response.success:
             self.get_logger().warning(f'init_target refused: {response.message}')
         return response
@@ -367,31 +353,31 @@ class TrackerNode(LifecycleNode):
         else:
             self.get_logger().warning(f'init_box refused: {error}')
 
-    def _on_remove_target(self, request: Any, response: Any) -> Any:
-        removed = self._remove(request.id)
-        response.success = bool(removed) or not request.id
-        if removed:
+    async def _on_remove_target(self, request: Any, response: Any) -> Any:
+        removed = await self._remove(request.id)
+        response.success = bool(removed) or (removed is not None and not request.id)
+        if removed is None:
+            response.message = NO_ANSWER
+        elif removed:
             response.message = f'removed {", ".join(removed)}'
         elif request.id:
-            response.message = f'there is no target {request.id!r}'
+            response.message = f'there is no target {request.id[:LONGEST_NAME]!r}'
         else:
             response.message = 'there was no target'
         return response
 
-    def _on_reset(self, request: Any, response: Any) -> Any:
+    async def _on_reset(self, request: Any, response: Any) -> Any:
         """Drop all targets; each starts again only with a new box."""
-        removed = self._remove('')
-        response.success = True
-        response.message = f'removed {", ".join(removed)}' if removed else 'there was no target'
+        await self._on_remove_target(RemoveTarget.Request(), response)
         return response
 
-    def _remove(self, id: str) -> list[str]:  # noqa: A002
+    async def _remove(self, id: str) -> list[str] | None:  # noqa: A002
+        """The names of the removed targets; None if the worker did not answer."""
         if self._worker is None:
             return []
-        try:
-            return self._worker.remove_target(id).result(ANSWER_TIMEOUT)
-        except (CancelledError, FutureTimeoutError):
-            return []
+        future = self._worker.remove_target(id)
+        await finished(self, future, ANSWER_TIMEOUT)
+        return future.result() if future.done() and not future.cancelled() else None
 
     def _on_enable(self, request: Any, response: Any) -> Any:
         """Pause without losing the targets: while disabled no image is processed and nothing is
@@ -419,55 +405,48 @@ class TrackerNode(LifecycleNode):
         return SetParametersResult(successful=True)
 
     def _on_second(self) -> None:
-        if self._image_subscription is not None:
-            self._adopt_qos()
+        if self._input is not None:
+            self._input.look_around(self._options['max_age'])
         message = DiagnosticArray(status=[self._health()])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
 
     def _health(self) -> DiagnosticStatus:
-        silence = time.monotonic() - self._last_image
+        counts = Counts() if self._worker is None else self._worker.counts
+        stands_still = counts.processed == self._counts_before.processed
+        self._counts_before = counts
+        skipped_at, reason = self._skipped
+        level, message = DiagnosticStatus.OK, 'images arrive'
         if self._problem:
             level, message = DiagnosticStatus.ERROR, self._problem
-        elif not self._is_active:
-            level, message = DiagnosticStatus.OK, 'not active'
+        elif self._input is None:
+            message = 'not active'
         elif not self._is_enabled:
-            level, message = DiagnosticStatus.OK, 'disabled'
-        elif silence > SILENCE:
-            topic = self._image_subscription.topic_name
-            level, message = DiagnosticStatus.WARN, f'no image on {topic} for {SILENCE:g} s'
-        else:
-            level, message = DiagnosticStatus.OK, 'images arrive'
+            message = 'disabled'
+        elif problem := self._input.problem(self._options['max_age']):
+            level, message = DiagnosticStatus.WARN, problem
+        elif stands_still and time.monotonic() - skipped_at < RECENT:
+            level, message = DiagnosticStatus.WARN, reason
         values: dict[str, object] = dict(self._timings.values())
-        values['frames'], values['dropped frames'] = self._counts
+        values['frames'] = counts.processed
+        values['dropped frames'] = counts.dropped
+        values['of these older than max_age'] = counts.stale
+        if self._input is not None:
+            values.update(self._input.values(self._options['max_age']))
+        device = ''
         if self._tracker is not None:
+            device = str(self._tracker.device)
             values['tracker'] = f'{self._tracker.name} {self._tracker.preset}'
-            values['device'] = self._tracker.device
+            values['device'] = device
             values['weights'] = self._tracker.weights.source
             values['weights checksum'] = self._tracker.weights.checksum
         name = f'{self.get_fully_qualified_name().lstrip("/")}: tracker'
-        return diagnostic_status(name, level, message, values)
+        return diagnostic_status(name, level, message, device, values)
 
-
-def image_qos(publishers: list[Any], fallback: QoSProfile = qos_profile_sensor_data) -> QoSProfile:
-    """The quality of service for the image subscription: the newest frame only, otherwise what the
-    publishers offer.
-
-    Args:
-        publishers: What `get_publishers_info_by_topic` knows of them.
-        fallback: Whose reliability and durability to take while there is no publisher.
-    """
-    offers = [publisher.qos_profile for publisher in publishers] or [fallback]
-    is_reliable = all(offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers)
-    is_latched = is_reliable and all(
-        offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers
-    )
-    return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST,
-        depth=1,
-        reliability=ReliabilityPolicy.RELIABLE if is_reliable else ReliabilityPolicy.BEST_EFFORT,
-        durability=DurabilityPolicy.TRANSIENT_LOCAL if is_latched else DurabilityPolicy.VOLATILE,
-    )
+    def _create_publisher(self, kind: Any, topic: str, depth: int = 10) -> Any:
+        publisher, problem = publisher_with_overrides(self, kind, topic, depth)
+        self._qos_problem = self._qos_problem or problem
+        return publisher
 
 
 def main(arguments: list[str] | None = None) -> int:

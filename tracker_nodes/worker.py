@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from tracker_core import Box, BoxError, ImageError, Target, Tracker
+from tracker_core import Box, BoxError, ImageError, Target, Tracker, TrackStatus
 
 LONGEST_NAME = 64  # characters of an id or a label
+MESSAGE_BYTES = 4096  # of a message without its data, generously
 CATCH_UP_PER_FRAME = (
     2  # past frames searched for each new one at least, so that a late target does catch up
 )
@@ -69,12 +70,12 @@ class FrameHistory:
         if self._frames and frame.stamp < self._frames[-1].stamp:
             self.clear()
         self._frames.append(frame)
-        self._bytes += len(frame.message.data)
+        self._bytes += _size(frame)
         while len(self._frames) > 1 and (
             self._bytes > self._bytes_allowed
             or frame.stamp - self._frames[0].stamp > self._nanoseconds
         ):
-            self._bytes -= len(self._frames.popleft().message.data)
+            self._bytes -= _size(self._frames.popleft())
 
     def since(self, stamp: int) -> list[Frame]:
         """The frame of exactly this stamp and all that came after it; empty if there is none."""
@@ -85,16 +86,63 @@ class FrameHistory:
         self._bytes = 0
 
 
+def _size(frame: Frame) -> int:
+    """Bytes that a kept frame takes; the message around the data counts too, so that frames
+    without data, all of one stamp, do not pile up."""
+    return len(frame.message.data) + MESSAGE_BYTES
+
+
+class Motion:
+    """Velocity of a box by the stamps of its frames, smoothed over two of them.
+
+    A target that is lost stands still, and so does one after a pause or a jump back of the time:
+    what it did meanwhile is not known.
+    """
+
+    LONGEST_GAP = 1_000_000_000  # nanoseconds
+
+    def __init__(self, box: Box, stamp: int) -> None:
+        self.velocity: tuple[float, float] | None = None  # pixels per second; None: not known
+        self._last = box.cx, box.cy, stamp
+
+    def add(self, box: Box, status: TrackStatus, stamp: int) -> None:
+        """Note where the box was in the next frame."""
+        x, y, before = self._last
+        self._last = box.cx, box.cy, stamp
+        if status is TrackStatus.LOST or not 0 < stamp - before <= self.LONGEST_GAP:
+            self.velocity = None
+            return
+        seconds = (stamp - before) / 1e9
+        new = (box.cx - x) / seconds, (box.cy - y) / seconds
+        old = self.velocity or new
+        self.velocity = (old[0] + new[0]) / 2, (old[1] + new[1]) / 2
+
+
 @dataclass
 class Followed:
     """A target with its names. `behind` holds past frames that are still to be searched, oldest
-    first."""
+    first; `size` is width and height of the last image that it was searched in."""
 
     id: str
     label: str
     target: Target
     started_on: Frame
     behind: deque[Frame]
+    size: tuple[int, int]
+    motion: Motion
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Frames since the start of counting."""
+
+    processed: int = 0
+    replaced: int = 0  # by a newer one before they were taken up
+    stale: int = 0  # too old when they were taken up
+
+    @property
+    def dropped(self) -> int:
+        return self.replaced + self.stale
 
 
 @dataclass(frozen=True)
@@ -106,8 +154,7 @@ class Result:
     image: np.ndarray  # (H, W, 3) uint8 RGB
     followed: list[Followed]
     taken_up: float  # time.monotonic() when the work on the frame began
-    frames: int  # processed since the start of counting, this one included
-    dropped: int  # replaced by a newer one before they were processed
+    counts: Counts  # this frame included
 
 
 class RefusedError(Exception):
@@ -126,6 +173,7 @@ class TrackingWorker:
         publish: Called in that thread with the result of each frame, before the targets learn from
             it.
         report: Called in that thread with a sentence for the log when a frame could not be used.
+        is_stale: Called in that thread: whether a frame is too old to be worth the work.
         max_targets: So many targets are followed at most; may be changed at any time.
         history: Holds the recent frames.
     """
@@ -135,6 +183,7 @@ class TrackingWorker:
         load: Callable[[], Tracker],
         publish: Callable[[Result], None],
         report: Callable[[str], None],
+        is_stale: Callable[[Frame], bool] = lambda frame: False,
         max_targets: int = 8,
         history: FrameHistory | None = None,
     ) -> None:
@@ -142,6 +191,7 @@ class TrackingWorker:
         self.tracker: Tracker  # once `loaded` is done
         self._publish = publish
         self._report = report
+        self._is_stale = is_stale
         self._history = FrameHistory() if history is None else history
         self._followed: dict[str, Followed] = {}
         self._names = itertools.count(1)
@@ -149,8 +199,7 @@ class TrackingWorker:
         self._waiting: Frame | None = None
         self._requests: deque[tuple[Future, Callable[[], Any]]] = deque()
         self._stopping = False
-        self._frames = 0
-        self._dropped = 0
+        self._counts = Counts()
         self._owed = 0  # past frames to be searched before the next new one is taken
         self.loaded: Future[Tracker] = self._submit(lambda: self._load(load))
         self._thread = threading.Thread(target=self._run, name='tracker', daemon=True)
@@ -162,7 +211,8 @@ class TrackingWorker:
         """Hand over a frame; one that still waits is dropped for it."""
         with self._changed:
             self._history.append(frame)
-            self._dropped += self._waiting is not None
+            if self._waiting is not None:
+                self._count(replaced=1)
             self._waiting = frame
             self._changed.notify()
 
@@ -172,10 +222,14 @@ class TrackingWorker:
             self._history.clear()
             self._waiting = None
 
+    @property
+    def counts(self) -> Counts:
+        return self._counts
+
     def reset_counts(self) -> None:
-        """Count processed and dropped frames from zero again."""
+        """Count frames from zero again."""
         with self._changed:
-            self._frames = self._dropped = 0
+            self._counts = Counts()
 
     def start_target(self, id: str, label: str, box: Box, stamp: int) -> Future[str]:  # noqa: A002
         """Ask for a target to be followed.
@@ -209,6 +263,14 @@ class TrackingWorker:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    def _count(self, processed: int = 0, replaced: int = 0, stale: int = 0) -> Counts:
+        with self._changed:
+            old = self._counts
+            self._counts = Counts(
+                old.processed + processed, old.replaced + replaced, old.stale + stale
+            )
+            return self._counts
+
     def _submit(self, function: Callable[[], Any]) -> Future:
         future: Future = Future()
         with self._changed:
@@ -238,6 +300,8 @@ class TrackingWorker:
                     frame, self._waiting = self._waiting, None
             if request is not None:
                 self._answer(*request)
+            elif frame is not None and self._is_stale(frame):
+                self._count(stale=1)
             elif frame is not None:
                 self._step(frame)
             elif late is not None:
@@ -263,6 +327,7 @@ class TrackingWorker:
         live = [f for f in self._followed.values() if not f.behind and f.started_on is not frame]
         try:
             image = frame.rgb()
+            self._lose_resized(live, image)
             self.tracker.track_many(image, [f.target for f in live], learn=False)
         except ImageError as error:
             self._report(f'frame skipped: {error}')
@@ -273,13 +338,14 @@ class TrackingWorker:
                 f'{type(error).__name__}: {error}'
             )
             return
-        self._frames += 1
+        for followed in live:
+            followed.motion.add(followed.target.box, followed.target.status, frame.stamp)
         up_to_date = [f for f in self._followed.values() if not f.behind]
         late = [f for f in self._followed.values() if f.behind]
         for followed in late:
             followed.behind.append(frame)
         self._owed = CATCH_UP_PER_FRAME * len(late)
-        result = Result(frame, image, up_to_date, taken_up, self._frames, self._dropped)
+        result = Result(frame, image, up_to_date, taken_up, self._count(processed=1))
         try:
             self._publish(result)
         except Exception as error:  # such as a shutdown in the middle of it
@@ -302,10 +368,22 @@ class TrackingWorker:
     def _catch_up(self, followed: Followed) -> None:
         self._owed -= 1
         frame = followed.behind.popleft()
+        target = followed.target
         try:
-            self.tracker.track(frame.rgb(), followed.target)
+            image = frame.rgb()
+            self._lose_resized([followed], image)
+            self.tracker.track(image, target)
+            followed.motion.add(target.box, target.status, frame.stamp)
         except Exception as error:
             self._report(f'{followed.id!r} could not be searched in a past frame: {error}')
+
+    def _lose_resized(self, followed: list[Followed], image: np.ndarray) -> None:
+        """In an image of another size the pixels of the old boxes mean something else."""
+        size = (image.shape[1], image.shape[0])
+        for each in followed:
+            if each.size != size:
+                each.size = size
+                self.tracker.lose(each.target)
 
     def _start(self, id: str, label: str, box: Box, stamp: int) -> str:  # noqa: A002
         for what, name in (('id', id), ('label', label)):
@@ -343,7 +421,10 @@ class TrackingWorker:
                 'TRACKER_FAILED', f'{self.tracker.name} could not start on {box}: {error}'
             ) from error
         id = id or self._free_name()  # noqa: A001
-        self._followed[id] = Followed(id, label or 'target', target, frame, behind)
+        motion = Motion(box, frame.stamp)
+        self._followed[id] = Followed(
+            id, label or 'target', target, frame, behind, (width, height), motion
+        )
         return id
 
     def _find_frame(self, stamp: int) -> tuple[Frame, deque[Frame]]:

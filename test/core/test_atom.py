@@ -28,6 +28,7 @@ from tracker_core.atom.network import (
 )
 from tracker_core.atom.tracker import AtomTracker, propose, State
 from tracker_core.errors import WeightsError
+from tracker_core.evaluation.scene import render_scene
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.layers.prroi_pool import bin_weights_and_slopes, prroi_pool
 from tracker_core.tracker import calibrated, Tracker
@@ -826,7 +827,22 @@ def test_training_learns_overlap() -> None:
     assert 0.6 < results['iou_before'] < 0.95
 
 
-def test_compact_has_no_overlap_predictor_yet() -> None:
-    """Its box follows the best of three sizes; asking for refinement says what is missing."""
-    with pytest.raises(WeightsError, match='overlap predictor'):
-        create_tracker('atom', 'compact', device='cpu', refine=True, scales=1)
+def test_bundled_predictor_raises_the_overlap() -> None:
+    """On a rendered object, a box that is wrong by a fifth becomes better within a frame."""
+    scene = render_scene('default', frames=2, size=(480, 360), seed=3)
+    tracker = create_tracker('atom', 'compact', device='cpu', size_rate=1.0)
+    before, after = [], []
+    for dx, dy, dw, dh in ((0.2, 0, 0, 0), (0, -0.2, 0, 0), (0, 0, 0.25, 0.2), (0, 0, -0.2, -0.2)):
+        truth = scene.boxes[0]
+        target = tracker.start(scene[0], truth)
+        wrong = Box.from_center(
+            truth.cx + dx * truth.w,
+            truth.cy + dy * truth.h,
+            truth.w * (1 + dw),
+            truth.h * (1 + dh),
+        )
+        state = target.state
+        target.state = replace(state, y=wrong.cy - 0.5, x=wrong.cx - 0.5, h=wrong.h, w=wrong.w)
+        before.append(wrong.iou(truth))
+        after.append(tracker.track(scene[0], target).box.iou(truth))
+    assert all(a > b + 0.02 for b, a in zip(before, after, strict=True)), after

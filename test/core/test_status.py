@@ -138,3 +138,16 @@ def test_sweep_covers_the_image_ring_by_ring() -> None:
 
 def test_sweep_in_a_small_image_stays_at_home() -> None:
     assert sweep_offset(2, Box(0, 0, 100, 100), (100, 100)) == (0.0, 0.0)
+
+
+def test_a_target_that_is_declared_lost_is_found_only_by_a_sure_sighting() -> None:
+    tracker = Scripted()
+    target = tracker.start(IMAGE, START)
+    tracker.play([0.9, 0.9], target)
+    sure = target.box
+    tracker.lose(target)
+    assert (target.status, target.velocity) == (L, (0.0, 0.0))
+    assert tracker.play([0.47, 0.1], target) == [L, L]
+    assert (target.box, target.frames_lost) == (sure, 2)
+    assert tracker.play([0.9], target) == [T]
+    assert target.frames_lost == 0

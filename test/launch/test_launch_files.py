@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 import threading
 
@@ -15,6 +16,7 @@ from launch.actions import (
     DeclareLaunchArgument,
     IncludeLaunchDescription,
     OpaqueFunction,
+    SetEnvironmentVariable,
     Shutdown,
     TimerAction,
 )
@@ -67,16 +69,50 @@ def test_arguments_are_described(path: Path):
 @pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda path: path.name)
 def test_nodes_are_started(path: Path):
     assert nodes(path).keys() == {'tracker_node'}
-    started = nodes(path, video='scene', namespace='robot', rviz='true')
-    assert started.keys() == {'tracker_node', 'video_source', 'rviz'}
+    started = nodes(path, video='scene', namespace='robot', rviz='true', select='true')
+    assert started.keys() == {'tracker_node', 'video_source', 'rviz', 'select_target'}
     assert started['tracker_node'].node_name == '/robot/tracker_node'
 
 
-@pytest.mark.parametrize('name', ['tracker', 'rviz', 'dds_profile', 'log_level'])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'tracker',
+        'rviz',
+        'select',
+        'dds_profile',
+        'log_level',
+        'precision',
+        'runtime',
+        'image_transport',
+    ],
+)
 def test_choices_are_enforced(name: str):
     path = next(path for path in LAUNCH_FILES if path.name == 'tracker.launch.py')
     with pytest.raises(RuntimeError, match=name):
         nodes(path, **{name: 'nonsense'})
+
+
+@pytest.mark.parametrize(
+    ('dds_profile', 'already', 'expected'),
+    [('shm', None, 'fastdds_shm.xml'), ('none', None, None), ('shm', 'mine.xml', 'mine.xml')],
+)
+def test_the_profile_of_fast_dds(
+    dds_profile: str, already: str | None, expected: str | None, monkeypatch: pytest.MonkeyPatch
+):
+    names = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+    for name in names:
+        monkeypatch.setenv(name, already or '')  # put back afterwards
+        if already is None:
+            monkeypatch.delenv(name)
+    context = LaunchContext()
+    context.launch_configurations['dds_profile'] = dds_profile
+    for entity in load(LAUNCH_FILES[0]).entities:
+        for inner in entity.execute(context) or []:
+            if isinstance(inner, SetEnvironmentVariable):
+                inner.execute(context)
+    for name in names:
+        assert Path(os.environ.get(name, 'None')).name == str(expected)
 
 
 def test_a_launched_tracker_follows_a_scene():

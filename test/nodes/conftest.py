@@ -7,11 +7,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 import contextlib
 from functools import cached_property
+import gc
 import importlib.util
+from pathlib import Path
+import signal
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -35,10 +41,11 @@ if HAS_ROS:
     from vision_msgs.msg import BoundingBox2D, Detection2DArray
 
     from tracker_core import Box
+    from tracker_core.evaluation.scene import render_scene
     from tracker_nodes.conversions import box_to_message, nanoseconds
     from tracker_nodes.encodings import fill_image
 
-PATIENCE = 60.0  # seconds after which something that should come counts as absent
+PATIENCE = 120.0  # seconds after which something that should come counts as absent
 
 
 class Spinning:
@@ -186,6 +193,51 @@ class Operator:
         return self._stamp
 
 
+class NodeProcess:
+    """A node of this package as a process of its own, with what it logs.
+
+    Args:
+        name: Of the module, such as tracker_node.
+        parameters: As they stand on the command line; true and false for bools.
+        options: Further ROS arguments, such as '-r', 'image:=camera/image_raw'.
+    """
+
+    def __init__(self, name: str, parameters: dict[str, Any], options: tuple[str, ...]) -> None:
+        command = [sys.executable, '-m', f'tracker_nodes.{name}', '--ros-args', *options]
+        for key, value in parameters.items():
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            command += ['-p', f'{key}:={text}']
+        self.lines: list[str] = []
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self.process.stderr:
+            self.lines.append(line.rstrip())
+
+    @property
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
+
+    def logged(self, words: str) -> list[str]:
+        """The lines that hold these words."""
+        return [line for line in list(self.lines) if words in line]
+
+    def memory(self) -> float:
+        """Resident memory in MiB."""
+        for line in Path(f'/proc/{self.process.pid}/status').read_text().splitlines():
+            if line.startswith('VmRSS:'):
+                return int(line.split()[1]) / 1024
+        raise AssertionError('this system does not tell the memory of a process')
+
+    def end(self, number: int = signal.SIGKILL) -> None:
+        """Send it a signal and wait for its end."""
+        self.process.send_signal(number)
+        self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+
+
 def of_stamp(messages: list[Any], stamp: int) -> Any:
     """The message with that stamp, or None."""
     return next((m for m in reversed(messages) if nanoseconds(m.header.stamp) == stamp), None)
@@ -233,6 +285,7 @@ def start_node(spin: Callable[[Any], None]) -> Callable[..., Any]:
     def start(
         namespace: str = '', cli_args: list[str] | None = None, **parameters: Any
     ) -> TrackerNode:
+        gc.collect()  # a node that is gone, but not freed yet, would take this one's log with it
         overrides = {'weights': 'random', 'device': 'cpu', **parameters} if not cli_args else {}
         node = TrackerNode(
             namespace=namespace,
@@ -247,3 +300,29 @@ def start_node(spin: Callable[[Any], None]) -> Callable[..., Any]:
         return node
 
     return start
+
+
+@pytest.fixture
+def start_process(ros: None) -> Iterator[Callable[..., NodeProcess]]:
+    """Starts a node as a process, see `NodeProcess`; parameters as keywords."""
+    started: list[NodeProcess] = []
+
+    def start(name: str, *options: str, **parameters: Any) -> NodeProcess:
+        started.append(NodeProcess(name, parameters, options))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.is_alive:
+            process.end()
+
+
+@pytest.fixture(scope='session')
+def still(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Box]:
+    """A folder that a camera can play for ever, and where the object is in it."""
+    folder = tmp_path_factory.mktemp('still')
+    scene = render_scene('calm', frames=2, size=(320, 240), seed=3)
+    picture = cv2.cvtColor(scene[0], cv2.COLOR_RGB2BGR)
+    for number in range(2):
+        cv2.imwrite(str(folder / f'{number}.png'), picture)
+    return folder, scene.boxes[0]

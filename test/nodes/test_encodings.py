@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 import array
+import struct
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
 from tracker_core import ImageError
 from tracker_nodes.encodings import (
+    announced_size,
     compressed_to_rgb,
     ENCODINGS,
     fill_compressed,
@@ -208,3 +211,19 @@ def test_compressed_images():
         message.data = data
         with pytest.raises(ImageError, match=f'jpeg.*{len(data)} bytes'):
             compressed_to_rgb(message)
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '.png'])
+def test_a_damaged_size_does_not_fill_the_memory(suffix: str):
+    encoded = bytearray(cv2.imencode(suffix, RGB)[1].tobytes())
+    assert announced_size(bytes(encoded)) == (32, 16)
+    if suffix == '.jpg':
+        size = encoded.index(b'\xff\xc0') + 5
+        encoded[size : size + 4] = struct.pack('>HH', 30000, 20000)
+    else:
+        encoded[16:24] = struct.pack('>II', 20000, 30000)
+    message = SimpleNamespace(format='jpeg', data=array.array('B', bytes(encoded)))
+    with pytest.raises(ImageError, match='it claims 20000 x 30000 pixels'):
+        compressed_to_rgb(message)
+    for end in range(0, 700, 3):  # wherever it is cut off, there is a size or none
+        assert announced_size(bytes(encoded[:end])) in ((0, 0), (20000, 30000))

@@ -249,9 +249,9 @@ def test_a_disabled_node_keeps_its_targets(start_node, operator, scene):
     assert (answer.success, answer.error_code) == (False, Code.NOT_ACTIVE)
     assert 'enable' in answer.message
     before = len(operator.statuses)
-    arrived = node._last_image
+    arrived = node._input._last_image
     operator.publish(operator.image(frames[1]))
-    operator.wait_until(lambda: node._last_image > arrived, 'the image')
+    operator.wait_until(lambda: node._input._last_image > arrived, 'the image')
     assert operator.call(SetBool, 'enable', data=True).success
     operator.show(frames[2])
     assert len(operator.statuses) == before + 1
@@ -502,7 +502,7 @@ def test_the_subscription_adopts_what_the_camera_offers(start_node, operator, sc
     frame = scene[0][0]
     operator.show(frame)
     number = operator.statuses[-1].frames
-    while node._image_subscription.qos_profile.reliability != ReliabilityPolicy.RELIABLE:
+    while node._input.qos.reliability != ReliabilityPolicy.RELIABLE:
         number += 1
         operator.show(frame)  # no frame is lost, and none is taken twice
         assert operator.statuses[-1].frames == number
@@ -510,7 +510,7 @@ def test_the_subscription_adopts_what_the_camera_offers(start_node, operator, sc
         number += 1
         operator.show(frame)
         assert operator.statuses[-1].frames == number
-    operator.wait_until(lambda: node._old_subscription is None, 'the end of the old subscription')
+    operator.wait_until(lambda: not node._input.is_changing, 'the end of the old subscription')
     operator.show(frame)
     assert operator.statuses[-1].frames == number + 1
 

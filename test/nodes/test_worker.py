@@ -13,8 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tracker_core import Box, create_tracker
-from tracker_nodes.worker import Frame, FrameHistory, RefusedError, Result, TrackingWorker
+from tracker_core import Box, create_tracker, TrackStatus
+from tracker_nodes.worker import (
+    Counts,
+    Frame,
+    FrameHistory,
+    Motion,
+    RefusedError,
+    Result,
+    TrackingWorker,
+)
 
 SECOND = 1_000_000_000
 RNG = np.random.default_rng(0)
@@ -121,7 +129,34 @@ def test_only_the_newest_frame_is_taken_and_drops_are_counted(make_worker):
     worker.may_go_on.set()
     worker.wait_until(lambda: len(worker.results) == 2)
     newest = worker.results[1]
-    assert (newest.frame.stamp, newest.frames, newest.dropped) == (6, 2, 4)
+    assert (newest.frame.stamp, newest.counts.processed, newest.counts.dropped) == (6, 2, 4)
+
+
+def test_frames_that_are_too_old_are_dropped_and_counted(make_worker):
+    worker = make_worker(is_stale=lambda frame: frame.stamp < 10)
+    worker.worker.put(frame(3))
+    worker.wait_until(lambda: worker.worker.counts.stale == 1)
+    counts = worker.show(frame(10)).counts
+    assert (counts.processed, counts.replaced, counts.stale, counts.dropped) == (1, 0, 1, 1)
+    worker.worker.reset_counts()
+    assert worker.worker.counts == Counts()
+
+
+def test_motion_is_in_pixels_per_second_of_the_stamps():
+    motion = Motion(Box(10, 10, 20, 20), SECOND)
+    assert motion.velocity is None
+    motion.add(Box(20, 5, 20, 20), TrackStatus.TRACKING, SECOND + SECOND // 10)
+    assert motion.velocity == pytest.approx((100, -50))
+    motion.add(Box(60, 5, 20, 20), TrackStatus.UNCERTAIN, SECOND + 3 * SECOND // 10)
+    assert motion.velocity == pytest.approx((150, -25))  # half of the old, half of the new
+    for status, stamp in (
+        (TrackStatus.LOST, 2 * SECOND),
+        (TrackStatus.TRACKING, 5 * SECOND),  # a pause
+        (TrackStatus.TRACKING, SECOND),  # time jumped back
+        (TrackStatus.TRACKING, SECOND),  # stamps stand still
+    ):
+        motion.add(Box(70, 5, 20, 20), status, stamp)
+        assert motion.velocity is None
 
 
 def test_late_targets_catch_up_while_frames_keep_coming(make_worker):

@@ -152,6 +152,12 @@ class AtomConfig(TrackerConfig):
         5, 'Steps of gradient ascent.', minimum=1, maximum=50, live=False
     )
     step_length: float = parameter(1.0, 'Length of a step.', minimum=0.0)
+    size_rate: float = parameter(
+        1.0,
+        "Share of a refined box's change of size that is taken over in a frame.",
+        minimum=0.0,
+        maximum=1.0,
+    )
     largest_aspect: float = parameter(
         6.0, 'Boxes longer or taller than this are dropped.', minimum=1.0
     )
@@ -202,7 +208,5 @@ COMPACT = replace(
     search_scale=4.5,
     kernel_channels=32,
     memory_size=80,
-    refine=False,  # three sizes of the search region in its stead
-    scales=3,
-    scale_step=1.03,
+    size_rate=0.15,  # the small predictor's sizes are noisy
 )

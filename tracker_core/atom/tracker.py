@@ -40,7 +40,6 @@ from tracker_core.atom.place import (
     label_deviation,
 )
 from tracker_core.boxes import Box
-from tracker_core.errors import WeightsError
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.tracker import Sighting, Target, Tracker
 from tracker_core.weights import load_into, randomize, Weights
@@ -125,7 +124,7 @@ class AtomTracker(Tracker):
         weights: Weights,
     ) -> None:
         super().__init__(config, preset, device, precision, weights)
-        network = build_network(preset, weights, config.refine)
+        network = build_network(preset, weights)
         self.ascent = IouAscent(network.bb_regressor.to(device))
         fold_batch_norms(network)
         self.network = network.to(device, precision, memory_format=torch.channels_last)
@@ -302,7 +301,9 @@ class AtomTracker(Tracker):
                 h, w = h * growth, w * growth
             elif row[5] > 0:
                 y, x = (c + r * scale for c, r in zip(center, row[6:8], strict=True))
-                h, w = (side * scale for side in row[8:10])
+                rate = self.config.size_rate
+                h += rate * (row[8] * scale - h)
+                w += rate * (row[9] * scale - w)
                 found = (y, x)
             label_center = self._label_center(found, center, scale * factor)
         sample = Sample(target.age + 1, kept[0][index, best], label_center, finding)
@@ -421,26 +422,18 @@ def propose(centers: Tensor, sizes: Tensor, draws: Tensor, config: AtomConfig) -
     return torch.cat([own, torch.cat([new_corners, new_sizes], dim=-1)], dim=1)
 
 
-def build_network(preset: str, weights: Weights, refine: bool) -> AtomNetwork:
+def build_network(preset: str, weights: Weights) -> AtomNetwork:
     """The network of a preset with its weights, in inference mode.
 
     Raises:
-        WeightsError: The file does not fit, or boxes shall be refined and the weights have no
-            overlap predictor.
+        WeightsError: The file does not fit.
     """
     network = AtomNetwork(compact=preset == 'compact')
     if weights.state is None:
         randomize(network)
     elif preset == 'compact':
-        backbone = weights.state.get('backbone', weights.state.get(''))
-        load_into(network.feature_extractor, backbone, weights.source)
-        if 'head' in weights.state:
-            load_into(network.bb_regressor, weights.state['head'], weights.source)
-        elif refine:
-            raise WeightsError(
-                f'{weights.source} has no overlap predictor, which refine needs: set refine to '
-                'false'
-            )
+        load_into(network.feature_extractor, weights.state['backbone'], weights.source)
+        load_into(network.bb_regressor, weights.state['head'], weights.source)
     else:
         load_into(network, drop_unused(weights.state[''], weights.source), weights.source)
     return network.eval().requires_grad_(False)

@@ -314,9 +314,7 @@ def run(args: argparse.Namespace) -> int:
         args.workers,
     )
     held_out = load_pool(args.data, 'held_out', config.video_folders)
-    checking = replace(
-        pairs, search_size=257, shift=training.shift, angle=0.0, seed=987_654_321
-    )
+    checking = replace(pairs, search_size=257, shift=training.shift, angle=0.0, seed=987_654_321)
     results = held_out_results(learner, batches(PairSampler(held_out, checking), 16), 16)
     print(json.dumps(results, indent=1))
     out = Path(args.out)

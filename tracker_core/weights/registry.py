@@ -78,13 +78,18 @@ WEIGHT_FILES = (
         'compact_backbone.safetensors',
         'af776b65c85e9618e08d8b749c36de3374c274e6cdf8db69b48b9dd4fe2877bc',
         (
-            ('atom', 'compact', ''),
+            ('atom', 'compact', 'backbone'),
             ('dat', 'compact', ''),
             ('ocean', 'compact', 'backbone'),
             ('ocean', 'compact_online', 'backbone'),
             ('spm', 'compact', 'backbone'),
             ('tadt', 'compact', ''),
         ),
+    ),
+    *_bundled(
+        'compact_atom.safetensors',
+        '7efa3c8f38261e49081f92b9e166f6280361992148e24971bc5d53a31d3ee688',
+        (('atom', 'compact', 'head'),),
     ),
     *_bundled(
         'compact_ocean.safetensors',

@@ -1,0 +1,102 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the documents say against the code."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+import re
+import subprocess
+import sys
+import threading
+from typing import Any
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from tracker_core import Box, list_trackers, tracker_class
+from tracker_core.parameters import describe
+from tracker_nodes.parameters import NodeConfig
+from tracker_nodes.video_source import SourceConfig
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
+
+
+def test_the_interface_reference_is_up_to_date():
+    script = ROOT / 'scripts' / 'interface_reference.py'
+    done = subprocess.run([sys.executable, script, '--check'], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def slug(heading: str) -> str:
+    """The anchor that a heading gets on a code host."""
+    return re.sub(r'[^\w\- ]', '', heading.strip().lower()).replace(' ', '-')
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path):
+    for target, anchor in re.findall(r'\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)', page.read_text()):
+        path = (page.parent / target) if target else page
+        assert path.exists(), f'{page.name} links to {target}'
+        if anchor:
+            headings = re.findall(r'^#+ (.*)$', path.read_text(), re.MULTILINE)
+            assert anchor in {slug(heading) for heading in headings}, f'{page.name}: #{anchor}'
+
+
+def parameters() -> set[str]:
+    names = {info.name for config in (NodeConfig, SourceConfig) for info in describe(config)}
+    for tracker in list_trackers():
+        infos = describe(tracker_class(tracker).presets['compact'])
+        names |= {f'{tracker}.{info.name}' for info in infos}
+    return names | {'use_sim_time'}
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_commands_name_what_there_is(page: Path):
+    text = page.read_text().replace('\\\n', ' ')
+    launching = (ROOT / 'tracker_nodes' / 'launch_common.py').read_text()
+    for name, rest in re.findall(r'ros2 launch tracker_nodes (\S+)\.launch\.py([^`\n]*)', text):
+        if name != 'FILE':
+            assert (ROOT / 'launch' / f'{name}.launch.py').exists(), name
+        for argument in re.findall(r'(\w+):=', rest):
+            assert f"'{argument}'" in launching, f'{page.name}: {argument}:='
+    commands = re.findall(r'-p ([\w.]+):=|ros2 param \w+ /\w+ ([\w.]+)', text)
+    assert {first or second for first, second in commands} <= parameters()
+    for name in re.findall(r'config/(\w+\.(?:xml|yaml))', text):
+        assert (ROOT / 'config' / name).exists(), f'{page.name}: config/{name}'
+
+
+@pytest.mark.parametrize('name', ['fastdds_shm.xml', 'cyclonedds.xml'])
+def test_profiles_are_well_formed(name: str):
+    assert len(ElementTree.parse(ROOT / 'config' / name).getroot()) > 0
+
+
+def test_the_example_follows_a_target(start_process: Any, operator: Any, still: tuple[Path, Box]):
+    """The Python of docs/first_hour.md, as a user would run it."""
+    page = (ROOT / 'docs' / 'first_hour.md').read_text()
+    (code,) = re.findall(r'```python\n(.*?)```', page, re.DOTALL)
+    folder, box = still
+    environment = {**os.environ, 'PYTHONUNBUFFERED': '1'}
+    example = subprocess.Popen(
+        [sys.executable, '-c', code], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    lines: list[str] = []
+    reader = threading.Thread(target=lambda: lines.extend(example.stdout), daemon=True)
+    reader.start()
+    try:
+        start_process('video_source', video=folder, rate=10.0, loop=True)
+        start_process('tracker_node', tracker='tadt', device='cpu')
+        operator.wait_until(lambda: operator.statuses, 'the first frame')
+        operator.wait_until(lambda: 'nothing in sight\n' in lines, 'a word of the example')
+        assert operator.init(box, id='mug').success
+        operator.wait_until(lambda: lines[-1].startswith('mug'), 'a word on the target')
+    finally:
+        example.kill()
+        example.communicate()
+    (last,) = re.findall(r'mug at (\d+), (\d+): ([\d.]+)\n', lines[-1])
+    x, y, score = map(float, last)
+    assert abs(x - box.cx) < box.w / 4
+    assert abs(y - box.cy) < box.h / 4
+    assert 0 <= score <= 1
