@@ -11,6 +11,7 @@ import sys
 from typing import Any, NoReturn
 
 DEFAULT = 'default: %(default)s'
+SETTING = 'a parameter of the tracker, see `tracker list T`; may be repeated'
 
 
 class Parser(argparse.ArgumentParser):
@@ -104,6 +105,29 @@ def build_parser(with_training: bool = True) -> argparse.ArgumentParser:
         '--photos', metavar='DIR', help='cut every other scene from the photos in this folder'
     )
     calibrate.add_argument('--json', metavar='FILE', help='write the result')
+
+    export = _add(commands, 'export', run_export, "write a tracker's step for other runtimes")
+    export.add_argument('--tracker', required=True, metavar='T', help='see `tracker list`')
+    export.add_argument('--preset', default='compact', metavar='P', help=DEFAULT)
+    export.add_argument('--format', choices=('onnx', 'tensorrt'), default='onnx', help=DEFAULT)
+    export.add_argument('--out', metavar='FILE', help='default: TRACKER_PRESET.onnx or .engine')
+    export.add_argument(
+        '--size',
+        type=_size,
+        metavar='WxH',
+        help='frames of this size only; default: any (onnx), 640x480 (tensorrt)',
+    )
+    export.add_argument('--targets', type=_count, default=1, metavar='N', help=DEFAULT)
+    export.add_argument(
+        '--target-size',
+        type=_size,
+        default=(80, 80),
+        metavar='WxH',
+        help='a target in a frame of 640x480 (or --size), where the step depends on it: its shape '
+        '(tadt), whether it counts as small (ocean); default: 80x80',
+    )
+    export.add_argument('--weights', metavar='W', help="file or folder, or 'random'")
+    export.add_argument('--set', action='append', default=[], metavar='NAME=VALUE', help=SETTING)
 
     listing = _add(commands, 'list', run_list, 'list trackers, or the parameters of one')
     listing.add_argument('tracker', nargs='?', metavar='NAME', help='show its parameters')
@@ -297,6 +321,24 @@ def run_calibrate(args: argparse.Namespace) -> None:
         print(f'wrote {args.json}')
 
 
+def run_export(args: argparse.Namespace) -> None:
+    from tracker_core.runtime import export
+
+    is_onnx = args.format == 'onnx'
+    args.device, args.runtime = ('cpu', 'onnx') if is_onnx else ('cuda', 'tensorrt')
+    args.precision = 'auto'
+    tracker = _create(args, args.tracker, args.preset)
+    inputs = export.example(tracker, args.size or (640, 480), args.target_size, args.targets)
+    path = Path(args.out or f'{args.tracker}_{args.preset}.{"onnx" if is_onnx else "engine"}')
+    if is_onnx:
+        export.write_onnx(tracker, *inputs, path, any_size=args.size is None)
+    else:
+        from tracker_core.runtime.tensorrt import write_engine
+
+        write_engine(tracker, *inputs, path)
+    print(f'wrote {path}: {path.stat().st_size / 2**20:.1f} MiB')
+
+
 def run_list(args: argparse.Namespace) -> None:
     from tracker_core.evaluation.tables import format_table
     from tracker_core.parameters import describe
@@ -394,7 +436,7 @@ def _add_tracker_options(
         action='append',
         default=[],
         metavar='NAME=VALUE',
-        help='a parameter of the tracker, see `tracker list T`; may be repeated',
+        help=SETTING,
     )
 
 

@@ -20,16 +20,16 @@ from tracker_core.errors import ImageError
 SMALLEST_SIDE = 16  # pixels; below this no tracker has anything to see
 
 
-def as_frame(image: Any, device: torch.device | str = 'cpu') -> Tensor:
+def as_frame(image: Any, device: torch.device | str | None = None) -> Tensor:
     """Check an image and bring it to the device.
 
     Args:
         image: (H, W, 3) uint8 RGB, a NumPy array or a torch tensor on any device; both sides at
             least 16 pixels.
-        device: Where the frame is wanted.
+        device: Where the frame is wanted; None leaves it where it is.
 
     Returns:
-        (H, W, 3) uint8 tensor on `device`; it shares the memory of `image` where that is possible.
+        (H, W, 3) uint8 tensor; it shares the memory of `image` where that is possible.
 
     Raises:
         ImageError: Anything else. Gray, RGBA and float images are refused rather than guessed at:
@@ -68,10 +68,16 @@ def as_frame(image: Any, device: torch.device | str = 'cpu') -> Tensor:
         if not image.flags.c_contiguous or not image.flags.writeable:
             image = image.copy()  # torch has neither negative strides nor read-only tensors
         image = torch.from_numpy(image)
-    return image.to(device, non_blocking=True)
+    return image if device is None else image.to(device, non_blocking=True)
 
 
-def sample_grid(frame: Tensor, ys: Tensor, xs: Tensor, fill: Tensor | None = None) -> Tensor:
+def sample_grid(
+    frame: Tensor,
+    ys: Tensor,
+    xs: Tensor,
+    fill: Tensor | None = None,
+    lattice: Tensor | None = None,
+) -> Tensor:
     """Sample axis-aligned windows bilinearly: a static-shape tensor program, one bilinear sample
     per output pixel.
 
@@ -81,6 +87,8 @@ def sample_grid(frame: Tensor, ys: Tensor, xs: Tensor, fill: Tensor | None = Non
         xs: (N, w) float column positions.
         fill: (3,) colour outside the frame, blended at the frame's edge like a neighbouring pixel;
             without it the frame's border pixels are repeated.
+        lattice: (N, 3) integers, the first row and column and the step: only these pixels of the
+            frame are seen, and positions count them.
 
     Returns:
         (N, 3, h, w) float32.
@@ -92,10 +100,17 @@ def sample_grid(frame: Tensor, ys: Tensor, xs: Tensor, fill: Tensor | None = Non
     y0, x0 = y0.long(), x0.long()
     pixels = frame.reshape(height * width, 3)
 
+    def on_frame(positions: Tensor, size: int, axis: int) -> Tensor:
+        if lattice is None:
+            return positions.clamp(0, size - 1)
+        first, step = lattice[:, axis, None], lattice[:, 2, None]
+        last = torch.div(size - 1 - first, step, rounding_mode='floor')
+        kept = torch.minimum(positions.clamp(min=0), last)
+        return (first + step * kept).clamp(0, size - 1)
+
     def corner(rows: Tensor, columns: Tensor) -> Tensor:
-        flat = (rows.clamp(0, height - 1) * width)[:, :, None] + columns.clamp(0, width - 1)[
-            :, None, :
-        ]
+        flat = (on_frame(rows, height, 0) * width)[:, :, None]
+        flat = flat + on_frame(columns, width, 1)[:, None, :]
         colours = (
             pixels.index_select(0, flat.reshape(-1)).to(torch.float32).reshape(*flat.shape, 3)
         )

@@ -14,10 +14,11 @@ the network in one batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 import enum
 import importlib
+import logging
 import math
 from typing import Any, ClassVar
 
@@ -28,6 +29,8 @@ from tracker_core.boxes import Box
 from tracker_core.errors import BoxError, ParameterError, TrackerError, UnknownTrackerError
 from tracker_core.images import as_frame
 from tracker_core.parameters import TrackerConfig, with_parameters
+from tracker_core.runtime import choose_precision, choose_runtime, make_runtime, RUNTIMES
+from tracker_core.runtime.eager import Eager
 from tracker_core.weights import load_weights, Weights
 
 TRACKERS = {
@@ -38,8 +41,9 @@ TRACKERS = {
     'tadt': 'tracker_core.tadt.tracker:TadtTracker',
 }
 PRECISIONS = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
-RUNTIMES = ('auto', 'eager')
 LARGEST_BOX = 4  # sides of a box in sides of the image; beyond that it says nothing
+
+log = logging.getLogger(__name__)
 
 
 class TrackStatus(enum.IntEnum):
@@ -110,11 +114,14 @@ class Target:
 class Tracker:
     """One of the trackers with its networks on one device. Make it with `create_tracker`.
 
-    A subclass implements `_start`, `_locate` and, where it learns while tracking, `_learn`.
+    A frame's step is a tensor program, `step`, which a runtime executes. A subclass implements
+    `_start`; around the step `_numbers`, `_tensors` and `_sighting`; and, where it learns while
+    tracking, `_learn`.
     """
 
     name: ClassVar[str]
     presets: ClassVar[Mapping[str, TrackerConfig]]
+    bfloat16_presets: ClassVar[tuple[str, ...]] = ()  # where it leaves the boxes as they are
 
     def __init__(
         self,
@@ -128,8 +135,18 @@ class Tracker:
         self.preset = preset
         self.device = device
         self.precision = precision
-        self.runtime = 'eager'
+        self.runner: Any = Eager(device)
         self.weights = weights
+
+    @property
+    def runtime(self) -> str:
+        """How a step is executed: one of `RUNTIMES`."""
+        return self.runner.name
+
+    @property
+    def exportable(self) -> bool:
+        """Whether `step` is the same program for all frames, so that it can be exported."""
+        return True
 
     def start(self, image: Any, box: Box) -> Target:
         """Begin to follow what is inside `box`.
@@ -170,7 +187,7 @@ class Tracker:
 
     def track_many(self, image: Any, targets: Sequence[Target], learn: bool = True) -> list[Track]:
         """Like `track` for several targets of one frame, with one batched forward pass."""
-        frame = as_frame(image, self.device)
+        frame = as_frame(image)
         for target in targets:
             if target.owner is not self:
                 raise TrackerError('a target can only be tracked by the tracker that started it')
@@ -207,12 +224,70 @@ class Tracker:
         """Return the target's model and its first state."""
         raise NotImplementedError
 
+    def step(
+        self, shape: Hashable, frame: Tensor, numbers: Tensor, *model: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Search N targets in a frame: a tensor program of static shapes, all on one device.
+
+        It reads nothing back, moves nothing between devices and makes no tensor from numbers of
+        the host, so that it can run eagerly, as a captured CUDA graph, or exported.
+
+        Args:
+            shape: From `_shape`: what decides on the program's shapes.
+            frame: (H, W, 3) uint8 RGB.
+            numbers: (N, M) from `_numbers`, float64; float32 in exported programs, whose geometry
+                is float32 then.
+            *model: From `_tensors`, of N targets one behind the other.
+
+        Returns:
+            (N, R) float, what is read back of the frame, and tensors that stay on the device.
+        """
+        raise NotImplementedError
+
+    def _shape(self, target: Target, image_size: tuple[int, int]) -> Hashable:
+        """What `step` needs to know of a target before it runs. Targets with the same share a
+        step."""
+        return ()
+
+    def _numbers(self, target: Target, image_size: tuple[int, int]) -> Tensor:
+        """Where to search, shifted by the target's `search_offset`: (M,) float64 on the host."""
+        raise NotImplementedError
+
+    def _tensors(self, target: Target) -> tuple[Tensor, ...]:
+        """What `step` needs of a target's model, (1, ...) each. A tensor is never changed in
+        place after it was returned here: another value is another tensor."""
+        raise NotImplementedError
+
+    def _sighting(
+        self,
+        target: Target,
+        row: list[float],
+        kept: tuple[Tensor, ...],
+        index: int,
+        image_size: tuple[int, int],
+    ) -> Sighting:
+        """What a row of the step's result means for the target, which is number `index` in the
+        tensors that stayed on the device."""
+        raise NotImplementedError
+
     def _locate(self, frame: Tensor, targets: Sequence[Target]) -> list[Sighting]:
         """Find each target around its state, shifted by its `search_offset` in pixels.
 
         The targets are only read: what is accepted of a sighting is decided afterwards.
         """
-        raise NotImplementedError
+        size = (frame.shape[1], frame.shape[0])
+        groups: dict[Hashable, list[int]] = {}
+        for index, target in enumerate(targets):
+            groups.setdefault(self._shape(target, size), []).append(index)
+        sightings: dict[int, Sighting] = {}
+        for shape, group in groups.items():
+            chosen = [targets[i] for i in group]
+            numbers = torch.stack([self._numbers(target, size) for target in chosen])
+            models = [self._tensors(target) for target in chosen]
+            rows, kept = self.runner(self, shape, frame, numbers, models)
+            for place, (index, row) in enumerate(zip(group, rows, strict=True)):
+                sightings[index] = self._sighting(targets[index], row, kept, place, size)
+        return [sightings[index] for index in range(len(targets))]
 
     def _learn(self, target: Target) -> None:
         """Most trackers have nothing to learn."""
@@ -346,8 +421,11 @@ def create_tracker(
             architecture; its weight files are the authors', see `tracker weights`).
         device: 'auto' (CUDA where there is one), 'cpu', 'cuda', 'cuda:1', ...
         precision: 'auto', 'float32', 'bfloat16' or 'float16': of the networks; geometry is always
-            float32 or better.
-        runtime: How a step is executed: 'auto' or 'eager'.
+            float32 or better. 'auto' is float16 on CUDA, bfloat16 on a CPU that is faster with it
+            for those presets whose boxes it leaves as they are, else float32.
+        runtime: How a step is executed: 'eager', 'cuda_graph', 'onnx', 'tensorrt', or 'auto':
+            'cuda_graph' on CUDA, on a CPU what a short measurement finds faster. The choice is
+            logged and stands in `tracker.runtime` and `tracker.precision`.
         weights: None for the bundled or installed file, a path, or 'random' for seeded random
             weights (to measure speed, to test).
         **parameters: Fields of the tracker's config, to override the preset's.
@@ -367,8 +445,24 @@ def create_tracker(
         raise ParameterError(f'runtime must be one of {", ".join(RUNTIMES)}, not {runtime!r}')
     config = with_parameters(cls.presets[preset], parameters)
     torch_device = _find_device(device)
-    dtype = _choose_precision(precision, torch_device)
-    return cls(config, preset, torch_device, dtype, load_weights(name, preset, weights))
+    if precision not in ('auto', *PRECISIONS):
+        raise ParameterError(
+            f'precision must be auto or one of {", ".join(PRECISIONS)}, not {precision!r}'
+        )
+    runtime_name = choose_runtime(runtime, torch_device)
+    is_fine = preset in cls.bfloat16_presets and not getattr(config, 'released', False)
+    dtype = PRECISIONS.get(precision) or choose_precision(runtime_name, torch_device, is_fine)
+    tracker = cls(config, preset, torch_device, dtype, load_weights(name, preset, weights))
+    tracker.runner = make_runtime(runtime_name, tracker)
+    log.info(
+        '%s %s on %s: runtime %s, precision %s',
+        name,
+        preset,
+        torch_device,
+        tracker.runtime,
+        str(dtype).removeprefix('torch.'),
+    )
+    return tracker
 
 
 def _find_device(device: str) -> torch.device:
@@ -387,13 +481,3 @@ def _find_device(device: str) -> torch.device:
             f'device {device!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices'
         )
     return found
-
-
-def _choose_precision(precision: str, device: torch.device) -> torch.dtype:
-    if precision == 'auto':
-        return torch.float16 if device.type == 'cuda' else torch.float32
-    if precision not in PRECISIONS:
-        raise ParameterError(
-            f'precision must be auto or one of {", ".join(PRECISIONS)}, not {precision!r}'
-        )
-    return PRECISIONS[precision]

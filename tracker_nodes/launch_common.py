@@ -31,7 +31,10 @@ NODE_PARAMETERS = {
         'Number format of the networks',
         ['', 'auto', 'float32', 'bfloat16', 'float16'],
     ),
-    'runtime': ('How a step is executed', ['', 'auto', 'eager']),
+    'runtime': (
+        'How a step is executed',
+        ['', 'auto', 'eager', 'cuda_graph', 'onnx', 'tensorrt'],
+    ),
     'image_transport': (
         'What to subscribe to: the topic itself, or <topic>/compressed',
         ['', 'raw', 'compressed'],

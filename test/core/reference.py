@@ -9,6 +9,7 @@ TRACKER_REFERENCE_DIR makes the tests read another folder of the same form, `see
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import importlib.util
 import json
 import os
@@ -19,6 +20,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
+from tracker_core import Box, Tracker
 
 BUNDLED = Path(__file__).parent / 'golden'
 REPOSITORY = Path(__file__).parents[2]
@@ -74,3 +77,16 @@ def assert_close(actual: Any, expected: Any, relative: float, what: str = '') ->
     error = np.abs(actual - expected).max()
     limit = relative * np.abs(expected).max()
     assert error <= limit, f'{what}: off by {error:.3g}, allowed {limit:.3g}'
+
+
+def shifts(trackers: Sequence[Tracker], images: Sequence[np.ndarray], box: Box) -> list[float]:
+    """How far the boxes of the second tracker lie from those of the first in each frame, pixels;
+    it searches every frame from where the first one was."""
+    targets = [tracker.start(images[0], box) for tracker in trackers]
+    found = []
+    for image in images[1:]:
+        targets[1].state, targets[1].box = targets[0].state, targets[0].box
+        boxes = [t.track(image, target).box for t, target in zip(trackers, targets, strict=True)]
+        rows = np.array([box.as_xywh() for box in boxes])
+        found.append(float(np.abs(rows[0] - rows[1]).max()))
+    return found

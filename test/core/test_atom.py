@@ -488,12 +488,15 @@ def test_crops(index: int) -> None:
     image = seeded().seeded_input('atom_crop_img', (240, 320, 3)).astype(np.uint8)
     assert int(image.sum()) == int(fixture['image_sum'])
     y, x, scale = (float(v) for v in fixture['cases'][index])
-    patch = crops.crop_as_released(torch.from_numpy(image), (y, x), scale * 288, 288)[0]
+    window = crops.released_window((y, x), scale * 288, 288)
+    patch = crops.crop_as_released(torch.from_numpy(image), torch.tensor([window]).double(), 288)[
+        0
+    ]
     assert_near(patch[:, ::6, ::6], fixture[f'int_{index}'], 1e-3)
     lines = torch.stack([patch[0, 143], patch[0, :, 143]])
     assert_near(lines, fixture[f'int_{index}_rowcol'], 1e-3)
     assert stats(patch) == pytest.approx(fixture[f'int_{index}_stats'], rel=1e-4, abs=1e-3)
-    factor, low, pixels = crops.released_window((y, x), scale * 288, 288)
+    _, _, factor, *low, pixels = window
     top, left, bottom, right = fixture[f'int_{index}_coord'][0] / factor
     offsets = [int(c) % factor / factor for c in (y, x)]
     assert_near(np.array(low) + offsets, np.array([top, left]), 1)
@@ -503,7 +506,7 @@ def test_crops(index: int) -> None:
 def test_crop_is_centred() -> None:
     """Without the released rounding, the centre of the region is the centre of the target."""
     ramp = torch.arange(200, dtype=torch.float32)[:, None, None].expand(200, 200, 3)
-    patch = crops.crop(ramp, [(100.3, 80.0)], [60.0], 96)[0, 0]
+    patch = crops.crop(ramp, torch.tensor([(100.3, 80.0, 60.0)]), 96)[0, 0]
     assert float(patch.mean()) == pytest.approx(100.3, abs=1e-4)
     assert float(patch[1, 0] - patch[0, 0]) == pytest.approx(60 / 96, abs=1e-4)
 

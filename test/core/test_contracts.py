@@ -64,7 +64,7 @@ REDUCED = {
 def make_tracker(name: str, preset: str) -> Tracker:
     weights = None if has_bundled_weights(name, preset) else 'random'
     reduced = REDUCED.get((name, preset), {})
-    return create_tracker(name, preset=preset, device='cpu', weights=weights, **reduced)
+    return create_tracker(name, preset, 'cpu', 'float32', weights=weights, **reduced)
 
 
 def has_bundled_weights(name: str, preset: str) -> bool:

@@ -486,11 +486,9 @@ def test_pooling_is_the_mean_of_bilinear_samples() -> None:
     views = RegionViews(CompactBackbone(), torch.device('cpu'), torch.float32, config)
     maps = torch.randn(5, 16, 16, generator=torch.Generator().manual_seed(0))
     window = (60.0, 40.0, 64.0)  # two network pixels per pixel of the frame
-    view = type(views.look(torch.zeros(64, 64, 3), [window])[0])(
-        maps.flatten(1).T.contiguous(), 16, window
-    )
-    box = torch.tensor([[52.0, 30.0, 16.0, 12.0]], dtype=torch.float64)
-    pooled = views._pool(view, box).view(3, 3, 5)
+    table = maps.flatten(1).T[None].contiguous()
+    box = torch.tensor([[[52.0, 30.0, 16.0, 12.0]]], dtype=torch.float64)
+    pooled = views._pool(table, torch.tensor([window]).double(), box).view(3, 3, 5)
 
     steps = (torch.arange(6) + 0.5) / 6 - 0.5
     at = [

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from reference import golden, reference_folder, seeded, sequence_frames
+from reference import golden, reference_folder, seeded, sequence_frames, shifts
 import torch
 from torch import Tensor
 
@@ -34,13 +34,12 @@ from tracker_core.ocean.network import (
     target_mask,
 )
 from tracker_core.ocean.online import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
+    cut_patches,
     judge,
     Learner,
     OnlineNetwork,
+    Patch,
     Problem,
-    sample_patch,
     score_maps,
     start_learning,
     summarize,
@@ -244,7 +243,9 @@ def test_crops() -> None:
     np.testing.assert_allclose(fill, expected['avg_chans'], atol=1e-3)
     for index in range(5):
         cx, cy, side, size = expected[f'f{index}_args']
-        crops = crop_windows(image, [(cx, cy, size)], fill.floor()[None], int(side), True)
+        crops = crop_windows(
+            image, torch.tensor([[cx, cy, size]]).double(), fill.floor()[None], int(side), True
+        )
         crop = crops[0]
         assert tuple(crop.shape) == tuple(expected[f'f{index}_crop_shape'])
         difference = crop[:, ::5, ::5].numpy() - expected[f'f{index}_crop_slice']
@@ -298,7 +299,7 @@ def test_recorded_steps(case: str, preset: str, weight_file: Path) -> None:
     model = target.model
     assert model.search_side == expected[f'{case}_instance_size']
     np.testing.assert_allclose(
-        model.fill.flip(0), np.floor(expected[f'{case}_avg_chans']), atol=1e-3
+        model.fill[0].flip(0), np.floor(expected[f'{case}_avg_chans']), atol=1e-3
     )
     later = np.floor(0.9 * image + 10).astype(np.uint8)
     for state in expected[f'{case}_states']:
@@ -319,6 +320,16 @@ def test_skiing(name: str, preset: str, weight_file: Path) -> None:
         box = tracker.track(image, target).box
         found = [max(box.x, 0) + 1, max(box.y, 0) + 1, box.w, box.h]
         np.testing.assert_allclose(found, row, atol=0.1)
+
+
+@pytest.mark.parametrize('preset', ['paper', 'paper_otb'])
+def test_skiing_in_bfloat16(preset: str, weight_file: Path) -> None:
+    images = [cv2.imread(str(frame))[..., ::-1] for frame in sequence_frames('Skiing', 8)]
+    trackers = [
+        make_tracker(preset, weight_file, precision=precision)
+        for precision in ('float32', 'bfloat16')
+    ]
+    assert max(shifts(trackers, images, Box(445, 180, 29, 26))) < 0.5
 
 
 def make_online(learnt_loss: bool = False) -> OnlineNetwork:
@@ -429,8 +440,7 @@ def test_online_backbone(network: OceanNetwork, online: OnlineNetwork) -> None:
     image = uniform('oc_on_img', (1, 3, 224, 224), -2, 2)
     features = online.layer(network.backbone.middle(image))
     assert_matches(features, expected, 'online_backbone', np.s_[0, ::32])
-    mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
-    pixels = image * std[:, None, None] + mean[:, None, None]
+    pixels = image * (online.std / 1000) + online.mean / 1000
     again = online.backbone_features(network, pixels)
     np.testing.assert_allclose(again, features, atol=1e-3 * float(features.std()))
 
@@ -453,10 +463,11 @@ def test_online_patches(index: int) -> None:
     expected = golden('ocean', 'h_online_track.npz')
     y, x, side, _ = expected[f'p{index}_args']
     frame = torch.from_numpy(blocks('oc_img1'))
-    patch, centre, scale = sample_patch(frame, (x, y), side, 224)
+    place = Patch.at((x, y), side, 224)
+    patch = cut_patches(frame, torch.tensor([place.numbers()]), 224)
     top, left, bottom, right = expected[f'p{index}_coord'][0]
-    assert centre == ((left + right - 1) / 2, (top + bottom - 1) / 2)
-    assert scale == pytest.approx((bottom - top) / 224)
+    assert place.centre == ((left + right - 1) / 2, (top + bottom - 1) / 2)
+    assert place.scale == pytest.approx((bottom - top) / 224)
     difference = patch.numpy()[0, :, ::7, ::7] - expected[f'p{index}_patch_slice']
     assert np.abs(difference).max() <= 0.01
 
@@ -485,8 +496,9 @@ def test_recorded_online_tracking(weight_file: Path) -> None:
     for k, row in enumerate(expected['states']):
         frame = np.roll(np.floor(0.95 * image + 5).astype(np.uint8), 3 * (k + 1), axis=1)
         with torch.inference_mode():
-            view = tracker.look(torch.from_numpy(frame), [target])[0]
-        scores = score_maps(view.features, learner.filter)
+            patch = torch.tensor([tracker._patch(target).numbers()])
+            features = tracker.look(torch.from_numpy(frame), patch)
+        scores = score_maps(features, learner.filter)
         close_to(scores, expected[f'scores_{k}'], 0.01)
         track = tracker.track(frame, target, learn=False)
         state = target.state

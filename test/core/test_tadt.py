@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import cv2
 import pytest
+from reference import sequence_frames, shifts
 import torch
 import torch.nn.functional as F
 
+from tracker_core import Box, create_tracker
 from tracker_core.tadt import channels
 from tracker_core.tadt.config import TadtConfig
 
@@ -98,3 +101,13 @@ def test_keeps_at_least_the_minimum() -> None:
     kept = channels.keep_channels(shallow, deep, positive, positive, everything, config, 5)
     assert (len(kept.shallow), len(kept.deep)) == (10, 20)
     assert kept.select(shallow[None], deep[None]).shape == (1, 30, 11, 11)
+
+
+def test_skiing_in_bfloat16() -> None:
+    """The peak lies on a grid of one pixel of the search region, which is 0.63 pixels here."""
+    images = [cv2.imread(str(path))[..., ::-1] for path in sequence_frames('Skiing', 8)]
+    trackers = [
+        create_tracker('tadt', 'paper', 'cpu', precision, weights='random', recover=False)
+        for precision in ('float32', 'bfloat16')
+    ]
+    assert max(shifts(trackers, images, Box(445, 180, 29, 26))) < 0.7

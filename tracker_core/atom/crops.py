@@ -7,7 +7,6 @@ Positions are (row, column) in index coordinates: (0, 0) is the centre of the fi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 import math
 
 import torch
@@ -24,48 +23,53 @@ BLURS = ((2, 0.2), (0.2, 2), (3, 1), (1, 3), (2, 2))  # deviations in rows and c
 ROTATIONS = (5, -5, 10, -10, 20, -20, 30, -30, 45, -45, -60, 60)  # degrees
 
 
-def crop(frame: Tensor, centers: Sequence[Position], sides: Sequence[float], size: int) -> Tensor:
+def crop(frame: Tensor, squares: Tensor, size: int) -> Tensor:
     """Cut squares out of a frame and resize them; the frame's border is repeated.
 
     Args:
         frame: (H, W, 3).
-        centers: Centres of N squares.
-        sides: Their sides in pixels.
+        squares: (N, 3) row and column of the centre, and side in pixels.
         size: Side of the result.
 
     Returns:
         (N, 3, size, size) RGB, 0 to 255.
     """
-    geometry = torch.tensor(
-        [(*center, side) for center, side in zip(centers, sides, strict=True)]
-    ).to(frame.device)
-    y, x, side = geometry.unbind(1)
+    y, x, side = squares.float().unbind(1)
     return sample_grid(
         frame, window_positions(y + 0.5, side, size), window_positions(x + 0.5, side, size)
     )
 
 
-def crop_as_released(frame: Tensor, center: Position, side: float, size: int) -> Tensor:
-    """`crop` of one square as the released tracker does it, (1, 3, size, size).
+def crop_as_released(frame: Tensor, windows: Tensor, size: int) -> Tensor:
+    """`crop` as the released tracker does it.
 
     Centre and side are rounded to whole pixels, and regions of more than twice the result's size
     are first reduced by skipping pixels.
+
+    Args:
+        frame: (H, W, 3).
+        windows: (N, 6), see `released_window`.
+        size: Side of the result.
+
+    Returns:
+        (N, 3, size, size).
     """
-    factor, lows, pixels = released_window(center, side, size)
-    offsets = [math.trunc(c) % factor for c in center]
-    reduced = frame[offsets[0] :: factor, offsets[1] :: factor]
-    steps = (torch.arange(size) + 0.5) * (pixels / size) - 0.5
-    steps = steps.clamp(0, pixels - 1).double()
-    ys, xs = ((low + steps).to(frame.device)[None] for low in lows)
-    return sample_grid(reduced, ys, xs)
+    lows, pixels = windows[:, 3:5], windows[:, 5:]
+    steps = torch.arange(size, device=frame.device, dtype=torch.float32) + 0.5
+    steps = steps * (pixels / size).float() - 0.5
+    steps = torch.minimum(steps.clamp(min=0), pixels.float() - 1).to(windows.dtype)  # (N, size)
+    ys, xs = (steps + lows[:, axis, None] for axis in (0, 1))
+    return sample_grid(frame, ys, xs, lattice=windows[:, :3].long())
 
 
-def released_window(center: Position, side: float, size: int) -> tuple[int, tuple[int, int], int]:
-    """The reduction factor; first row and column, and side, both in reduced pixels."""
+def released_window(center: Position, side: float, size: int) -> tuple[int, ...]:
+    """First row and column that are looked at, and the step from one to the next; first row and
+    column of the square and its side, in such steps."""
     factor = max(int(side / size - 0.1), 1)
     pixels = max(round(side / factor), 2)
-    low = tuple(math.trunc(c) // factor - (pixels - 1) // 2 for c in center)
-    return factor, low, pixels
+    whole = [math.trunc(c) for c in center]
+    lows = [c // factor - (pixels - 1) // 2 for c in whole]
+    return (*(c % factor for c in whole), factor, *lows, pixels)
 
 
 def cut(patch: Tensor, size: int, shift: tuple[int, int], margin: int = 0) -> Tensor:

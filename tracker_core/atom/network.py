@@ -264,8 +264,7 @@ class AtomNetwork(nn.Module):
 
     def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The middle and the deep map of images (N, 3, H, W), RGB 0 to 255."""
-        weight = next(self.feature_extractor.parameters())
-        return self.feature_extractor(images.to(weight.dtype, memory_format=torch.channels_last))
+        return self.feature_extractor(images)
 
 
 def normalize(deep: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ Danelljan, Bhat, Khan, Felsberg: ATOM: Accurate Tracking by Overlap Maximization
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 import math
 from typing import Any, ClassVar
@@ -17,7 +17,14 @@ from torch import Tensor
 
 from tracker_core.atom.classifier import compose, correlate, fit_first, Memory
 from tracker_core.atom.config import AtomConfig, COMPACT, PAPER, VOT
-from tracker_core.atom.crops import crop, crop_as_released, drop_channels, first_views, Position
+from tracker_core.atom.crops import (
+    crop,
+    crop_as_released,
+    drop_channels,
+    first_views,
+    Position,
+    released_window,
+)
 from tracker_core.atom.network import (
     AtomNetwork,
     drop_unused,
@@ -48,7 +55,7 @@ class Model:
     Attributes:
         kernel: (D, K, K) filter.
         projection: (D, C); both are learnt on the first frame, afterwards only the filter.
-        composed: (C, K, K) both in one.
+        composed: (1, C, K, K) both in one.
         memory: Samples to learn from.
         modulation: Two (1, hidden), from the first frame; none without refinement.
         learnt: Age of the target when it last learnt.
@@ -146,7 +153,8 @@ class AtomTracker(Tracker):
         center = self._sampled_center((state.y, state.x))
         scale = self._scale(state)
         size = 2 * config.search_side
-        patch = self._crop(frame, [(state.y, state.x)], [scale], size)
+        square = torch.tensor([self._square((state.y, state.x), scale, size)]).double()
+        patch = self._cut(frame, square.to(self.device), size)
         generator = torch.Generator().manual_seed(config.seed)
         views, shifts = first_views(patch, config, generator)
         middle, deep = self.network.extract(views)
@@ -181,51 +189,50 @@ class AtomTracker(Tracker):
             modulation = self.network.bb_regressor.modulation(
                 middle[:1], deep[:1], torch.tensor([reference], device=self.device)
             )
-        composed = compose(kernel, projection)
+        composed = compose(kernel, projection)[None]
         return Model(kernel, projection, composed, memory, modulation), state
 
     # ---------------------------------------------------------------------------------- tracking
 
-    def _locate(self, frame: Tensor, targets: Sequence[Target]) -> list[Sighting]:
+    def _numbers(self, target: Target, image_size: tuple[int, int]) -> Tensor:
+        """Six numbers of `_geometry`, then what is to be cut out at each size, then the draws of
+        the proposals."""
+        config, state = self.config, target.state
+        place = (state.y + target.search_offset[1], state.x + target.search_offset[0])
+        scale = self._scale(state)
+        numbers = [*self._geometry(state, self._sampled_center(place), scale, image_size)]
+        for factor in self._factors:
+            numbers += self._square(place, scale * factor, config.search_side)
+        numbers = torch.tensor(numbers, dtype=torch.float64)
+        if not config.refine:
+            return numbers
+        return torch.cat([numbers, self._draws(target.age).flatten().double()])
+
+    def _tensors(self, target: Target) -> tuple[Tensor, ...]:
+        return target.model.composed, *target.model.modulation
+
+    def step(
+        self, shape: Hashable, frame: Tensor, numbers: Tensor, *model: Tensor
+    ) -> tuple[Tensor, ...]:
+        """See `Tracker.step`. The result is that of `_decide`, with refinement followed by that
+        of `_refine`; what the classifier saw at each size (N, K, F, F, C) stays on the device."""
         config, k = self.config, self.config.scales
-        places = [
-            (t.state.y + t.search_offset[1], t.state.x + t.search_offset[0]) for t in targets
-        ]
-        centers = [self._sampled_center(place) for place in places]
-        scales = [self._scale(t.state) for t in targets]
-        crops = self._crop(
-            frame,
-            [place for place in places for _ in range(k)],
-            [scale * factor for scale in scales for factor in self._factors],
-            config.search_side,
-        )
-        middle, deep = self.network.extract(crops)
+        kernels, *modulation = model
+        width = 6 if config.released else 3  # numbers of a square
+        squares = numbers[:, 6 : 6 + k * width].reshape(-1, width)
+        middle, deep = self.network.extract(self._cut(frame, squares, config.search_side))
         samples = normalize(deep)  # (N K, F, F, C)
-        kernels = torch.stack([t.model.composed for t in targets])
         scores = correlate(samples, kernels.repeat_interleave(k, dim=0))
-        geometry = torch.tensor(
-            [
-                self._geometry(t.state, center, scale, frame)
-                for t, center, scale in zip(targets, centers, scales, strict=True)
-            ]
-        ).to(self.device)  # (N, 6)
+        geometry = numbers[:, :6].float()
         result = self._decide(scores.unflatten(0, (-1, k)), geometry)
         if config.refine:
-            modulation = tuple(
-                torch.cat([t.model.modulation[level] for t in targets]) for level in (0, 1)
-            )
             maps = self.ascent.prepare(
                 self.network.bb_regressor.features(middle, deep), modulation
             )
-            draws = torch.stack([self._draws(t.age) for t in targets]).to(self.device)
+            draws = numbers[:, 6 + k * width :].float().unflatten(1, (-1, 4))
             boxes = self._refine(maps, result[:, 3:5], geometry[:, :2], draws)
             result = torch.cat([result, boxes], dim=1)
-        return [
-            self._sighting(target, samples[i * k : (i + 1) * k], center, scale, row, frame)
-            for i, (target, center, scale, row) in enumerate(
-                zip(targets, centers, scales, result.tolist(), strict=True)
-            )
-        ]
+        return result, samples.unflatten(0, (-1, k))
 
     def _decide(self, scores: Tensor, geometry: Tensor) -> Tensor:
         """Peaks of score maps (N, K, F, F) as (N, 5): finding, peak, best size, and the shift
@@ -273,16 +280,16 @@ class AtomTracker(Tracker):
     def _sighting(
         self,
         target: Target,
-        samples: Tensor,
-        center: Position,
-        scale: float,
         row: list[float],
-        frame: Tensor,
+        kept: tuple[Tensor, ...],
+        index: int,
+        image_size: tuple[int, int],
     ) -> Sighting:
         """What a row of numbers from the device means for the target."""
+        state, (dx, dy) = target.state, target.search_offset
+        center, scale = self._sampled_center((state.y + dy, state.x + dx)), self._scale(state)
         finding, peak, best, *shift = row[:5]
         finding, best = Finding(int(finding)), int(best)
-        state = target.state
         y, x, h, w = state.y, state.x, state.h, state.w
         label_center = (0.0, 0.0)
         if finding != Finding.NOT_FOUND:
@@ -290,7 +297,7 @@ class AtomTracker(Tracker):
             factor = self._factors[best]
             if not self.config.refine:
                 y, x = found
-                growth = self._limit(factor, state, frame)
+                growth = self._limit(factor, state, image_size)
                 h, w = h * growth, w * growth
             elif row[5] > 0:
                 y, x = (c + r * scale for c, r in zip(center, row[6:8], strict=True))
@@ -299,7 +306,7 @@ class AtomTracker(Tracker):
                 w += rate * (row[9] * scale - w)
                 found = (y, x)
             label_center = self._label_center(found, center, scale * factor)
-        sample = Sample(target.age + 1, samples[best], label_center, finding)
+        sample = Sample(target.age + 1, kept[0][index, best], label_center, finding)
         state = State(y, x, h, w, sample)
         box = state.box if all(map(math.isfinite, (y, x, h, w))) and min(h, w) > 0 else None
         return Sighting(box, peak, state)
@@ -323,7 +330,7 @@ class AtomTracker(Tracker):
         else:
             return
         model.kernel = model.memory.refit(model.kernel, iterations, config.kernel_penalty)
-        model.composed = compose(model.kernel, model.projection)
+        model.composed = compose(model.kernel, model.projection)[None]
 
     # ---------------------------------------------------------------------------------- geometry
 
@@ -335,21 +342,18 @@ class AtomTracker(Tracker):
         """Which place of the image counts as the centre of a search region."""
         return tuple(float(round(p)) for p in place) if self.config.released else place
 
-    def _crop(
-        self, frame: Tensor, places: Sequence[Position], scales: Sequence[float], size: int
-    ) -> Tensor:
-        sides = [scale * size for scale in scales]
-        if not self.config.released:
-            return crop(frame, places, sides, size)
-        return torch.cat(
-            [
-                crop_as_released(frame, place, side, size)
-                for place, side in zip(places, sides, strict=True)
-            ]
-        )
+    def _square(self, place: Position, scale: float, size: int) -> tuple[float, ...]:
+        """The numbers of a search region for `_cut`."""
+        if self.config.released:
+            return released_window(place, scale * size, size)
+        return (*place, scale * size)
+
+    def _cut(self, frame: Tensor, squares: Tensor, size: int) -> Tensor:
+        cut = crop_as_released if self.config.released else crop
+        return cut(frame, squares, size)
 
     def _geometry(
-        self, state: State, center: Position, scale: float, frame: Tensor
+        self, state: State, center: Position, scale: float, image_size: tuple[int, int]
     ) -> tuple[float, ...]:
         """Height and width, and the first and last row and column where the target's centre may
         be, relative to `center`, all in pixels of the search region."""
@@ -357,7 +361,7 @@ class AtomTracker(Tracker):
         low = (-BORDER * s - c for s, c in zip(size, center, strict=True))
         high = (
             extent + BORDER * s - c
-            for extent, s, c in zip(frame.shape, size, center, strict=False)
+            for extent, s, c in zip(image_size[::-1], size, center, strict=True)
         )
         return tuple(value / scale for value in (*size, *low, *high))
 
@@ -378,10 +382,10 @@ class AtomTracker(Tracker):
         deviation = label_deviation(self.config, self.cells)
         return gaussian_labels(torch.tensor(centers, device=self.device), self.cells, deviation)
 
-    def _limit(self, factor: float, state: State, frame: Tensor) -> float:
+    def _limit(self, factor: float, state: State, image_size: tuple[int, int]) -> float:
         """Keep a change of size within the image and above the smallest side."""
         low = max(SMALLEST_SIDE / side for side in (state.h, state.w))
-        high = min(frame.shape[0] / state.h, frame.shape[1] / state.w)
+        high = min(image_size[1] / state.h, image_size[0] / state.w)
         return max(low, min(factor, high))
 
     def _draws(self, age: int) -> Tensor:
@@ -408,14 +412,12 @@ def propose(centers: Tensor, sizes: Tensor, draws: Tensor, config: AtomConfig) -
         (N, B, 4) x, y, w, h; the first is the box itself.
     """
     corners = centers - corner(sizes, config)
-    jitter = torch.tensor(
-        [config.position_jitter] * 2 + [config.size_jitter] * 2, device=sizes.device
-    )
     side = sizes.prod(dim=1).sqrt()[:, None, None]
-    change = (draws - 0.5) * side * jitter.to(sizes)  # (N, B - 1, 4)
+    change = (draws - 0.5) * side  # (N, B - 1, 4)
+    shift, growth = config.position_jitter * change[..., :2], config.size_jitter * change[..., 2:]
     smallest = sizes.amin(dim=1)[:, None, None] / 3
-    new_sizes = torch.maximum(sizes[:, None] + change[..., 2:], smallest)
-    new_corners = (corners + sizes / 2)[:, None] + change[..., :2] - new_sizes / 2
+    new_sizes = torch.maximum(sizes[:, None] + growth, smallest)
+    new_corners = (corners + sizes / 2)[:, None] + shift - new_sizes / 2
     own = torch.cat([corners, sizes], dim=1)[:, None]
     return torch.cat([own, torch.cat([new_corners, new_sizes], dim=-1)], dim=1)
 

@@ -49,13 +49,14 @@ class CompactBackbone(nn.Module):
         """Extract features.
 
         Args:
-            images: (N, 3, H, W) float RGB, 0 to 255.
+            images: (N, 3, H, W) float RGB, 0 to 255, in any precision; they are centred before
+                they are rounded to that of the kernels.
 
         Returns:
             The middle map (N, 96, ceil(H/8), ceil(W/8)), behind its ReLU, so never negative, and
             the deep map (N, 128, ceil(H/8), ceil(W/8)), without a final ReLU, so of both signs.
         """
-        x = images - GRAY
+        x = (images - GRAY).to(self.layers[0].weight.dtype, memory_format=torch.channels_last)
         middle = x
         for index, layer in enumerate(self.layers[:-1]):
             x = F.relu(layer(x))

@@ -8,8 +8,8 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in 0 to 1
-DEVIATION = (0.229, 0.224, 0.225)
+MEAN = (485, 456, 406)  # of ImageNet, RGB, thousandths of the largest value
+DEVIATION = (229, 224, 225)
 
 
 class BasicBlock(nn.Module):
@@ -44,6 +44,9 @@ class ResNet18(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        # integers, so that a change of precision leaves them exact
+        self.register_buffer('mean', torch.tensor(MEAN)[:, None, None], persistent=False)
+        self.register_buffer('deviation', torch.tensor(DEVIATION)[:, None, None], persistent=False)
         self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.layer1 = nn.Sequential(BasicBlock(64, 64, 1), BasicBlock(64, 64, 1))
@@ -60,9 +63,8 @@ class ResNet18(nn.Module):
             The outputs of the second (N, 128, H/8, W/8) and the third stage (N, 256, H/16, W/16),
             never negative.
         """
-        mean = torch.tensor(MEAN, device=images.device, dtype=images.dtype)[:, None, None]
-        deviation = torch.tensor(DEVIATION, device=images.device, dtype=images.dtype)
-        x = (images / 255 - mean) / deviation[:, None, None]
+        x = (images / 255 - self.mean / 1000) / (self.deviation / 1000)
+        x = x.to(self.conv1.weight.dtype, memory_format=torch.channels_last)
         x = F.relu(self.bn1(self.conv1(x)))
         x = self.layer1(F.max_pool2d(x, 3, 2, padding=1))
         middle = self.layer2(x)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn, Tensor
 
 CONV4_1, CONV4_3 = 18, 22  # positions of their ReLUs in `features`
@@ -42,5 +43,7 @@ class Vgg16(nn.Module):
         Returns:
             Two maps (N, 512, H // 4, W // 4).
         """
-        x = self.features[: CONV4_1 + 1](images - 128)
+        weight = self.features[0].weight
+        images = (images - 128).to(weight.dtype, memory_format=torch.channels_last)
+        x = self.features[: CONV4_1 + 1](images)
         return x, self.features[CONV4_1 + 1 : CONV4_3 + 1](x)

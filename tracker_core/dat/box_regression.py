@@ -21,8 +21,8 @@ class BoxRegression:
     """A fitted regression: shifts = features @ weight + bias.
 
     Attributes:
-        weight: (F, 4).
-        bias: (4,).
+        weight: (F, 4); in a step of several targets (N, F, 4).
+        bias: (4,); in a step of several targets (N, 1, 4).
     """
 
     weight: Tensor
@@ -55,28 +55,29 @@ class BoxRegression:
         return cls(weight.float(), (middle - mean @ weight).float())
 
     def shifts(self, features: Tensor) -> Tensor:
-        """Relative shift of the centre and logarithm of the change of size, (N, 4)."""
+        """Relative shift of the centre and logarithm of the change of size, (..., N, 4)."""
         return features @ self.weight + self.bias
 
     def apply(self, features: Tensor, boxes: Tensor, image: Tensor) -> Tensor:
         """Regressed boxes; a box that would change too much is kept.
 
         Args:
-            features: (N, F).
-            boxes: (N, 4).
-            image: (2,) width and height of the image.
+            features: (..., N, F).
+            boxes: (..., N, 4).
+            image: (2,) or (..., 1, 2) width and height of the image.
 
         Returns:
-            (N, 4) inside the image.
+            (..., N, 4) inside the image.
         """
         shifts = self.shifts(features).to(boxes.dtype)
-        centre = boxes[:, :2] + boxes[:, 2:] / 2 + shifts[:, :2] * boxes[:, 2:]
-        size = boxes[:, 2:] * shifts[:, 2:].clamp(-4, 4).exp()
-        found = torch.cat((centre - size / 2, size), dim=1)
+        corner, size = boxes[..., :2], boxes[..., 2:]
+        centre = corner + size / 2 + shifts[..., :2] * size
+        size = size * shifts[..., 2:].clamp(-4, 4).exp()
+        found = torch.cat((centre - size / 2, size), dim=-1)
         keep = ~is_close(boxes, found)
-        found = torch.where(keep[:, None], boxes, found)
-        corner = found[:, :2].clamp(min=0)
-        return torch.cat((corner, torch.minimum(found[:, 2:], image - boxes[:, :2])), dim=1)
+        found = torch.where(keep[..., None], boxes, found)
+        inside = torch.minimum(found[..., 2:], image - corner)
+        return torch.cat((found[..., :2].clamp(min=0), inside), dim=-1)
 
 
 def is_close(boxes: Tensor, truth: Tensor) -> Tensor:

@@ -70,11 +70,31 @@ class Classifier:
     def tensors(self) -> list[Tensor]:
         return [self.w4, self.b4, self.w5, self.b5, self.w6, self.b6]
 
+    def copy(self) -> Classifier:
+        """Another one with tensors of its own."""
+        return Classifier(*(tensor.clone() for tensor in self.tensors()))
+
     def logits(self, features: Tensor) -> Tensor:
         """Logits (N, 2) of features (N, F), nothing dropped."""
         hidden = F.relu(F.linear(features, self.w4, self.b4))
         hidden = F.relu(F.linear(hidden, self.w5, self.b5))
         return F.linear(hidden, self.w6, self.b6)
+
+
+def target_logits(features: Tensor, classifier: Sequence[Tensor]) -> Tensor:
+    """`Classifier.logits` of the class target, each set of features with its own classifier.
+
+    Args:
+        features: (N, B, F).
+        classifier: Tensors of N classifiers in the order of `Classifier.tensors`, (N, ...) each.
+
+    Returns:
+        (N, B).
+    """
+    w4, b4, w5, b5, w6, b6 = classifier
+    hidden = F.relu(torch.baddbmm(b4[:, None], features, w4.mT))
+    hidden = F.relu(torch.baddbmm(b5[:, None], hidden, w5.mT))
+    return torch.baddbmm(b6[:, None], hidden, w6.mT)[..., TARGET]
 
 
 class Chain(Protocol):

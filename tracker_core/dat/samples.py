@@ -61,6 +61,36 @@ def search_spread(shift: float, scale: float) -> Spread:
     return Spread('gaussian', shift, scale, inside=True)
 
 
+def search_noise(count: int, random: torch.Generator) -> Tensor:
+    """What `search_boxes` scatters candidates by: (count, 3) float64 in [-1, 1], for the centre
+    and the size; as `draw` draws it."""
+    torch.rand((count, 1), generator=random, dtype=torch.float64)  # of the aspect, not used
+    normal = [torch.randn((count, axes), generator=random, dtype=torch.float64) for axes in (2, 1)]
+    return (0.5 * torch.cat(normal, dim=1)).clamp(-1, 1)
+
+
+def search_boxes(box: Tensor, limit: Tensor, shift: Tensor, scale: float, noise: Tensor) -> Tensor:
+    """`draw` from a `search_spread` for several targets, its noise given.
+
+    Args:
+        box: (N, 4).
+        limit: (N, 2) width and height of the image in pixels.
+        shift: (N, 1) of the spread.
+        scale: Of the spread.
+        noise: (N, B, 3) from `search_noise`.
+
+    Returns:
+        (N, B, 4).
+    """
+    reach = (shift * box[:, 2:].mean(dim=1, keepdim=True))[:, None]
+    size = box[:, None, 2:] * scale ** noise[..., 2:]
+    centre = (box[:, :2] + box[:, 2:] / 2)[:, None] + reach * noise[..., :2]
+    limit = limit[:, None]
+    size = torch.minimum(size.clamp(min=SMALLEST), (limit - SMALLEST).clamp(min=1))
+    centre = torch.maximum(torch.minimum(centre, limit - size / 2 - 1), size / 2)
+    return torch.cat((centre - size / 2, size), dim=-1)
+
+
 def overlaps(boxes: Tensor, box: Tensor) -> Tensor:
     """IoU (N,) of boxes (N, 4) with a box (4,) or boxes (N, 4)."""
     corner = torch.maximum(boxes[..., :2], box[..., :2])

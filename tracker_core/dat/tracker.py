@@ -10,7 +10,7 @@ Pu, Song, Ma, Zhang, Yang: Deep Attentive Tracking via Reciprocative Learning, N
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 import math
@@ -29,7 +29,7 @@ from tracker_core.dat.learning import (
     Descent,
     Penalty,
     Samples,
-    TARGET,
+    target_logits,
     Trainer,
 )
 from tracker_core.dat.network import (
@@ -57,6 +57,8 @@ class Model:
         classifier: Tells target from background.
         regression: From a box's features to a better box; of the first frame.
         descent: Momentum of the updates.
+        tensors: What the step needs of classifier and regression, (1, ...) each; copies, for
+            training changes the classifier in place.
         positives: Target samples of successful frames, the newest last.
         negatives: Background samples of successful frames, the newest last.
     """
@@ -66,6 +68,13 @@ class Model:
     descent: Descent
     positives: deque[Samples]
     negatives: deque[Samples]
+    tensors: tuple[Tensor, ...] = ()
+
+    def refresh(self) -> None:
+        """Take over what was learnt into `tensors`."""
+        classifier = (tensor[None] for tensor in self.classifier.copy().tensors())
+        regression = (self.regression.weight[None], self.regression.bias[None, None])
+        self.tensors = (*classifier, *regression)
 
 
 @dataclass(frozen=True)
@@ -131,6 +140,10 @@ class DatTracker(Tracker):
         count_more = convolution_norm if config.released and preset == 'paper' else None
         self.trainer = Trainer(config, self.views.chains, count_more)
 
+    @property
+    def exportable(self) -> bool:
+        return self.preset == 'compact'  # the other's crops change with the size of the target
+
     def _start(self, frame: Tensor, box: Box) -> tuple[Model, State]:
         config = self.config
         image = (frame.shape[1], frame.shape[0])
@@ -174,60 +187,92 @@ class DatTracker(Tracker):
             config.first_rate,
             random,
         )
+        model.refresh()
         return model, State(box.as_xywh(), box)
 
-    def _locate(self, frame: Tensor, targets: Sequence[Target]) -> list[Sighting]:
+    def _shape(self, target: Target, image_size: tuple[int, int]) -> tuple[int, int]:
+        """Upper bound of the candidates' width and height in pixels."""
+        if self.preset == 'compact':
+            return 0, 0  # its pooling does not ask for it
+        bound = self._spread(target).largest(self._centre(target), image_size)
+        if self.runtime == 'eager':
+            return bound
+        # programs are prepared for it, so there shall be few: steps of a fifth
+        return tuple(math.ceil(2 ** (math.ceil(4 * math.log2(side)) / 4)) for side in bound)
+
+    def _spread(self, target: Target) -> sampling.Spread:
         config = self.config
-        image = (frame.shape[1], frame.shape[0])
-        centres, windows, candidates, largest = [], [], [], []
-        for target in targets:
-            state, (dx, dy) = target.state, target.search_offset
-            x, y, w, h = state.box
-            centre = (x + dx, y + dy, w, h)
-            shift = config.search_spread_failed if state.failures else config.search_spread
-            spread = sampling.search_spread(shift, config.search_scale)
-            random = self._random(target.age + 1, 0)
-            boxes = sampling.draw(spread, self._tensor(centre), image, config.candidates, random)
-            centres.append(centre)
-            windows.append(self._window(centre))
-            candidates.append(boxes)
-            largest.append(spread.largest(centre, image))
-        views = self.views.look(frame, windows)
-        found = self.views.samples(views, candidates, largest)
-        results = torch.stack(
-            [
-                self._judge_candidates(target.model, boxes, samples.features, image)
-                for target, boxes, samples in zip(targets, candidates, found, strict=True)
-            ]
-        )
-        return [
-            self._follow(target, view, image, result)
-            for target, view, result in zip(targets, views, results.tolist(), strict=True)
-        ]
+        failed = target.state.failures
+        shift = config.search_spread_failed if failed else config.search_spread
+        return sampling.search_spread(shift, config.search_scale)
 
-    def _judge_candidates(
-        self, model: Model, boxes: Tensor, features: Tensor, image: tuple[int, int]
-    ) -> Tensor:
-        """Mean logit, box and regressed box of the best candidates: (9,) float64."""
-        logits = model.classifier.logits(features)[:, TARGET]
-        best = logits.topk(self.config.averaged)
-        chosen = boxes[best.indices]
-        limit = self._tensor(image)
-        regressed = model.regression.apply(features[best.indices], chosen, limit)
-        score = best.values.mean().to(boxes.dtype)
-        return torch.cat((score[None], chosen.mean(dim=0), regressed.mean(dim=0)))
+    def _centre(self, target: Target) -> Numbers:
+        """The box around which candidates are drawn."""
+        (x, y, w, h), (dx, dy) = target.state.box, target.search_offset
+        return x + dx, y + dy, w, h
 
-    def _follow(
-        self, target: Target, view: View, image: tuple[int, int], result: list[float]
+    def _numbers(self, target: Target, image_size: tuple[int, int]) -> Tensor:
+        """Box to search around, window, image size, spread of the centres, noise."""
+        centre = self._centre(target)
+        numbers = [*centre, *self._window(centre), *image_size, self._spread(target).shift]
+        random = torch.Generator()
+        random.manual_seed(self._seed(target.age + 1, 0))
+        noise = sampling.search_noise(self.config.candidates, random)
+        return torch.cat((torch.tensor(numbers, dtype=torch.float64), noise.flatten()))
+
+    def _tensors(self, target: Target) -> tuple[Tensor, ...]:
+        return target.model.tensors
+
+    def step(
+        self, shape: Hashable, frame: Tensor, numbers: Tensor, *model: Tensor
+    ) -> tuple[Tensor, ...]:
+        """See `Tracker.step`. The result is (N, 9): mean logit, box and regressed box of the best
+        candidates; what the boxes were taken from stays on the device."""
+        centre, window, image = numbers[:, :4], numbers[:, 4:7], numbers[:, 7:9]
+        noise = numbers[:, 10:].unflatten(1, (-1, 3))
+        scale = self.config.search_scale
+        boxes = sampling.search_boxes(centre, image, numbers[:, 9:10], scale, noise)
+        features, seen = self.views.search(frame, window, boxes, shape)
+        return self.score(features, boxes, image, *model), seen
+
+    def score(self, features: Tensor, boxes: Tensor, image: Tensor, *model: Tensor) -> Tensor:
+        """Classify candidates and regress the best (section 3.3).
+
+        Args:
+            features: (N, B, F).
+            boxes: (N, B, 4) x, y, w, h in pixels.
+            image: (N, 2) width and height of the image.
+            *model: See `_tensors`.
+
+        Returns:
+            (N, 9) as of `step`.
+        """
+        *classifier, weight, bias = model
+        best = target_logits(features, classifier).topk(self.config.averaged, dim=1)
+        index = best.indices[..., None]  # (N, averaged, 1)
+        chosen = boxes.gather(1, index.expand(-1, -1, 4))
+        features = features.gather(1, index.expand(-1, -1, features.shape[2]))
+        regressed = BoxRegression(weight, bias).apply(features, chosen, image[:, None])
+        score = best.values.mean(dim=1, keepdim=True).to(boxes.dtype)
+        return torch.cat((score, chosen.mean(dim=1), regressed.mean(dim=1)), dim=1)
+
+    def _sighting(
+        self,
+        target: Target,
+        row: list[float],
+        kept: tuple[Tensor, ...],
+        index: int,
+        image_size: tuple[int, int],
     ) -> Sighting:
         """Move to the best candidates, or stay where none is good enough."""
-        score, regressed = result[0], result[5:]
-        pending = Pending(view, image, target.age + 1)
+        score, regressed = row[0], row[5:]
+        view = self.views.view(kept[0], index, self._window(self._centre(target)))
+        pending = Pending(view, image_size, target.age + 1)
         if not math.isfinite(score) or score <= self.config.success_score:
             old = target.state
             state = replace(old, failures=old.failures + 1, pending=pending)
             return Sighting(old.reported, score, state)
-        x, y, w, h = result[1:5]
+        x, y, w, h = row[1:5]
         box = (x, y, w, h)
         x, y, w, h = regressed
         reported = Box(x, y, max(w, 1.0), max(h, 1.0))
@@ -268,6 +313,7 @@ class DatTracker(Tracker):
             self.config.rate,
             random,
         )
+        model.refresh()
 
     def _far_negatives(
         self, frame: Tensor, box: Box, view: View, count: int, random: torch.Generator
@@ -342,8 +388,11 @@ class DatTracker(Tracker):
     def _random(self, frame: int, purpose: int) -> torch.Generator:
         """The generator of one frame: what was drawn before does not matter."""
         generator = torch.Generator(self.device)
-        generator.manual_seed((self.config.seed * 1_000_003 + frame) * 2 + purpose)
+        generator.manual_seed(self._seed(frame, purpose))
         return generator
+
+    def _seed(self, frame: int, purpose: int) -> int:
+        return (self.config.seed * 1_000_003 + frame) * 2 + purpose
 
 
 Network = TypeVar('Network', bound=nn.Module)

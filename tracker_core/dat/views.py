@@ -34,12 +34,10 @@ class View:
 
     Attributes:
         pixels: The frame (H, W, 3) (preset paper), or the window's feature map (h * w, C).
-        side: Number of rows of the map; 0 for a frame.
         window: The window.
     """
 
     pixels: Tensor
-    side: int
     window: Window
 
 
@@ -62,7 +60,21 @@ class CropViews:
         """Nothing is computed yet; the frame is copied, for the caller may reuse its memory
         before the target learns from it."""
         pixels = frame.clone()
-        return [View(pixels, 0, window) for window in windows]
+        return [View(pixels, window) for window in windows]
+
+    def search(
+        self, frame: Tensor, windows: Tensor, boxes: Tensor, largest: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Features of boxes (N, B, 4) of one frame, (N, B, F), and the frame's copy."""
+        parts = boxes.flatten(0, 1).split(self._crops_at_once)
+        features = [
+            self.network(crop(frame, part, largest, self._exact)).float() for part in parts
+        ]
+        return torch.cat(features).unflatten(0, boxes.shape[:2]), frame.clone()
+
+    def view(self, seen: Tensor, index: int, window: Window) -> View:
+        """What target `index` of a `search` saw."""
+        return View(seen, window)
 
     def samples(
         self,
@@ -100,8 +112,7 @@ class RegionViews:
         precision: torch.dtype,
         config: DatConfig,
     ) -> None:
-        self.network = network.to(device, precision)
-        self._precision = precision
+        self.network = network.to(device, precision, memory_format=torch.channels_last)
         self._side = config.region_side
         self._cells = config.cells
         self.features = sum(network.channels) * config.cells**2
@@ -110,16 +121,29 @@ class RegionViews:
 
     def look(self, frame: Tensor, windows: Sequence[Window]) -> list[View]:
         """Features of windows, in one pass."""
-        cx, cy, side = torch.tensor(windows, device=frame.device).float().unbind(1)
+        numbers = torch.tensor(windows, dtype=torch.float64).to(frame.device)
+        tables = self._tables(frame, numbers)
+        return [View(table, window) for table, window in zip(tables, windows, strict=True)]
+
+    def search(
+        self, frame: Tensor, windows: Tensor, boxes: Tensor, largest: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Features of boxes (N, B, 4) in windows (N, 3), (N, B, F), and the windows' maps."""
+        tables = self._tables(frame, windows)
+        return self._pool(tables, windows, boxes), tables
+
+    def view(self, seen: Tensor, index: int, window: Window) -> View:
+        """What target `index` of a `search` saw."""
+        return View(seen[index], window)
+
+    def _tables(self, frame: Tensor, windows: Tensor) -> Tensor:
+        """Features of windows (N, 3): (N, h * w, C)."""
+        cx, cy, side = windows.float().unbind(1)
         pixels = sample_grid(
             frame, window_positions(cy, side, self._side), window_positions(cx, side, self._side)
         )
-        maps = torch.cat(self.network(pixels.to(self._precision)), dim=1).float()
-        tables = maps.flatten(2).transpose(1, 2).contiguous()  # (N, h * w, C)
-        return [
-            View(table, maps.shape[2], window)
-            for table, window in zip(tables, windows, strict=True)
-        ]
+        maps = torch.cat(self.network(pixels), dim=1).float()
+        return maps.flatten(2).transpose(1, 2).contiguous()
 
     def samples(
         self,
@@ -130,41 +154,56 @@ class RegionViews:
         """Pooled features of boxes (N, 4), one set per view."""
         found = []
         for view, of_view in zip(views, boxes, strict=True):
-            features = self._pool(view, of_view)
+            window = torch.tensor([view.window], dtype=torch.float64).to(of_view.device)
+            features = self._pool(view.pixels[None], window, of_view[None])[0]
             found.append(Samples(features, features))
         return found
 
     def chains(self, features: Tensor) -> list[Chain]:
         return [PooledChain(features, self._cells)]
 
-    def _pool(self, view: View, boxes: Tensor) -> Tensor:
-        """Mean of bilinear samples in each cell of each box, (N, cells * cells * C)."""
-        cx, cy, side = view.window
-        scale = self._side / side
+    def _pool(self, tables: Tensor, windows: Tensor, boxes: Tensor) -> Tensor:
+        """Mean of bilinear samples in each cell of each box.
+
+        Args:
+            tables: (N, h * w, C) features of windows.
+            windows: (N, 3).
+            boxes: (N, B, 4).
+
+        Returns:
+            (N, B, cells * cells * C).
+        """
+        scale = (self._side / windows[:, 2])[:, None, None]
         stride = self.network.stride
+        side = -(-self._side // stride)  # of the maps
+        shape = (*boxes.shape[:2], self._cells, 2 * SUBCELLS)
         axes = []
-        for axis, centre in ((1, cy), (0, cx)):
-            middle = boxes[:, axis] + boxes[:, axis + 2] / 2
-            points = middle[:, None] + CONTEXT * boxes[:, axis + 2, None] * self._points
+        for axis in (1, 0):
+            middle = boxes[..., axis] + boxes[..., axis + 2] / 2
+            points = middle[..., None] + CONTEXT * boxes[..., axis + 2, None] * self._points
+            centre = windows[:, axis, None, None]
             at = (((points - centre) * scale + self._side / 2 - 0.5) / stride).float()
-            at = at.clamp(0, view.side - 1)
-            low = at.floor().clamp(max=view.side - 2)
-            # (N, cells, subcells * 2): two map cells around every point, and their weights
-            near = torch.stack((low, low + 1), dim=2).long()
-            weight = torch.stack((1 - (at - low), at - low), dim=2) / SUBCELLS
-            shape = (len(boxes), self._cells, 2 * SUBCELLS)
+            at = at.clamp(0, side - 1)
+            low = at.floor().clamp(max=side - 2)
+            # two map cells around every point, and their weights
+            near = torch.stack((low, low + 1), dim=3).long()
+            weight = torch.stack((1 - (at - low), at - low), dim=3) / SUBCELLS
             axes.append((near.view(shape), weight.view(shape)))
         (rows, row_weights), (columns, column_weights) = axes
-        index = (rows * view.side)[:, :, None, :, None] + columns[:, None, :, None, :]
-        weight = row_weights[:, :, None, :, None] * column_weights[:, None, :, None, :]
-        taps = (2 * SUBCELLS) ** 2
-        pooled = F.embedding_bag(
-            index.reshape(-1, taps),
-            view.pixels,
-            per_sample_weights=weight.reshape(-1, taps),
-            mode='sum',
+        first = torch.arange(len(tables), device=tables.device)[:, None, None, None] * (
+            side * side
         )
-        return pooled.view(len(boxes), -1)
+        index = (first + rows * side)[:, :, :, None, :, None] + columns[:, :, None, :, None, :]
+        weight = row_weights[:, :, :, None, :, None] * column_weights[:, :, None, :, None, :]
+        taps = (2 * SUBCELLS) ** 2
+        index, weight = index.reshape(-1, taps), weight.reshape(-1, taps)
+        tables = tables.flatten(0, 1)
+        if torch.compiler.is_compiling():  # exporters know no bags
+            near = tables.index_select(0, index.flatten()).unflatten(0, index.shape)
+            pooled = (weight[:, None] @ near)[:, 0]
+        else:
+            pooled = F.embedding_bag(index, tables, per_sample_weights=weight, mode='sum')
+        return pooled.view(*boxes.shape[:2], -1)
 
 
 Views = CropViews | RegionViews

@@ -225,16 +225,6 @@ class Template:
     regress: list[Tensor]
 
 
-def join_templates(templates: Sequence[Template]) -> Template:
-    """One batch of several targets' templates."""
-    if len(templates) == 1:
-        return templates[0]
-    return Template(
-        [torch.cat(kernels) for kernels in zip(*(t.classify for t in templates), strict=True)],
-        [torch.cat(kernels) for kernels in zip(*(t.regress for t in templates), strict=True)],
-    )
-
-
 @dataclass(frozen=True)
 class Prediction:
     """What the networks say of each cell of a search region.
@@ -320,7 +310,9 @@ class OceanNetwork(nn.Module):
 
     def extract(self, images: Tensor) -> Tensor:
         """Features (N, 256, n, n): 15 cells for 127 pixels, 31 for 255, 33 for 271, 35 for 287."""
-        return self.neck(self.backbone(images.flip(1)))  # the weights expect BGR
+        weight = self.backbone.conv1.weight
+        images = images.flip(1).to(weight.dtype, memory_format=torch.channels_last)  # to BGR
+        return self.neck(self.backbone(images))
 
     def encode(self, images: Tensor, sizes: Tensor | None = None) -> Template:
         """The template of crops (N, 3, 127, 127), whatever the targets' sizes."""

@@ -31,8 +31,8 @@ CELL = 16  # pixels per cell of the features and of the score map
 FEATURES = 13  # cells a side; cell i is centred on pixel 16 i + 8
 SCORES = 14  # cells a side; cell k is centred on pixel 16 k
 KERNEL = 4  # cells, side of the filter
-IMAGENET_MEAN = (123.675, 116.28, 103.53)
-IMAGENET_STD = (58.395, 57.12, 57.375)
+IMAGENET_MEAN = (123_675, 116_280, 103_530)  # RGB, thousandths of a gray level
+IMAGENET_STD = (58_395, 57_120, 57_375)
 
 BINS, BIN_WIDTH = 100, 0.1  # of the distance to the target's centre, in cells
 FIRST_SHIFT = 67  # pixels, of the four shifted copies of the first frame
@@ -60,6 +60,9 @@ class OnlineNetwork(nn.Module):
         super().__init__()
         self.compact = compact
         self.channels = 128 if compact else 512
+        # integers, so that a change of precision leaves them exact
+        for name, colour in (('mean', IMAGENET_MEAN), ('std', IMAGENET_STD)):
+            self.register_buffer(name, torch.tensor(colour)[:, None, None], persistent=False)
         if not compact:
             self.layer = reducing_stage(512, 256, 6)
             self.reduce = nn.Conv2d(1024, self.channels, 3, padding=1, bias=False)
@@ -89,9 +92,9 @@ class OnlineNetwork(nn.Module):
         """(N, C, 13, 13) features of crops (N, 3, 224, 224), RGB, 0 to 255."""
         if self.compact:
             return F.avg_pool2d(network.backbone(crops)[1], 3, 2)
-        mean = torch.tensor(IMAGENET_MEAN, device=crops.device)[:, None, None]
-        std = torch.tensor(IMAGENET_STD, device=crops.device)[:, None, None]
-        return self.layer(network.backbone.middle(((crops.float() - mean) / std).to(crops.dtype)))
+        crops = (crops - self.mean / 1000) / (self.std / 1000)
+        crops = crops.to(network.backbone.conv1.weight.dtype, memory_format=torch.channels_last)
+        return self.layer(network.backbone.middle(crops))
 
     def project(self, features: Tensor) -> Tensor:
         """What the filter sees: (N, C, 13, 13) float32, every sample of the same energy."""
@@ -285,35 +288,67 @@ class Learner:
         )
 
 
-def sample_patch(
-    frame: Tensor, centre: tuple[float, float], side: float, size: int
-) -> tuple[Tensor, tuple[float, float], float]:
-    """Cut a square of whole pixels and resize it; the frame's border pixels are repeated.
+@dataclass(frozen=True)
+class Patch:
+    """A square of whole pixels that is cut out and resized; the frame's border is repeated.
 
-    A patch much larger than `size` is taken from every second, third, ... pixel.
+    A patch much larger than the result is taken from every second, third, ... pixel.
+
+    Attributes:
+        offset: First row and column that are looked at.
+        step: Distance of the pixels that are looked at.
+        first: First row and column of the square, in such pixels.
+        count: Its side in such pixels.
+        size: Side of the result.
+    """
+
+    offset: tuple[int, int]
+    step: int
+    first: tuple[int, int]
+    count: int
+    size: int
+
+    @classmethod
+    def at(cls, centre: tuple[float, float], side: float, size: int) -> Patch:
+        """Around a centre (x, y), a side of about `side` image pixels."""
+        step = max(int(side / size - 0.1), 1)
+        count = max(round(side / step), 2)
+        x, y = (int(value) for value in centre)
+        first = tuple(value // step - (count - 1) // 2 for value in (y, x))
+        return cls((y % step, x % step), step, first, count, size)
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Of what is cut (x, y), pixels."""
+        y, x = ((2 * first + self.count) * self.step / 2 - 0.5 for first in self.first)
+        return x, y
+
+    @property
+    def scale(self) -> float:
+        """Image pixels per pixel of the result."""
+        return self.count * self.step / self.size
+
+    def numbers(self) -> tuple[int, ...]:
+        """What `cut_patches` takes."""
+        return (*self.offset, self.step, *self.first, self.count)
+
+
+def cut_patches(frame: Tensor, numbers: Tensor, size: int) -> Tensor:
+    """Cut patches out of a frame.
 
     Args:
         frame: (H, W, 3) uint8.
-        centre: (x, y) in pixels.
-        side: Of the square, pixels.
-        size: Of the result.
+        numbers: (N, 6), see `Patch.numbers`.
+        size: Side of the result.
 
     Returns:
-        (1, 3, size, size) float32, 0 to 255; centre (x, y) of what was cut, pixels; pixels per
-        pixel of the result.
+        (N, 3, size, size) float32, 0 to 255.
     """
-    step = max(int(side / size - 0.1), 1)
-    count = max(round(side / step), 2)
-    start = []
-    for value in centre:
-        whole = int(value)
-        start.append(whole // step - (count - 1) // 2)
-    offsets = [int(value) % step for value in centre]
-    places = ((torch.arange(size) + 0.5) * (count / size) - 0.5).clamp(0, count - 1)
-    xs, ys = ((places + first)[None].to(frame.device) for first in start)
-    patch = sample_grid(frame[offsets[1] :: step, offsets[0] :: step], ys, xs)
-    middle = tuple((2 * first + count) * step / 2 - 0.5 for first in start)
-    return patch, middle, count * step / size
+    first, count = numbers[:, 3:5].float(), numbers[:, 5:6].float()
+    places = (torch.arange(size, device=frame.device) + 0.5) * (count / size) - 0.5  # (N, size)
+    places = torch.minimum(places.clamp(min=0), count - 1)
+    ys, xs = (places + first[:, axis, None] for axis in (0, 1))
+    return sample_grid(frame, ys, xs, lattice=numbers[:, :3].long())
 
 
 @dataclass(frozen=True)
@@ -467,11 +502,12 @@ def start_learning(
         kept = torch.rand(DROPOUTS, network.channels, generator=generator) >= DROPOUT
     side = SEARCH_FACTOR * math.sqrt(box.area)
     middle = (round(box.cx), round(box.cy))
-    patch, centre, scale = sample_patch(frame, middle, 2 * side, 2 * CROP)
-    crops = first_crops(patch, shifts).to(next(backbone.parameters()).dtype)
+    patch = Patch.at(middle, 2 * side, 2 * CROP)
+    numbers = torch.tensor([patch.numbers()], dtype=torch.float64).to(frame.device)
+    crops = first_crops(cut_patches(frame, numbers, patch.size), shifts)
     features = network.project(network.backbone_features(backbone, crops))
     features = torch.cat((features, drop_channels(features[:1], kept.to(features.device))))
-    first = View(features, centre, scale).box(box.cx, box.cy, box.w, box.h)
+    first = View(features, patch.centre, patch.scale).box(box.cx, box.cy, box.w, box.h)
     moves = torch.tensor([(right, down, 0, 0) for down, right in shifts])
     moves = F.pad(moves, (0, 0, 0, DROPOUTS)).to(first)
     return Learner(network, features, first + moves, side, config)

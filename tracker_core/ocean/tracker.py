@@ -7,7 +7,7 @@ Zhang, Peng, Fu, Li, Hu: Ocean: Object-aware Anchor-free Tracking, ECCV 2020.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 import math
 from typing import Any, ClassVar, TypeVar
@@ -29,7 +29,6 @@ from tracker_core.ocean.config import (
 from tracker_core.ocean.network import (
     cell_offsets,
     CompactOcean,
-    join_templates,
     OceanNetwork,
     Prediction,
     read_authors_state,
@@ -37,12 +36,13 @@ from tracker_core.ocean.network import (
 )
 from tracker_core.ocean.online import (
     CROP,
+    cut_patches,
     judge,
     Learner,
     OnlineNetwork,
     OnlineState,
+    Patch,
     Pending,
-    sample_patch,
     score_maps,
     SEARCH_FACTOR,
     start_learning,
@@ -62,7 +62,7 @@ class Model:
 
     Attributes:
         template: The networks' kernels.
-        fill: (3,) mean colour of the first frame, shown outside the image.
+        fill: (1, 3) mean colour of the first frame, shown outside the image.
         search_side: Side of the search region, network input pixels.
         smallest_side: No side of the box becomes shorter, pixels.
         learner: Of the online branch; goes on learning while tracking.
@@ -106,6 +106,7 @@ class OceanTracker(Tracker):
         'compact_online': COMPACT_ONLINE,
         **PAPER_PRESETS,
     }
+    bfloat16_presets = tuple(name for name, c in PAPER_PRESETS.items() if not c.online)
     config: OceanConfig
 
     def __init__(
@@ -130,18 +131,19 @@ class OceanTracker(Tracker):
     def _start(self, frame: Tensor, box: Box) -> tuple[Model, State]:
         config = self.config
         state = State(box.cx, box.cy, box.w, box.h)
-        fill = frame.float().mean((0, 1))
+        fill = frame.float().mean((0, 1))[None]
         if config.released:
             fill = fill.floor()
         small = box.area < config.small_share * frame.shape[0] * frame.shape[1]
         window = (box.cx, box.cy, state.context)
         if config.released:
             window = (*window[:2], round(state.context))
-        crop = crop_windows(frame, [window], fill[None], config.template_side, config.released)
+        windows = torch.tensor([window], dtype=torch.float64).to(self.device)
+        crop = crop_windows(frame, windows, fill, config.template_side, config.released)
         scale = config.template_side / state.context
         sizes = torch.tensor([[scale * box.w, scale * box.h]], device=self.device)
         model = Model(
-            self.network.encode(crop.to(self.precision), sizes),
+            self.network.encode(crop, sizes),
             fill,
             config.small_search_side if small else config.search_side,
             min(config.smallest_side, box.w, box.h),
@@ -152,84 +154,69 @@ class OceanTracker(Tracker):
             state = replace(state, online=OnlineState(box.cx, box.cy))
         return model, state
 
-    def _locate(self, frame: Tensor, targets: Sequence[Target]) -> list[Sighting]:
-        groups: dict[int, list[int]] = {}
-        for index, target in enumerate(targets):
-            groups.setdefault(target.model.search_side, []).append(index)
-        views = self.look(frame, targets) if self.online is not None else [None] * len(targets)
-        rows = [
-            self._search(frame, [targets[i] for i in group], [views[i] for i in group])
-            for group in groups.values()
-        ]
-        order = [index for group in groups.values() for index in group]
-        places = dict(zip(order, torch.cat(rows).tolist(), strict=True))
-        size = (frame.shape[1], frame.shape[0])
-        return [
-            self._move(target, places[index], size, views[index])
-            for index, target in enumerate(targets)
-        ]
+    def _shape(self, target: Target, image_size: tuple[int, int]) -> int:
+        return target.model.search_side
 
-    def _search(
-        self, frame: Tensor, targets: Sequence[Target], views: Sequence[View | None]
-    ) -> Tensor:
-        """Where the targets are in their search regions: (N, 5), see `choose_places`; with an
-        online branch (N, 9), see `summarize`."""
-        config = self.config
-        side = targets[0].model.search_side
-        zoom = side / config.template_side
-        windows, sizes = [], []
-        for target in targets:
-            state, (dx, dy) = target.state, target.search_offset
-            width = state.context * zoom
-            if config.released:
-                width = math.floor(width + 0.5)
-            windows.append((state.cx + dx, state.cy + dy, width))
-            scale = config.template_side / state.context
-            sizes.append((state.w * scale, state.h * scale))
-        fills = torch.stack([target.model.fill for target in targets])
-        crops = crop_windows(frame, windows, fills, side, config.released).to(self.precision)
-        template = join_templates([target.model.template for target in targets])
+    def _numbers(self, target: Target, image_size: tuple[int, int]) -> Tensor:
+        """Centre and width of the search region, width and height of the target in its pixels;
+        with an online branch also a `Patch`, and the target's size in pixels of that."""
+        config, state, (dx, dy) = self.config, target.state, target.search_offset
+        width = state.context * target.model.search_side / config.template_side
+        if config.released:
+            width = math.floor(width + 0.5)
+        scale = config.template_side / state.context
+        numbers = [state.cx + dx, state.cy + dy, width, state.w * scale, state.h * scale]
+        if self.online is not None:
+            patch = self._patch(target)
+            numbers += [*patch.numbers(), state.w / patch.scale, state.h / patch.scale]
+        return torch.tensor(numbers, dtype=torch.float64)
+
+    def _patch(self, target: Target) -> Patch:
+        """Where the online branch looks for a target."""
+        state, (dx, dy) = target.state, target.search_offset
+        side = SEARCH_FACTOR * math.sqrt(state.w * state.h)
+        if self.config.released:
+            side = target.model.learner.side
+        centre = view_centre(state.online.cx + dx, state.online.cy + dy, side / CROP)
+        return Patch.at(centre, side, CROP)
+
+    def _tensors(self, target: Target) -> tuple[Tensor, ...]:
+        model = target.model
+        tensors = (*model.template.classify, *model.template.regress, model.fill)
+        return tensors if model.learner is None else (*tensors, model.learner.filter)
+
+    def step(
+        self, shape: Hashable, frame: Tensor, numbers: Tensor, *model: Tensor
+    ) -> tuple[Tensor, ...]:
+        """See `Tracker.step`. The result is (N, 5), see `choose_places`; with an online branch
+        (N, 9), see also `summarize`, and its features stay on the device."""
+        config, paths = self.config, len(self.network.heads.classify.template)
+        template, fills = Template(model[:paths], model[paths : 2 * paths]), model[2 * paths]
+        crops = crop_windows(frame, numbers[:, :3], fills, shape, config.released)
         prediction = self.network(crops, template)
-        last = torch.tensor(sizes, device=self.device)
+        last = numbers[:, 3:5].float()
         if self.online is None:
-            return choose_places(prediction, last, config)
-        features = torch.cat([view.features for view in views])
-        maps = score_maps(features, torch.cat([t.model.learner.filter for t in targets]))
-        seen = [
-            (t.state.w / view.scale, t.state.h / view.scale)
-            for t, view in zip(targets, views, strict=True)
-        ]
-        peaks = summarize(maps, torch.tensor(seen, device=self.device))
-        return torch.cat((choose_places(prediction, last, config, maps), peaks), 1)
+            return (choose_places(prediction, last, config),)
+        features = self.look(frame, numbers[:, 5:11])
+        maps = score_maps(features, model[-1])
+        peaks = summarize(maps, numbers[:, 11:13].float())
+        return torch.cat((choose_places(prediction, last, config, maps), peaks), 1), features
 
-    def look(self, frame: Tensor, targets: Sequence[Target]) -> list[View]:
-        """What the online branch sees of each target."""
-        patches, frames = [], []
-        for target in targets:
-            state, (dx, dy) = target.state, target.search_offset
-            side = SEARCH_FACTOR * math.sqrt(state.w * state.h)
-            if self.config.released:
-                side = target.model.learner.side
-            centre = view_centre(state.online.cx + dx, state.online.cy + dy, side / CROP)
-            patch, *place = sample_patch(frame, centre, side, CROP)
-            patches.append(patch)
-            frames.append(place)
-        crops = torch.cat(patches).to(self.precision)
-        features = self.online.project(self.online.backbone_features(self.network, crops))
-        return [
-            View(f[None], centre, scale)
-            for f, (centre, scale) in zip(features, frames, strict=True)
-        ]
+    def look(self, frame: Tensor, numbers: Tensor) -> Tensor:
+        """What the online branch sees in patches: (N, C, 13, 13); `numbers` as of `Patch`."""
+        crops = cut_patches(frame, numbers, CROP)
+        return self.online.project(self.online.backbone_features(self.network, crops))
 
-    def _move(
+    def _sighting(
         self,
         target: Target,
-        place: list[float],
+        row: list[float],
+        kept: tuple[Tensor, ...],
+        index: int,
         image_size: tuple[int, int],
-        view: View | None,
     ) -> Sighting:
         """The state that a place in the search region stands for."""
-        shift_x, shift_y, width, height, score, *peaks = place
+        shift_x, shift_y, width, height, score, *peaks = row
         if not all(map(math.isfinite, (shift_x, shift_y, width, height, score))):
             return Sighting(None, 0.0, target.state)
         old, (dx, dy) = target.state, target.search_offset
@@ -241,7 +228,9 @@ class OceanTracker(Tracker):
             max(min(width * scale, image_size[0]), smallest),
             max(min(height * scale, image_size[1]), smallest),
         )
-        if view is not None:
+        if self.online is not None:
+            patch = self._patch(target)
+            view = View(kept[0][index : index + 1], patch.centre, patch.scale)
             state = replace(state, online=self._judge_view(old.online, state, view, peaks))
         return Sighting(Box.from_center(state.cx, state.cy, state.w, state.h), score, state)
 
@@ -272,7 +261,7 @@ class OceanTracker(Tracker):
 
 def crop_windows(
     frame: Tensor,
-    windows: Sequence[tuple[float, float, float]],
+    windows: Tensor,
     fills: Tensor,
     side: int,
     released: bool = False,
@@ -281,7 +270,7 @@ def crop_windows(
 
     Args:
         frame: (H, W, 3) uint8.
-        windows: Centre (x, y) and width of each window, pixels.
+        windows: (N, 3) centre (x, y) and width of each window, pixels.
         fills: (N, 3) colour outside the frame.
         side: Side of the crops.
         released: Whole pixels, half a pixel early, and rounded colours, like the released code.
@@ -289,7 +278,7 @@ def crop_windows(
     Returns:
         (N, 3, side, side) float32, 0 to 255.
     """
-    cx, cy, width = torch.tensor(windows, dtype=torch.float64).unbind(1)
+    cx, cy, width = windows.unbind(1)
     if released:
         cx, cy = (torch.round(centre - (width + 1) / 2) + width / 2 for centre in (cx, cy))
     ys, xs = window_positions(cy, width, side), window_positions(cx, width, side)
@@ -299,8 +288,7 @@ def crop_windows(
             torch.maximum(torch.minimum(p, c[:, None] - 0.5 + reach), c[:, None] - 0.5 - reach)
             for p, c in ((ys, cy), (xs, cx))
         )
-    positions = torch.stack((ys, xs)).to(frame.device, torch.float32)
-    crops = sample_grid(frame, *positions, fills[:, None, None])
+    crops = sample_grid(frame, ys.float(), xs.float(), fills[:, None, None])
     return crops.round() if released else crops
 
 

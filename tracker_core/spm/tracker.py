@@ -8,7 +8,7 @@ CVPR 2019.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 import math
 from typing import Any, ClassVar
@@ -60,7 +60,7 @@ class Matches:
         fine_boxes: (N, K, 4) boxes of the fine stage in crop pixels.
         fine_scores: (N, K).
         window: (N, K) cosine window at the candidates.
-        result: (N, 5) float64 corners of the new box in the image, and the raw score.
+        result: (N, 5) corners of the new box in the image, and the raw score.
     """
 
     boxes: Tensor
@@ -115,29 +115,41 @@ class SpmTracker(Tracker):
         )
         return template, corners
 
-    def _locate(self, frame: Tensor, targets: Sequence[Target]) -> list[Sighting]:
-        last = [
-            [corner + offset for corner, offset in zip(t.state, 2 * t.search_offset, strict=True)]
-            for t in targets
-        ]
-        boxes = torch.tensor(last, dtype=torch.float64).to(self.device)
-        found = self.step(frame, boxes, join([target.model for target in targets]))
-        return [self._sighting(row) for row in found.result.tolist()]
+    def _numbers(self, target: Target, image_size: tuple[int, int]) -> Tensor:
+        corners = zip(target.state, 2 * target.search_offset, strict=True)
+        return torch.tensor([corner + offset for corner, offset in corners], dtype=torch.float64)
 
-    def _sighting(self, row: list[float]) -> Sighting:
+    def _tensors(self, target: Target) -> tuple[Tensor, ...]:
+        return *target.model.coarse, target.model.fine
+
+    def _sighting(
+        self,
+        target: Target,
+        row: list[float],
+        kept: tuple[Tensor, ...],
+        index: int,
+        image_size: tuple[int, int],
+    ) -> Sighting:
         *corners, score = row
         x1, y1, x2, y2 = corners
         is_found = all(map(math.isfinite, row)) and score >= self.config.smallest_score
         box = Box(x1, y1, x2 - x1, y2 - y1) if is_found else None
         return Sighting(box, score, tuple(corners))
 
-    def step(self, frame: Tensor, last: Tensor, template: Template) -> Matches:
+    def step(
+        self, shape: Hashable, frame: Tensor, numbers: Tensor, *model: Tensor
+    ) -> tuple[Tensor, ...]:
+        *coarse, fine = model
+        return (self.search(frame, numbers, Template(tuple(coarse), fine)).result,)
+
+    def search(self, frame: Tensor, last: Tensor, template: Template) -> Matches:
         """Search all targets of a frame: a tensor program of static shapes.
 
         Args:
             frame: (H, W, 3) uint8 RGB.
-            last: (N, 4) float64 corners of the boxes to search around.
-            template: Of N targets, see `join`.
+            last: (N, 4) corners of the boxes to search around, float64 or float32; what the image
+                needs is computed in that.
+            template: Of N targets.
         """
         network, config = self.network, self.config
         squares, scales = self.squares(last, network.search_size)
@@ -167,7 +179,8 @@ class SpmTracker(Tracker):
             config,
         )
         size = (frame.shape[1], frame.shape[0])
-        box, score = smooth(box.double(), score.double(), last, size, config), score.double()
+        box, score = box.to(last.dtype), score.to(last.dtype)
+        box = smooth(box, score, last, size, config)
         result = torch.cat([box, score[:, None]], dim=1)
         return Matches(boxes, scores, chosen, valid, fine_boxes, fine_scores, window, result)
 
@@ -190,17 +203,6 @@ class SpmTracker(Tracker):
         """Corners (N, A, 4) in crop pixels as corners in the image, float32."""
         corner = squares[:, None, :2].repeat(1, 1, 2).float()
         return boxes / scales[:, None, None].float() + corner
-
-
-def join(templates: Sequence[Template]) -> Template:
-    """The templates of several targets as one."""
-    if len(templates) == 1:
-        return templates[0]
-    coarse = zip(*(template.coarse for template in templates), strict=True)
-    return Template(
-        tuple(torch.cat(parts) for parts in coarse),
-        torch.cat([template.fine for template in templates]),
-    )
 
 
 def build_network(preset: str, weights: Weights) -> PaperNetwork | CompactNetwork:

@@ -27,15 +27,61 @@ RANKING_STEPS = 100
 
 @dataclass(frozen=True)
 class Channels:
-    """The kept channels of the two layers, ascending, and the factor on the shallow ones."""
+    """The kept channels of the two layers, ascending, and the factor on the shallow ones. The last
+    few of either may only fill up; they count as zero."""
 
     shallow: Tensor
     deep: Tensor
     balance: float
+    unused: tuple[int, int] = (0, 0)
+
+    def filled_up(self, shallow: int, deep: int) -> Channels:
+        """With at least so many channels of each layer."""
+        unused = (max(shallow - len(self.shallow), 0), max(deep - len(self.deep), 0))
+        return Channels(
+            F.pad(self.shallow, (0, unused[0])),
+            F.pad(self.deep, (0, unused[1])),
+            self.balance,
+            unused,
+        )
+
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What `select` takes for one target."""
+        parts = []
+        for index, gain, unused in zip(
+            (self.shallow, self.deep), (self.balance, 1.0), self.unused, strict=True
+        ):
+            used = torch.arange(len(index), device=index.device) < len(index) - unused
+            parts.append(used * gain)
+        return self.shallow[None], self.deep[None], torch.cat(parts)[None]
 
     def select(self, shallow: Tensor, deep: Tensor) -> Tensor:
-        """Kept channels of both layers, (N, K, h, w), the layers at one level."""
-        return torch.cat((shallow[:, self.shallow] * self.balance, deep[:, self.deep]), dim=1)
+        """Kept channels of both layers, (1, K, h, w), the layers at one level."""
+        return select(shallow, deep, *self.tensors())
+
+
+def select(
+    shallow: Tensor, deep: Tensor, shallow_index: Tensor, deep_index: Tensor, gains: Tensor
+) -> Tensor:
+    """Choose channels of two layers, for each image its own.
+
+    Args:
+        shallow: (N, C1, h, w).
+        deep: (N, C2, h, w).
+        shallow_index: (N, K1) channels.
+        deep_index: (N, K2) channels.
+        gains: (N, K1 + K2) factors.
+
+    Returns:
+        (N, K1 + K2, h, w).
+    """
+    chosen = []
+    for maps, index in ((shallow, shallow_index), (deep, deep_index)):
+        n, channels = maps.shape[:2]
+        first = torch.arange(n, device=maps.device)[:, None] * channels
+        rows = maps.reshape(n * channels, *maps.shape[2:])
+        chosen.append(rows.index_select(0, (index + first).flatten()).unflatten(0, index.shape))
+    return torch.cat(chosen, dim=1) * gains[:, :, None, None]
 
 
 def label(size: int, patch: tuple[int, int], sigma: float) -> Tensor:

@@ -7,7 +7,7 @@ Li, Ma, Wu, He, Yang: Target-Aware Deep Tracking, CVPR 2019.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 import math
 from typing import Any, ClassVar
@@ -21,9 +21,10 @@ from tracker_core.backbones.vgg import Vgg16
 from tracker_core.boxes import Box
 from tracker_core.errors import ParameterError, WeightsError
 from tracker_core.images import sample_grid, window_positions
+from tracker_core.layers.correlation import correlation_kernels, full_correlation
 from tracker_core.layers.interpolation import resample
 from tracker_core.tadt import released
-from tracker_core.tadt.channels import centre_patch, Channels, choose_channels
+from tracker_core.tadt.channels import centre_patch, choose_channels, select
 from tracker_core.tadt.config import COMPACT, PAPER, TadtConfig
 from tracker_core.tracker import Sighting, Target, Tracker
 from tracker_core.weights import load_into, randomize, Weights
@@ -34,19 +35,18 @@ class Model:
     """What is learnt of a target in the first frame.
 
     Attributes:
-        channels: Kept channels.
-        templates: (3, K, h, w) their values on the target, at three sizes.
-        supports: (3, 1, h, w) where the templates are, 0 to 1.
-        norms: (3, 1, 1) Euclidean norms of the templates.
+        tensors: What the step needs: indices of the kept channels of either layer (1, K1) and
+            (1, K2), the factor on each (1, K), their values on the target at three sizes as
+            `correlation_kernels` (1, 3 h w, K), where these are, 0 to 1 (1, 3 h w, 1), and
+            Euclidean norms (1, 3, 1, 1).
+        template: h and w, in cells.
         width: Target width in the first frame, pixels.
         height: Target height in the first frame, pixels.
         search_side: Side of the search region in the first frame, pixels.
     """
 
-    channels: Channels
-    templates: Tensor
-    supports: Tensor
-    norms: Tensor
+    tensors: tuple[Tensor, ...]
+    template: tuple[int, int]
     width: float
     height: float
     search_side: float
@@ -69,6 +69,7 @@ class TadtTracker(Tracker):
 
     name = 'tadt'
     presets: ClassVar[Mapping[str, TadtConfig]] = {'compact': COMPACT, 'paper': PAPER}
+    bfloat16_presets = ('paper',)
     config: TadtConfig
 
     def __init__(
@@ -80,7 +81,9 @@ class TadtTracker(Tracker):
         weights: Weights,
     ) -> None:
         super().__init__(config, preset, device, precision, weights)
-        self.backbone = build_backbone(preset, weights).to(device, precision)
+        self.backbone = build_backbone(preset, weights).to(
+            device, precision, memory_format=torch.channels_last
+        )
         stride = self.backbone.stride
         self._map_side = config.search_side // stride
         if config.search_side % (2 * stride) != stride:
@@ -93,6 +96,10 @@ class TadtTracker(Tracker):
         side = (self._map_side - 1) * stride + 1
         self._hann = torch.hann_window(side, periodic=False, device=device)
 
+    @property
+    def exportable(self) -> bool:
+        return not self.config.released
+
     def _start(self, frame: Tensor, box: Box) -> tuple[Any, Any]:
         config = self.config
         if config.released:
@@ -101,121 +108,122 @@ class TadtTracker(Tracker):
         input_side = min(max(side, config.smallest_side), config.largest_side)
         scale = side / input_side  # image pixels per network input pixel
         state = State(box.cx, box.cy)
-        shallow, deep = self._extract(frame, [(box.cx, box.cy, config.search_side * scale)])
+        window = torch.tensor([(box.cx, box.cy, config.search_side * scale)])
+        shallow, deep = self._extract(frame, window.to(self.device))
         cell = scale * self.backbone.stride
         limit = self._map_side - 4  # leaves the background a border
         patch = tuple(min(2 * int(side / cell / 2) + 1, limit) for side in (box.h, box.w))
         channels = choose_channels(shallow[0], deep[0], patch, config)
-        template = centre_patch(channels.select(shallow, deep), patch)[0]
-        templates = self._at_three_sizes(template)
-        model = Model(
-            channels,
-            templates,
-            self._at_three_sizes(torch.ones_like(template[:1])),
-            templates.flatten(1).norm(dim=1)[:, None, None],
-            box.w,
-            box.h,
-            config.search_side * scale,
+        size = tuple(side + 2 for side in patch)  # room for the larger template
+        if self.runtime != 'eager':
+            # programs are prepared for their shapes, of which there shall be few
+            channels = channels.filled_up(
+                config.shallow_channels, max(config.deep_channels, config.minimum_channels)
+            )
+            size = tuple(side + (-side - 1) % 4 for side in size)
+        index_and_gains = channels.tensors()
+        template = centre_patch(select(shallow, deep, *index_and_gains), patch)[0]
+        templates = self._at_three_sizes(template, size)
+        supports = self._at_three_sizes(torch.ones_like(template[:1]), size)
+        tensors = (
+            *index_and_gains,
+            correlation_kernels(templates[None]),
+            correlation_kernels(supports[None]),
+            templates.flatten(1).norm(dim=1)[None, :, None, None],
         )
-        return model, state
+        return Model(tensors, size, box.w, box.h, config.search_side * scale), state
 
-    def _at_three_sizes(self, template: Tensor) -> Tensor:
+    def _at_three_sizes(self, template: Tensor, size: tuple[int, int]) -> Tensor:
         """Resample a template (K, h, w) to a smaller, its own and a larger size.
 
         Returns:
-            (3, K, h + 2, w + 2), zero outside the template.
+            (3, K, *size), zero outside the template.
         """
         positions = []
-        for side in template.shape[1:]:
-            reach = side // 2 + 1
-            offsets = torch.arange(-reach, reach + 1, device=self.device)
+        for side, whole in zip(template.shape[1:], size, strict=True):
+            offsets = torch.arange(whole, device=self.device) - whole // 2
             positions.append((side // 2 + offsets / self._scales[:, None])[:, None])
         return resample(template, *positions, repeat=False)
 
-    def _locate(self, frame: Tensor, targets: Sequence[Target]) -> list[Sighting]:
-        if self.config.released:
-            return [self._locate_as_released(frame, target) for target in targets]
-        windows = []
-        for target in targets:
-            state, (dx, dy) = target.state, target.search_offset
-            windows.append((state.cx + dx, state.cy + dy, target.model.search_side * state.zoom))
-        shallow, deep = self._extract(frame, windows)
-        peaks = torch.stack(
-            [
-                self._match(shallow[i : i + 1], deep[i : i + 1], target.model)
-                for i, target in enumerate(targets)
-            ]
-        )
-        return [
-            self._follow(target, window, peak)
-            for target, window, peak in zip(targets, windows, peaks.tolist(), strict=True)
-        ]
+    def _shape(self, target: Target, image_size: tuple[int, int]) -> Hashable:
+        """Rows and columns of the templates, and the numbers of channels."""
+        shallow, deep, *_ = target.model.tensors
+        return *target.model.template, shallow.shape[1], deep.shape[1]
 
-    def _extract(
-        self, frame: Tensor, windows: Sequence[tuple[float, float, float]]
-    ) -> tuple[Tensor, Tensor]:
-        """Features of windows (cx, cy, side): two maps (N, C, n, n) float32."""
-        cx, cy, side = torch.tensor(windows, dtype=torch.float32).to(self.device).unbind(1)
+    def _numbers(self, target: Target, image_size: tuple[int, int]) -> Tensor:
+        return torch.tensor(self._window(target), dtype=torch.float64)
+
+    def _window(self, target: Target) -> tuple[float, float, float]:
+        """Centre (x, y) and side of the search region, pixels."""
+        state, (dx, dy) = target.state, target.search_offset
+        return state.cx + dx, state.cy + dy, target.model.search_side * state.zoom
+
+    def _tensors(self, target: Target) -> tuple[Tensor, ...]:
+        return target.model.tensors
+
+    def step(
+        self, shape: Hashable, frame: Tensor, numbers: Tensor, *model: Tensor
+    ) -> tuple[Tensor, ...]:
+        """See `Tracker.step`. The result is (N, 4): shift (x, y) of the peak in search-region
+        pixels, its size relative to the last one, and the cosine similarity of template and
+        features there."""
+        config, stride = self.config, self.backbone.stride
+        *index_and_gains, templates, supports, norms = model
+        size = shape[:2]
+        features = select(*self._extract(frame, numbers), *index_and_gains)  # (N, K, n, n)
+        response = full_correlation(features, templates, size)  # (N, 3, n, n)
+        energy = features.square().sum(dim=1, keepdim=True)
+        energy = full_correlation(energy, supports, size)
+        similarity = response / (norms * energy.clamp(min=1e-12).sqrt())
+
+        response = response / self._scales[:, None, None] ** 2  # a larger template sums more
+        response = response / response.amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12)
+        fine = F.interpolate(
+            response, size=self._hann.shape * 2, mode='bicubic', align_corners=True
+        )  # (N, 3, m, m), one value per pixel of the search region
+        fine = fine + config.window_influence * self._hann[:, None] * self._hann
+        fine = fine * torch.where(self._scales != 1, config.scale_penalty, 1.0)[:, None, None]
+        index = fine.flatten(1).argmax(dim=1)  # (N,)
+        m, n = fine.shape[-1], response.shape[-1]
+        level, row, column = index // (m * m), index // m % m, index % m
+        cell = (row + stride // 2) // stride * n + (column + stride // 2) // stride
+        score = similarity.flatten(1).gather(1, (level * n * n + cell)[:, None])[:, 0]
+        centre = (m - 1) / 2
+        scale = self._scales.index_select(0, level)
+        return (torch.stack((column - centre, row - centre, scale, score), dim=1),)
+
+    def _extract(self, frame: Tensor, windows: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of windows (N, 3) centre x, y and side: two maps (N, C, n, n) float32."""
+        cx, cy, side = windows.float().unbind(1)
         size = self.config.search_side
         patches = sample_grid(
             frame, window_positions(cy, side, size), window_positions(cx, side, size)
         )
-        shallow, deep = self.backbone(patches.to(self.precision))
+        shallow, deep = self.backbone(patches)
         return shallow.float(), deep.float()
 
-    def _match(self, shallow: Tensor, deep: Tensor, model: Model) -> Tensor:
-        """Correlate the templates with the search region.
-
-        Args:
-            shallow: (1, C1, n, n).
-            deep: (1, C2, n, n).
-            model: The target's.
-
-        Returns:
-            (4,): shift (x, y) of the peak in search-region pixels, its size relative to the last
-            one, and the cosine similarity of template and features there.
-        """
-        config, stride = self.config, self.backbone.stride
-        features = model.channels.select(shallow, deep)  # (1, K, n, n)
-        padding = tuple(side // 2 for side in model.templates.shape[-2:])
-        response = F.conv2d(features, model.templates, padding=padding)[0]  # (3, n, n)
-        energy = F.conv2d(
-            features.square().sum(dim=1, keepdim=True), model.supports, padding=padding
-        )[0]
-        similarity = response / (model.norms * energy.clamp(min=1e-12).sqrt())  # (3, n, n)
-
-        response = response / self._scales[:, None, None] ** 2  # a larger template sums more
-        response = response / response.amax().clamp(min=1e-12)
-        fine = F.interpolate(
-            response[None], size=self._hann.shape * 2, mode='bicubic', align_corners=True
-        )[0]  # (3, m, m), one value per pixel of the search region
-        fine = fine + config.window_influence * self._hann[:, None] * self._hann
-        fine = fine * self._scale_weights(config)
-        index = fine.argmax()
-        m, n = fine.shape[-1], response.shape[-1]
-        level, row, column = index // (m * m), index // m % m, index % m
-        cell = (row + stride // 2) // stride * n + (column + stride // 2) // stride
-        score = similarity.flatten()[level * n * n + cell]
-        centre = (m - 1) / 2
-        return torch.stack((column - centre, row - centre, self._scales[level], score))
-
-    def _scale_weights(self, config: TadtConfig) -> Tensor:
-        """Weights (3, 1, 1) of the three sizes."""
-        is_changed = self._scales != 1
-        return torch.where(is_changed, config.scale_penalty, 1.0)[:, None, None]
-
-    def _follow(
-        self, target: Target, window: tuple[float, float, float], peak: list[float]
+    def _sighting(
+        self,
+        target: Target,
+        row: list[float],
+        kept: tuple[Tensor, ...],
+        index: int,
+        image_size: tuple[int, int],
     ) -> Sighting:
         """The box that a peak stands for."""
-        shift_x, shift_y, scale, similarity = peak
-        cx, cy, side = window
+        shift_x, shift_y, scale, similarity = row
+        cx, cy, side = self._window(target)
         pixels = side / self.config.search_side
         zoom = target.state.zoom * scale**self.config.scale_rate
         state = State(cx + shift_x * pixels, cy + shift_y * pixels, zoom)
         model = target.model
         box = Box.from_center(state.cx, state.cy, model.width * zoom, model.height * zoom)
         return Sighting(box, similarity, state)
+
+    def _locate(self, frame: Tensor, targets: Sequence[Target]) -> list[Sighting]:
+        if self.config.released:
+            return [self._locate_as_released(frame, target) for target in targets]
+        return super()._locate(frame, targets)
 
     def _locate_as_released(self, frame: Tensor, target: Target) -> Sighting:
         found, geometry = released.locate(self.backbone, frame, target.model, target.state)

@@ -1,0 +1,558 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""Everything there is to know of the trackers on a GPU, in one run of less than eight minutes.
+
+    python benchmarks/gpu.py [--out benchmarks/results/gpu_NAME] [--minutes 8]
+    python benchmarks/gpu.py --device cpu --quick      # a dry run
+
+First what the hardware can do, then whether every CUDA path gives the boxes of the float32 step on
+the CPU, then how long things take: start, track, learn; several targets; large images; and how far
+that is from the hardware's floor. Results are written after every item, so that an interrupted
+run leaves what it has measured; an item that fails leaves a line and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+import contextlib
+import json
+from pathlib import Path
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tracker_core import Box, create_tracker, list_trackers, Tracker, tracker_class  # noqa: E402
+from tracker_core.evaluation.machine import describe_machine, machine_line  # noqa: E402
+from tracker_core.evaluation.scene import render_scene  # noqa: E402
+
+DTYPES = {
+    'float32': torch.float32,
+    'float16': torch.float16,
+    'bfloat16': torch.bfloat16,
+}
+# largest difference to the float32 step on the CPU: of a box's sides in pixels, of the raw score.
+# Random weights make score maps without a clear peak, so that rounding may choose another place:
+# in half precision what counts is the score, and the box only with trained weights.
+TOLERANCES = {
+    'float32': (0.05, 1e-3),
+    'float16': (1.0, 0.05),
+    'bfloat16': (3.0, 0.2),
+}
+SIAMESE = ('ocean', 'spm', 'tadt')
+TARGETS = (1, 2, 4, 8, 16)
+SIZES = ((640, 480), (1280, 720), (1920, 1080), (3840, 2160))
+# less training on the first frame for what is only checked; the steps stay what they are
+LIGHT = {
+    ('atom', 'compact'): {'newton_steps': 1, 'first_iterations': 1},
+    ('atom', 'paper'): {'newton_steps': 1, 'first_iterations': 1, 'step_length': 0.01},
+    ('dat', 'compact'): {'first_iterations': 5},
+    ('dat', 'paper'): {
+        'first_iterations': 1,
+        'first_positives': 16,
+        'first_negatives': 64,
+        'regression_samples': 32,
+        'mined_from': 32,
+        'batch': 4,
+        'candidates': 64,
+    },
+    ('ocean', 'compact_online'): {'online_first_steps': 2},
+    ('ocean', 'paper_online'): {'online_first_steps': 2},
+}
+
+
+class OutOfTimeError(Exception):
+    """The rest is left out."""
+
+
+class Report:
+    """What was measured so far; every item is written at once.
+
+    Args:
+        out: Path of the files without their endings.
+        seconds: When these are over, nothing new is begun.
+    """
+
+    def __init__(self, out: Path, seconds: float) -> None:
+        self.out = out
+        self.begin = time.monotonic()
+        self.deadline = self.begin + seconds
+        self.data: dict[str, Any] = {'machine': describe_machine(), 'failures': []}
+        out.parent.mkdir(parents=True, exist_ok=True)
+
+    def item(self, table: str, name: str, measure: Callable[[], dict[str, Any] | None]) -> None:
+        """Measure something; its result is a row of a table, its failure a line."""
+        if time.monotonic() > self.deadline:
+            raise OutOfTimeError(f'{table}: {name}')
+        begin = time.monotonic()
+        try:
+            row = measure()
+        except Exception as error:
+            text = f'{type(error).__name__}: {error}'.strip().splitlines()[0][:300]
+            self.data['failures'].append({'table': table, 'item': name, 'error': text})
+            row = None
+            print(f'FAILED {table} {name}: {text}', flush=True)
+        if row is not None:
+            row = {'item': name, **row, 'seconds': round(time.monotonic() - begin, 2)}
+            self.data.setdefault(table, []).append(row)
+            shown = ', '.join(f'{key} {_shown(value)}' for key, value in row.items())
+            print(f'{time.monotonic() - self.begin:6.1f}s {table}: {shown}', flush=True)
+        self.write()
+
+    def write(self) -> None:
+        self.data['minutes'] = round((time.monotonic() - self.begin) / 60, 2)
+        self.out.with_suffix('.json').write_text(json.dumps(self.data, indent=1) + '\n')
+        self.out.with_suffix('.md').write_text(markdown(self.data))
+
+
+def markdown(data: dict[str, Any]) -> str:
+    """The report for a person."""
+    parts = ['# Measured on a GPU' if data['machine']['gpu'] else '# Dry run on a CPU']
+    parts.append(machine_line(data['machine']).replace('\n', '  \n'))
+    parts += [f'{key}: {value}' for key, value in data.get('versions', {}).items()]
+    parts.append(f'Written by `benchmarks/gpu.py` in {data["minutes"]} minutes.')
+    for title, rows in data.items():
+        if not isinstance(rows, list) or not rows:
+            continue
+        keys = list(dict.fromkeys(key for row in rows for key in row))
+        lines = [keys, ['---', *['---:'] * (len(keys) - 1)]]
+        lines += [[_shown(row.get(key, '')) for key in keys] for row in rows]
+        parts.append(f'## {title}')
+        parts.append('\n'.join(f'| {" | ".join(line)} |' for line in lines))
+    if 'left_out' in data:
+        parts.append(f'Out of time from here on: {data["left_out"]}')
+    return '\n\n'.join(parts) + '\n'
+
+
+def _shown(value: Any) -> str:
+    return f'{value:.4g}' if isinstance(value, float) else str(value)
+
+
+# --------------------------------------------------------------------------------- the hardware
+
+
+def clock(device: torch.device) -> float:
+    if device.type == 'cuda':
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def fastest(run: Callable[[], Any], device: torch.device, times: int = 5) -> float:
+    """Seconds of the fastest of some runs."""
+    run()
+    spans = []
+    for _ in range(times):
+        begin = clock(device)
+        run()
+        spans.append(clock(device) - begin)
+    return min(spans)
+
+
+def matmul_rate(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    """Floating-point operations per second of a large matrix product."""
+    side, count = (8192, 4) if device.type == 'cuda' else (512, 1)
+    a, b = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
+
+    def run() -> None:
+        for _ in range(count):
+            a @ b
+
+    return {'tera_per_second': count * 2 * side**3 / fastest(run, device) / 1e12}
+
+
+def copy_rate(source: torch.device | str, target: torch.device | str) -> dict[str, Any]:
+    """Bytes per second read and written by a large copy."""
+    device = torch.device(target)
+    is_cuda = device.type == 'cuda'
+    size = 2**30 if is_cuda else 2**26
+    pinned = is_cuda and str(source) == 'cpu'
+    a = torch.ones(size, dtype=torch.uint8, device=source, pin_memory=pinned)
+    b = torch.empty(size, dtype=torch.uint8, device=target)
+    passes = 2 if str(source) == str(target) else 1
+    seconds = fastest(lambda: b.copy_(a, non_blocking=True), device)
+    return {'giga_per_second': passes * size / seconds / 1e9}
+
+
+class Counter(TorchDispatchMode):
+    """Counts the work of convolutions and matrix products, and the least time it can take.
+
+    Each needs at least the time of its operations and the time to bring its operands and its
+    result through memory, whichever is longer. What is done element by element can be part of
+    these, so it counts as nothing.
+
+    Args:
+        rates: Operations per second by dtype.
+        bandwidth: Bytes per second.
+    """
+
+    def __init__(self, rates: dict[torch.dtype, float], bandwidth: float) -> None:
+        super().__init__()
+        self.rates, self.bandwidth = rates, bandwidth
+        self.flops = self.bytes = self.floor = 0.0
+
+    def __torch_dispatch__(
+        self, op: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        result = op(*args, **kwargs)
+        count = flop_registry.get(op._overloadpacket)
+        if count is not None:
+            flops = count(*args, **kwargs, out_val=result)
+            tensors = [x for x in tree_leaves((args, kwargs, result)) if isinstance(x, Tensor)]
+            moved = sum(x.nbytes for x in tensors)
+            rate = self.rates.get(tensors[0].dtype, max(self.rates.values()))
+            self.flops += flops
+            self.bytes += moved
+            self.floor += max(flops / rate, moved / self.bandwidth)
+        return result
+
+
+# --------------------------------------------------------------------------------- the trackers
+
+
+def presets(quick: bool) -> Iterator[tuple[str, str]]:
+    for preset in ('compact', 'paper', 'compact_online', 'paper_online'):
+        for name in list_trackers():
+            if preset in tracker_class(name).presets and not (quick and preset != 'compact'):
+                yield name, preset
+
+
+def make(
+    name: str, preset: str, device: torch.device, precision: str, runtime: str, **parameters: Any
+) -> Tracker:
+    """A tracker with bundled weights where there are any, else random ones."""
+    weights = None if preset.startswith('compact') else 'random'
+    return create_tracker(
+        name, preset, str(device), precision, runtime, weights, recover=False, **parameters
+    )
+
+
+def to_device(model: Sequence[Tensor], tracker: Tracker, like: Sequence[Tensor]) -> tuple:
+    return tuple(x.to(tracker.device, y.dtype) for x, y in zip(model, like, strict=True))
+
+
+def check(
+    name: str, preset: str, device: torch.device, precision: str, runtime: str, seed: int = 0
+) -> dict[str, Any]:
+    """Steps on the device against the float32 step on the CPU, for the same models: one and
+    several targets, a changed target, a changed image size, and again."""
+    options = LIGHT.get((name, preset), {})
+    cpu = make(name, preset, torch.device('cpu'), 'float32', 'eager', **options)
+    there = make(name, preset, device, precision, runtime, **options)
+    cpu.runner.name = there.runner.name  # so that models have the same shapes
+    scene = render_scene(frames=4, size=(320, 240), seed=seed)
+    images = [torch.from_numpy(image) for image in scene]
+    box = scene.boxes[0]
+    boxes = [box, Box(box.x + 6, box.y - 4, box.w, box.h), Box(box.x - 5, box.y, box.w, box.h)]
+    targets = [cpu.start(images[0], box) for box in boxes]
+    sample = there._tensors(there.start(images[0], box))
+    wide = F.pad(images[2].permute(2, 0, 1).float(), (0, 40, 0, 24), mode='replicate')
+    wide = wide.byte().permute(1, 2, 0).contiguous()
+    cases = [
+        (images[1], targets[:1]),
+        (images[1], targets[1:2]),
+        (images[2], targets),
+        (wide, targets[:2]),
+        (images[1], targets[:1]),
+    ]
+    pixels, score, again = 0.0, 0.0, []
+    for image, chosen in cases:
+        size = (image.shape[1], image.shape[0])
+        groups: dict[Any, list[Any]] = {}
+        for target in chosen:
+            groups.setdefault(cpu._shape(target, size), []).append(target)
+        for shape, group in groups.items():
+            numbers = torch.stack([cpu._numbers(target, size) for target in group])
+            models = [cpu._tensors(target) for target in group]
+            with torch.inference_mode():
+                wanted, *_ = cpu.step(
+                    shape, image, numbers, *map(torch.cat, zip(*models, strict=True))
+                )
+                moved = [to_device(model, there, sample) for model in models]
+                rows, kept = there.runner(there, shape, image, numbers, moved)
+            again.append(rows)
+            for index, (row, right) in enumerate(zip(rows, wanted.tolist(), strict=True)):
+                target = group[index]
+                one = there._sighting(target, row, kept, index, size)
+                other = cpu._sighting(target, right, kept, index, size)
+                assert (one.box is None) == (other.box is None), 'one finds the target, one not'
+                score = max(score, abs(one.raw_score - other.raw_score))
+                if one.box is not None:
+                    a, b = one.box.as_xywh(), other.box.as_xywh()
+                    pixels = max(pixels, *(abs(x - y) for x, y in zip(a, b, strict=True)))
+    limits = TOLERANCES[precision]
+    trained = preset.startswith('compact')
+    fine = score <= limits[1] and (pixels <= limits[0] or (precision != 'float32' and not trained))
+    repeats = again[0] == again[-1]
+    return {
+        'pixels': pixels,
+        'score': score,
+        'repeats': repeats,
+        'verdict': 'ok' if fine and repeats else 'DIFFERS',
+        'runtime': there.runtime,
+    }
+
+
+def speed(
+    tracker: Tracker, size: tuple[int, int], count: int, seconds: float, frames: int
+) -> dict[str, Any]:
+    """Milliseconds of start, track and learn; frames per second, updates included."""
+    device = tracker.device
+    scene = render_scene(frames=12, size=size)
+    images = [image.copy() for image in scene]
+    if device.type == 'cuda':
+        torch.cuda.reset_peak_memory_stats(device)
+    starts: list[float] = []
+    while len(starts) < 4 and sum(starts) < seconds / 2:
+        begin = clock(device)
+        first = tracker.start(images[0], scene.boxes[0])
+        starts.append(clock(device) - begin)
+    box = scene.boxes[0]
+    targets = [first]
+    for k in range(1, count):
+        moved = Box(box.x + 3 * (k % 4), box.y + 3 * (k // 4), box.w, box.h)
+        targets.append(tracker.start(images[0], moved))
+    state = [(target.state, target.box) for target in targets]
+    tracks: list[float] = []
+    learns: list[float] = []
+    for _ in range(3):
+        tracker.track_many(images[1], targets)
+    begin_all = time.monotonic()
+    for index in range(frames):
+        image = images[1 + index % (len(images) - 1)]
+        begin = clock(device)
+        tracker.track_many(image, targets, learn=False)
+        tracked = clock(device)
+        for target in targets:
+            tracker.learn(target)
+        learns.append(clock(device) - tracked)
+        tracks.append(tracked - begin)
+        if index % 11 == 10:  # stay where the scene is, whatever the weights say
+            for target, (kept, place) in zip(targets, state, strict=True):
+                target.state, target.box = kept, place
+        if time.monotonic() - begin_all > seconds:
+            break
+    row: dict[str, Any] = {'start_ms': 1e3 * min(starts)}
+    for label, spans in (('track', tracks), ('learn', learns)):
+        median, p99 = np.percentile(np.array(spans) * 1e3, (50, 99))
+        row |= {f'{label}_ms': float(median), f'{label}_p99': float(p99)}
+    row['fps'] = len(tracks) / (sum(tracks) + sum(learns))
+    row['frames'] = len(tracks)
+    if device.type == 'cuda':
+        row['memory_mb'] = torch.cuda.max_memory_allocated(device) / 2**20
+    row['runtime'] = tracker.runtime
+    return row
+
+
+def roofline(
+    tracker: Tracker, rates: dict[torch.dtype, float], bandwidth: float, track_ms: float
+) -> dict[str, Any]:
+    """Work of a step, the floor it has on this hardware, and how far from it the tracker is."""
+    scene = render_scene(frames=2, size=(640, 480))
+    first, second = (torch.from_numpy(image).to(tracker.device) for image in scene)
+    target = tracker.start(first, scene.boxes[0])
+    numbers = tracker._numbers(target, (640, 480))[None].to(tracker.device)
+    shape = tracker._shape(target, (640, 480))
+    with torch.no_grad(), Counter(rates, bandwidth) as counter:  # counts what inference mode hides
+        tracker.step(shape, second, numbers, *tracker._tensors(target))
+    floor = counter.floor * 1e3
+    return {
+        'gflop': counter.flops / 1e9,
+        'megabytes': counter.bytes / 1e6,
+        'floor_ms': floor,
+        'track_ms': track_ms,
+        'over_floor': track_ms / floor,
+    }
+
+
+def measure(report: Report, device: torch.device, quick: bool) -> None:
+    """All items, the most wanted first."""
+    is_cuda = device.type == 'cuda'
+    rates: dict[torch.dtype, float] = {}
+    for name, dtype in DTYPES.items():
+        if is_cuda or name == 'float32':
+            report.item('hardware', f'matmul {name}', lambda d=dtype: matmul_rate(device, d))
+            rates[dtype] = report.data['hardware'][-1]['tera_per_second'] * 1e12
+    report.item('hardware', 'memory', lambda: copy_rate(device, device))
+    bandwidth = report.data['hardware'][-1]['giga_per_second'] * 1e9
+    if is_cuda:
+        report.item('hardware', 'upload', lambda: copy_rate('cpu', device))
+
+    best = ('cuda_graph', 'float16') if is_cuda else ('eager', 'float32')
+    others = [
+        ('cuda_graph', 'float32'),
+        ('eager', 'float32'),
+        ('eager', 'float16'),
+        ('cuda_graph', 'bfloat16'),
+    ]
+    others = others if is_cuda else [('eager', 'bfloat16')]
+    exact = contextlib.nullcontext()
+    for runtime, precision in [best, *others]:
+        for name, preset in presets(quick):
+            label = f'{name} {preset} {runtime} {precision}'
+            # whether a float32 convolution may round to TF32 is not what is checked here
+            if precision == 'float32':
+                exact = torch.backends.cudnn.flags(
+                    enabled=True, benchmark=False, deterministic=False, allow_tf32=False
+                )
+            else:
+                exact = contextlib.nullcontext()
+            with exact:
+                report.item(
+                    'checks',
+                    label,
+                    lambda a=(name, preset, device, precision, runtime): check(*a),
+                )
+        if (runtime, precision) == best:
+            speeds(report, device, quick, best, rates, bandwidth)
+    if not quick:
+        for runtime, precision in others:
+            for name, preset in presets(quick):
+                if (name, preset) != ('dat', 'paper'):
+                    one_speed(report, 'other paths', device, name, preset, runtime, precision, 1.0)
+
+
+def one_speed(
+    report: Report,
+    table: str,
+    device: torch.device,
+    name: str,
+    preset: str,
+    runtime: str,
+    precision: str,
+    seconds: float,
+    size: tuple[int, int] = (640, 480),
+    count: int = 1,
+    frames: int = 300,
+) -> None:
+    label = f'{name} {preset} {runtime} {precision}'
+    if table == 'targets':
+        label += f' x{count}'
+    if table == 'image sizes':
+        label += f' {size[0]}x{size[1]}'
+
+    def run() -> dict[str, Any]:
+        tracker = make(name, preset, device, precision, runtime)
+        return speed(tracker, size, count, seconds, frames)
+
+    report.item(table, label, run)
+
+
+def speeds(
+    report: Report,
+    device: torch.device,
+    quick: bool,
+    best: tuple[str, str],
+    rates: dict[torch.dtype, float],
+    bandwidth: float,
+) -> None:
+    """The tables of the fastest path."""
+    runtime, precision = best
+    frames = 12 if quick else 300
+    every = list(presets(quick))
+    for name, preset in every:
+        one_speed(report, 'speed', device, name, preset, runtime, precision, 4.0, frames=frames)
+
+    for name, preset in every:
+        label = f'{name} {preset} {runtime} {precision}'
+        found = [row for row in report.data.get('speed', []) if row['item'] == label]
+
+        def run(name: str = name, preset: str = preset, found: Any = found) -> dict[str, Any]:
+            options = LIGHT.get((name, preset), {})
+            if preset == 'paper' and name == 'dat':
+                options = {**options, 'candidates': 256}
+            tracker = make(name, preset, device, precision, 'eager', **options)
+            return roofline(tracker, rates, bandwidth, found[0]['track_ms'])
+
+        if found:
+            report.item('roofline', label, run)
+
+    for preset in ('compact',) if quick else ('paper', 'compact'):
+        for name in SIAMESE[:1] if quick else (*SIAMESE, 'atom'):
+            for count in TARGETS[:2] if quick else TARGETS:
+                one_speed(
+                    report,
+                    'targets',
+                    device,
+                    name,
+                    preset,
+                    runtime,
+                    precision,
+                    1.0,
+                    count=count,
+                    frames=3 if quick else 100,
+                )
+    for name in SIAMESE[:1] if quick else SIAMESE:
+        for size in SIZES[:2] if quick else SIZES:
+            one_speed(
+                report,
+                'image sizes',
+                device,
+                name,
+                'compact' if quick else 'paper',
+                runtime,
+                precision,
+                1.0,
+                size=size,
+                frames=3 if quick else 100,
+            )
+
+
+def versions(device: torch.device) -> dict[str, str]:
+    """What `describe_machine` does not tell."""
+    if device.type != 'cuda':
+        return {}
+    found = {
+        'CUDA': str(torch.version.cuda),
+        'cuDNN': str(torch.backends.cudnn.version()),
+        'capability': '.'.join(map(str, torch.cuda.get_device_capability(device))),
+    }
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        query = ['nvidia-smi', '--query-gpu=driver_version,clocks.max.sm', '--format=csv,noheader']
+        text = subprocess.run(query, capture_output=True, text=True, timeout=20).stdout
+        found['driver, largest clock'] = text.strip()
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--device', default='cuda', help='default: %(default)s')
+    parser.add_argument('--minutes', type=float, default=7.5, help='default: %(default)s')
+    parser.add_argument('--out', type=Path, help='default: benchmarks/results/gpu_NAME')
+    parser.add_argument('--quick', action='store_true', help='a little of everything')
+    args = parser.parse_args(arguments)
+    device = torch.device(args.device)
+    if device.type == 'cuda' and not torch.cuda.is_available():
+        parser.error('torch sees no CUDA device; --device cpu --quick is a dry run')
+    name = torch.cuda.get_device_name(device) if device.type == 'cuda' else 'dry_run'
+    out = args.out or ROOT / 'benchmarks' / 'results' / f'gpu_{name.replace(" ", "_")}'
+    report = Report(out, args.minutes * 60)
+    report.data['versions'] = versions(device)
+    print(machine_line(report.data['machine']), report.data['versions'], flush=True)
+    try:
+        measure(report, device, args.quick)
+    except OutOfTimeError as item:
+        report.data['left_out'] = str(item)
+        print(f'out of time: {item} and what follows is left out')
+    report.write()
+    checks = report.data.get('checks', [])
+    wrong = [row['item'] for row in checks if row['verdict'] != 'ok']
+    print(f'{len(checks)} checks, {len(wrong)} differ; {len(report.data["failures"])} failures')
+    print(f'wrote {out.with_suffix(".json")} and {out.with_suffix(".md")}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

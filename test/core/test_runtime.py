@@ -1,0 +1,349 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""Steps are programs that any runtime can execute, and the runtimes that run here agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import copy
+from functools import lru_cache
+import json
+from pathlib import Path
+import runpy
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from reference import sequence_frames
+import torch
+from torch import nn, Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from tracker_core import (
+    Box,
+    create_tracker,
+    list_trackers,
+    ParameterError,
+    runtime,
+    Track,
+    Tracker,
+    tracker_class,
+)
+from tracker_core.cli import main
+from tracker_core.evaluation.datasets import read_boxes
+from tracker_core.evaluation.scene import render_scene
+from tracker_core.evaluation.video import read_image
+from tracker_core.runtime.cuda_graph import Staging
+from tracker_core.runtime.eager import Eager, Joined
+from tracker_core.runtime.onnx import run
+
+# presets named paper_... are the networks of paper with other numbers, but for the online branch
+PRESETS = [
+    (name, preset)
+    for name in list_trackers()
+    for preset in tracker_class(name).presets
+    if not preset.startswith('paper_') or preset == 'paper_online'
+]
+# parameters that make the first frame affordable; the step stays what it is
+REDUCED = {
+    ('atom', 'compact'): {'newton_steps': 1, 'first_iterations': 1},
+    ('atom', 'paper'): {'newton_steps': 1, 'first_iterations': 1},
+    ('ocean', 'compact_online'): {'online_first_steps': 1},
+    ('ocean', 'paper_online'): {'online_first_steps': 1},
+    ('dat', 'paper'): {
+        'candidates': 12,
+        'averaged': 3,
+        'first_positives': 8,
+        'first_negatives': 16,
+        'regression_samples': 8,
+        'first_iterations': 1,
+        'batch': 2,
+        'mined_from': 8,
+        'hidden': 64,
+    },
+}
+
+
+class Prepared(Eager):
+    """A runtime that prepares programs for their shapes, as far as trackers can tell."""
+
+    name = 'prepared'
+
+
+@lru_cache(maxsize=1)
+def prepared(name: str, preset: str) -> Tracker:
+    options = REDUCED.get((name, preset), {})
+    tracker = create_tracker(
+        name, preset, device='cpu', precision='float32', weights='random', **options
+    )
+    tracker.runner = Prepared(tracker.device)
+    return tracker
+
+
+def picture(size: tuple[int, int] = (120, 160), seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+
+
+def step_inputs(tracker: Tracker, boxes: list[Box]) -> tuple[Any, Tensor, Tensor, list[Tensor]]:
+    """Shape, frame, numbers and models of a step for targets that share one."""
+    frame = torch.from_numpy(picture())
+    targets = [tracker.start(frame, box) for box in boxes]
+    shapes = {tracker._shape(target, (160, 120)) for target in targets}
+    assert len(shapes) == 1
+    numbers = torch.stack([tracker._numbers(target, (160, 120)) for target in targets])
+    parts = zip(*(tracker._tensors(target) for target in targets), strict=True)
+    with torch.inference_mode():
+        return shapes.pop(), frame, numbers, [torch.cat(part) for part in parts]
+
+
+class Refuse(TorchDispatchMode):
+    """Refuses what a CUDA graph cannot capture: reading back, moving between devices, and shapes
+    that depend on values. The device is torch's `meta`, which knows shapes only."""
+
+    REFUSED = ('_local_scalar_dense', 'nonzero', 'masked_select', 'unique', 'lift_fresh', 'equal')
+
+    def __torch_dispatch__(
+        self, op: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        name = str(op).removeprefix('aten.')
+        assert not name.startswith(self.REFUSED), f'{name} waits for the device'
+        if name.startswith(('index.Tensor', 'index_put')):
+            assert all(i is None or i.dtype != torch.bool for i in args[1]), f'{name} by a mask'
+        result = op(*args, **(kwargs or {}))
+        for value in tree_leaves((args, kwargs, result)):
+            if isinstance(value, Tensor):
+                assert value.is_meta, f'{name} touches a tensor that is not on the device'
+        return result
+
+
+def on_meta(value: Any, memo: dict[int, Any]) -> Any:
+    """A copy of an object with every tensor in it on the device `meta`."""
+    if id(value) in memo:
+        return memo[id(value)]
+    if isinstance(value, Tensor):
+        found = torch.empty_like(value, device='meta')
+        if isinstance(value, nn.Parameter):
+            found = nn.Parameter(found, requires_grad=False)
+    elif isinstance(value, torch.device):
+        found = torch.device('meta')
+    elif isinstance(value, dict):
+        found = type(value)((key, on_meta(v, memo)) for key, v in value.items())
+    elif isinstance(value, (list, tuple)):
+        found = type(value)(on_meta(v, memo) for v in value)
+    elif isinstance(value, nn.Module) or type(value).__module__.startswith('tracker_core'):
+        found = memo[id(value)] = copy.copy(value)
+        found.__dict__.update({key: on_meta(v, memo) for key, v in vars(value).items()})
+    else:
+        found = value
+    memo[id(value)] = found
+    return found
+
+
+@pytest.mark.parametrize(('name', 'preset'), PRESETS)
+def test_a_step_can_be_captured(name: str, preset: str) -> None:
+    """For one and for two targets."""
+    tracker = prepared(name, preset)
+    boxes = [Box(50, 40, 40, 40), Box(60, 30, 40, 40)]
+    shape, *inputs = step_inputs(tracker, boxes)
+    memo: dict[int, Any] = {}
+    there = on_meta(tracker, memo)
+    for count in (1, 2):
+        frame, numbers, model = (on_meta(x, memo) for x in inputs)
+        with torch.inference_mode(), Refuse():
+            result, *_ = there.step(
+                shape, frame, numbers[:count], *(part[:count] for part in model)
+            )
+        assert len(result) == count
+
+
+def test_what_cannot_be_captured_is_noticed() -> None:
+    x = torch.empty(3, device='meta')
+    for step in (
+        lambda: x + torch.tensor([1.0, 2.0, 3.0]),
+        lambda: x[x > 0],
+        lambda: x.cpu(),
+        lambda: x.to('cpu') + 1,
+        lambda: torch.ones(3) + 1,
+    ):
+        with pytest.raises((AssertionError, RuntimeError)), Refuse():
+            step()
+
+
+# ------------------------------------------------------------------------------------------ parts
+
+
+def test_models_are_joined_once() -> None:
+    models = [(torch.zeros(1, 2), torch.ones(1, 3)), (torch.ones(1, 2), torch.zeros(1, 3))]
+    join = Joined()
+    first = join(models)
+    assert first[0].tolist() == [[0, 0], [1, 1]]
+    assert join(list(models)) is first
+    models[1] = (torch.full((1, 2), 5.0), models[1][1])
+    assert join(models)[0].tolist() == [[0, 0], [5, 5]]
+    assert join(models[:1]) is models[0]
+
+
+@pytest.mark.parametrize('size', [(17, 23), (64, 48)])
+def test_frame_and_numbers_travel_together(size: tuple[int, int]) -> None:
+    frame, numbers = torch.from_numpy(picture(size)), torch.rand(3, 7, dtype=torch.float64)
+    staging = Staging(frame, numbers, torch.device('cpu'))
+    for seed in range(2):
+        frame, numbers = torch.from_numpy(picture(size, seed)), numbers + 1
+        staging.upload(frame, numbers)
+        assert torch.equal(staging.frame, frame)
+        assert torch.equal(staging.numbers, numbers)
+
+
+def test_filled_up_templates_change_nothing() -> None:
+    """What TADT does to have few different shapes."""
+    scene = render_scene(frames=6, size=(320, 240))
+    images = list(scene)
+    tracks = []
+    for runner in (Eager, Prepared):
+        tracker = create_tracker('tadt', device='cpu', precision='float32')
+        tracker.runner = runner(tracker.device)
+        tracks.append(follow(tracker, images, scene.boxes[0]))
+    assert_same_boxes(*tracks, 1e-3)
+
+
+# ------------------------------------------------------------------------------------------- onnx
+
+
+def follow(tracker: Tracker, images: list[np.ndarray], box: Box) -> list[Track]:
+    target = tracker.start(images[0], box)
+    return [tracker.track(image, target) for image in images[1:]]
+
+
+def assert_same_boxes(one: list[Track], other: list[Track], limit: float) -> None:
+    rows = [[track.box.as_xywh() for track in tracks] for tracks in (one, other)]
+    np.testing.assert_allclose(rows[0], rows[1], rtol=0, atol=limit)
+
+
+@pytest.fixture(scope='module')
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp('cache')
+        patch.setenv('TRACKER_CACHE', str(folder))
+        yield folder
+
+
+@lru_cache(maxsize=2)
+def compact(name: str, runtime: str) -> Tracker:
+    options = REDUCED.get((name, 'compact'), {})
+    return create_tracker(name, 'compact', 'cpu', 'float32', runtime, **options)
+
+
+@pytest.mark.parametrize('name', list_trackers())
+def test_onnx_runtime_finds_the_same_boxes(name: str, cache: Path) -> None:
+    """Over a rendered scene, learning included; the file fits frames of any size; and over a
+    sequence where there is one."""
+    for module in ('onnx', 'onnxscript', 'onnxruntime'):
+        pytest.importorskip(module)
+    scene = render_scene(frames=8, size=(320, 240))
+    images = list(scene)
+    eager, onnx = (compact(name, runtime) for runtime in ('eager', 'onnx'))
+    assert onnx.runtime == 'onnx'
+    assert_same_boxes(*(follow(t, images, scene.boxes[0]) for t in (eager, onnx)), 0.05)
+    files = list(cache.rglob(f'{name}_*.onnx'))
+    assert len(files) == 1
+    cut = [image[:200, :300] for image in images[:3]]
+    assert_same_boxes(*(follow(t, cut, scene.boxes[0]) for t in (eager, onnx)), 0.05)
+    assert list(cache.rglob(f'{name}_*.onnx')) == files
+
+    images, box = skiing(40)
+    assert_same_boxes(*(follow(t, images, box) for t in (eager, onnx)), 0.05)
+
+
+def skiing(count: int) -> tuple[list[np.ndarray], Box]:
+    files = sequence_frames('Skiing', count)
+    x, y, w, h = read_boxes(files[0].parents[1] / 'groundtruth_rect.txt')[0]
+    return [read_image(path) for path in files], Box(x, y, w, h)
+
+
+def test_command_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The file says what it is, and ONNX Runtime runs it for several targets."""
+    for module in ('onnx', 'onnxscript', 'onnxruntime'):
+        pytest.importorskip(module)
+    import onnxruntime
+
+    path = tmp_path / 'tadt.onnx'
+    arguments = ['export', '--tracker', 'tadt', '--targets', '2', '--target-size', '60x90']
+    assert main([*arguments, '--out', str(path)]) == 0
+    assert f'wrote {path}' in capsys.readouterr().out
+    session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
+    about = session.get_modelmeta().custom_metadata_map
+    assert (about['tracker'], about['preset'], about['targets']) == ('tadt', 'compact', '2')
+    tracker = compact('tadt', 'eager')
+    runner, tracker.runner = tracker.runner, Prepared(tracker.device)
+    target = tracker.start(picture((240, 320)), Box(100, 60, 60, 90))
+    tracker.runner = runner
+    numbers = torch.stack([tracker._numbers(target, (320, 240))] * 2)
+    numbers[1, 0] += 5
+    frame = torch.from_numpy(picture((240, 320), seed=1))
+    model = [part.expand(2, *part.shape[1:]) for part in tracker._tensors(target)]
+    with torch.inference_mode():
+        wanted, *_ = tracker.step(tracker._shape(target, (320, 240)), frame, numbers, *model)
+    found, *_ = run(session, frame, numbers.float(), model)
+    np.testing.assert_allclose(found, wanted, atol=1e-3)
+
+    assert main(['export', '--tracker', 'dat', '--preset', 'paper', '--weights', 'random']) == 2
+    assert 'cannot be exported' in capsys.readouterr().err
+
+
+def test_precision_that_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """bfloat16 where it is faster and harmless, and only if nothing else was asked for."""
+    for speedup, expected in ((3.0, torch.bfloat16), (1.0, torch.float32)):
+        monkeypatch.setattr(runtime, 'bfloat16_speedup', lambda speedup=speedup: speedup)
+        tracker = create_tracker('ocean', 'paper', 'cpu', weights='random')
+        assert (tracker.runtime, tracker.precision) == ('eager', expected)
+        assert create_tracker('spm', device='cpu').precision == torch.float32
+    monkeypatch.setattr(runtime, 'bfloat16_speedup', lambda: 3.0)
+    tracker = create_tracker('tadt', 'paper', 'cpu', weights='random', released=True)
+    assert tracker.precision == torch.float32
+    assert create_tracker('ocean', 'paper', 'cpu', 'float32', weights='random').precision == (
+        torch.float32
+    )
+
+
+def test_speedup_is_measured() -> None:
+    assert 0.01 < runtime.bfloat16_speedup() < 100
+
+
+def test_runtimes_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ParameterError, match='cuda_graph needs a CUDA device'):
+        create_tracker('spm', device='cpu', runtime='cuda_graph')
+    with pytest.raises(ParameterError, match='tensorrt needs a CUDA device'):
+        create_tracker('spm', device='cpu', runtime='tensorrt')
+    monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+    with pytest.raises(ParameterError, match='pip install'):
+        create_tracker('spm', device='cpu', runtime='onnx')
+
+
+# ------------------------------------------------------------------------------------- benchmarks
+
+
+def test_gpu_benchmark_runs_dry(tmp_path: Path) -> None:
+    """A minute budget that is over at once still leaves a report."""
+    script = Path(__file__).parents[2] / 'benchmarks' / 'gpu.py'
+    benchmark = runpy.run_path(str(script))
+    device = torch.device('cpu')
+    report = benchmark['Report'](tmp_path / 'report', 60)
+    report.item(
+        'checks', 'tadt', lambda: benchmark['check']('tadt', 'compact', device, 'float32', 'eager')
+    )
+    tracker = compact('tadt', 'eager')
+    report.item('speed', 'tadt', lambda: benchmark['speed'](tracker, (160, 120), 2, 1.0, 2))
+    rates = {torch.float32: 1e11}
+    report.item('roofline', 'tadt', lambda: benchmark['roofline'](tracker, rates, 1e10, 20.0))
+    report.item('speed', 'broken', lambda: 1 / 0)
+    written = json.loads((tmp_path / 'report.json').read_text())
+    assert written['checks'][0]['verdict'] == 'ok'
+    assert written['speed'][0]['fps'] > 0
+    assert written['roofline'][0]['gflop'] == pytest.approx(1.6, rel=0.5)  # 0.7 G multiply-adds
+    assert [f['item'] for f in written['failures']] == ['broken']
+    assert '## roofline' in (tmp_path / 'report.md').read_text()
+    report.deadline = 0
+    with pytest.raises(benchmark['OutOfTimeError']):
+        report.item('speed', 'late', dict)

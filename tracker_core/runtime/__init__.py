@@ -1,0 +1,98 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""How a step is executed.
+
+A runtime is a callable `run(tracker, shape, frame, numbers, models)`: it runs `tracker.step` for
+the targets of one shape and returns the result's rows as numbers and the tensors that stay on the
+device. Its attribute `name` is one of `RUNTIMES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+import importlib
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+import torch.nn.functional as F
+
+from tracker_core.errors import ParameterError
+from tracker_core.runtime.eager import Eager
+
+RUNTIMES = ('auto', 'eager', 'cuda_graph', 'onnx', 'tensorrt')
+CLEARLY_FASTER = 1.25  # bfloat16 is chosen from this ratio on
+
+Rows = list[list[float]]
+Runtime = Callable[..., tuple[Rows, tuple[Tensor, ...]]]
+
+
+def choose_runtime(name: str, device: torch.device) -> str:
+    """Check a runtime's name and resolve 'auto'.
+
+    Raises:
+        ParameterError: There is none of this name, or it cannot run on this device.
+    """
+    if name not in RUNTIMES:
+        raise ParameterError(f'runtime must be one of {", ".join(RUNTIMES)}, not {name!r}')
+    if name == 'auto':
+        return 'cuda_graph' if device.type == 'cuda' else 'eager'
+    if name in ('cuda_graph', 'tensorrt') and device.type != 'cuda':
+        raise ParameterError(f'runtime {name} needs a CUDA device, not {device.type!r}')
+    if name == 'onnx' and device.type != 'cpu':
+        raise ParameterError(
+            f'runtime onnx runs on the CPU, not on {device.type!r}: set device to cpu, or choose '
+            'cuda_graph or tensorrt'
+        )
+    return name
+
+
+def choose_precision(runtime: str, device: torch.device, bfloat16_is_fine: bool) -> torch.dtype:
+    """What precision 'auto' means.
+
+    Args:
+        runtime: The chosen one.
+        device: Where the networks run.
+        bfloat16_is_fine: Whether the boxes stay what they are with it.
+    """
+    if device.type == 'cuda':
+        return torch.float16
+    if runtime == 'eager' and bfloat16_is_fine and bfloat16_speedup() > CLEARLY_FASTER:
+        return torch.bfloat16
+    return torch.float32
+
+
+@lru_cache(maxsize=1)
+def bfloat16_speedup() -> float:
+    """How many times faster than float32 this CPU convolves in bfloat16.
+
+    Measured once per process, in about a tenth of a second, on a layer like those of the
+    backbones; the fastest of several runs counts, so that other load matters little.
+    """
+    fastest = {}
+    with torch.inference_mode():
+        for dtype in (torch.float32, torch.bfloat16):
+            x = torch.ones(1, 128, 32, 32, dtype=dtype).to(memory_format=torch.channels_last)
+            weight = torch.ones(128, 128, 3, 3, dtype=dtype).to(memory_format=torch.channels_last)
+            times = []
+            for _ in range(6):
+                begin = time.perf_counter()
+                x = F.conv2d(x, weight, padding=1).clamp(max=1)
+                times.append(time.perf_counter() - begin)
+            fastest[dtype] = min(times[1:])
+    return fastest[torch.float32] / fastest[torch.bfloat16]
+
+
+def make_runtime(name: str, tracker: Any) -> Runtime:
+    """The runtime of a name for a tracker; see `choose_runtime`.
+
+    Raises:
+        ParameterError: It is not installed, or cannot run this tracker.
+    """
+    if name == 'eager':
+        return Eager(tracker.device)
+    # imported here: what these need is optional
+    module = importlib.import_module(f'tracker_core.runtime.{name}')
+    return module.make(tracker)
