@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -401,10 +402,11 @@ def test_all_weights_in_one_run_that_pauses(tmp_path):
 
 def test_budgets_leave_time_for_the_rest():
     assert 0.85 < sum(step.share for step in everything.STEPS.values()) < 0.95
+    folder = Path(__file__).parents[2] / 'config'
     for name in everything.STEPS:
-        config = everything.make_config(name, 'config', on_gpu=True, seed=4)
+        config = everything.make_config(name, folder, on_gpu=True, seed=4)
         assert config.pairs.seed == 4
-        assert config.batch > everything.make_config(name, 'config', False, None).batch
+        assert config.batch > everything.make_config(name, folder, False, None).batch
 
 
 @pytest.mark.parametrize(
