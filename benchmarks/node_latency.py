@@ -370,11 +370,11 @@ def measure_overhead(options: argparse.Namespace) -> dict[str, Any]:
     class TimedInput(ImageInput):
         """With a stop watch around the callback."""
 
-        def _on_image(self, message: Any, number: int | None = None) -> None:
+        def _on_image(self, message: Any) -> None:
             begin = time.monotonic()
             now = node.get_clock().now().nanoseconds
             transport = (now - nanoseconds(message.header.stamp)) / 1e9
-            super()._on_image(message, number)
+            super()._on_image(message)
             spent.update(transport=transport, callback=time.monotonic() - begin)
 
     class TimedNode(TrackerNode):
@@ -428,7 +428,10 @@ def measure_overhead(options: argparse.Namespace) -> dict[str, Any]:
         for _ in range(times):
             published.clear()
             go.release()
+            limit = time.monotonic() + PATIENCE
             while not published.wait(5):  # a node that is not yet found does not hear it
+                if time.monotonic() > limit or not rclpy.ok():
+                    sys.exit('no frame comes through: the camera or the node has ended')
                 go.release()
             if bar is not None:
                 bar.update()
