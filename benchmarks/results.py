@@ -4,6 +4,8 @@
 
 tracker evaluate --tracker all --dataset otb:DIR --json benchmarks/results/accuracy.json
 tracker benchmark --tracker T --preset P --json benchmarks/results/speed_T_P.json
+python benchmarks/node_latency.py --tracker T --json benchmarks/results/node_latency_T.json
+python benchmarks/node_latency.py --tracker T --overhead --json .../node_overhead_T.json
 python benchmarks/results.py
 """
 
@@ -56,6 +58,30 @@ def speed_page(reports: list[dict[str, Any]]) -> str:
     return table([*header, 'frames/s'], rows)
 
 
+def node_page(latency: dict[str, Any], overhead: dict[str, Any]) -> str:
+    """What the node makes of the tracker: latency over minutes, and its own time per frame."""
+    frames, memory = latency['frames'], latency['memory_mb']
+    share = 1 - frames['answered'] / frames['sent']
+    rows = [
+        [what, *(f'{report[f"{key}_ms"][column]:.1f}' for column in ('median', 'p99'))]
+        for what, key, report in (
+            ('stamp to publication', 'latency', latency),
+            ('... in the first minute', 'latency_first_minute', latency),
+            ('... in the last minute', 'latency_last_minute', latency),
+            ("the node's own time per frame", 'overhead', overhead),
+        )
+    ]
+    width, height = latency['size']
+    note = (
+        f'{latency["tracker"]} {latency["preset"]}, {width} x {height}, {latency["rate"]:.0f} Hz, '
+        f'{latency["minutes"]:.0f} minutes: {frames["answered"]} of {frames["sent"]} frames '
+        f'answered ({100 * share:.2f} % dropped), memory {memory[0]:.0f} MiB at the start and '
+        f'{memory[-1]:.0f} MiB at the end; {latency["middleware"]}. '
+        f"The node's own time is that at {overhead['size'][0]} x {overhead['size'][1]}."
+    )
+    return f'{note}\n\n{table(["milliseconds", "median", "p99"], rows)}'
+
+
 def readme_table(accuracy: dict[str, Any], speeds: list[dict[str, Any]]) -> str:
     """One line per tracker."""
     measured = {(t['name'], t['preset']): t['mean'] for t in accuracy['trackers']}
@@ -103,6 +129,12 @@ def main() -> None:
             machine_line(speeds[0]['machine']).replace('\n', '  \n'),
             speed_page(speeds),
         ]
+    latency, overhead = (
+        [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f'node_{kind}_*.json'))]
+        for kind in ('latency', 'overhead')
+    )
+    if latency and overhead:
+        parts += ['## The node', node_page(latency[0], overhead[0])]
     (ROOT / 'docs' / 'results.md').write_text('\n\n'.join(parts) + '\n')
 
     readme = ROOT / 'README.md'
