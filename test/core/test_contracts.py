@@ -11,6 +11,7 @@ import dataclasses
 import math
 
 import numpy as np
+from presets import PRESETS
 import pytest
 import torch
 
@@ -19,11 +20,9 @@ from tracker_core import (
     BoxError,
     create_tracker,
     ImageError,
-    list_trackers,
     ParameterError,
     Track,
     Tracker,
-    tracker_class,
     TrackerError,
     TrackStatus,
     UnknownTrackerError,
@@ -31,14 +30,6 @@ from tracker_core import (
 )
 from tracker_core.parameters import describe
 from tracker_core.weights import list_weights
-
-# most presets named paper_... are the networks of paper with other numbers
-PRESETS = [
-    (name, preset)
-    for name in list_trackers()
-    for preset in tracker_class(name).presets
-    if not preset.startswith('paper_') or preset == 'paper_online'
-]
 
 # parameters that make a tracker affordable here, or keep random networks from blowing rounding up
 # to pixels; contracts do not depend on them

@@ -14,6 +14,7 @@ import sys
 from typing import Any
 
 import numpy as np
+from presets import PRESETS
 import pytest
 from reference import sequence_frames
 import torch
@@ -29,7 +30,6 @@ from tracker_core import (
     runtime,
     Track,
     Tracker,
-    tracker_class,
 )
 from tracker_core.cli import main
 from tracker_core.evaluation.datasets import read_boxes
@@ -39,13 +39,6 @@ from tracker_core.runtime.cuda_graph import Staging
 from tracker_core.runtime.eager import Eager, Joined
 from tracker_core.runtime.onnx import run
 
-# presets named paper_... are the networks of paper with other numbers, but for the online branch
-PRESETS = [
-    (name, preset)
-    for name in list_trackers()
-    for preset in tracker_class(name).presets
-    if not preset.startswith('paper_') or preset == 'paper_online'
-]
 # parameters that make the first frame affordable; the step stays what it is
 REDUCED = {
     ('atom', 'compact'): {'newton_steps': 1, 'first_iterations': 1},

@@ -46,6 +46,19 @@ def need(module: str, purpose: str, extra: str) -> Any:
         ) from None
 
 
+def need_exportable(tracker: Any, others: str) -> None:
+    """Refuse a tracker whose step has no export; `others` are the runtimes to name in its stead.
+
+    Raises:
+        ParameterError: It has none.
+    """
+    if not tracker.exportable:
+        raise ParameterError(
+            f'{tracker.name} {tracker.preset} with these parameters cannot be exported: its step '
+            f'is no pure tensor program for any frame; choose runtime {others}'
+        )
+
+
 class Step(nn.Module):
     """A tracker's step for one shape as a module, which is what exporters take."""
 

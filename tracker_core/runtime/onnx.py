@@ -21,7 +21,7 @@ from torch import Tensor
 from tracker_core.errors import ParameterError
 from tracker_core.runtime.cache import cache_folder, program_name
 from tracker_core.runtime.eager import Joined, Model
-from tracker_core.runtime.export import need, write_onnx
+from tracker_core.runtime.export import need, need_exportable, write_onnx
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +38,7 @@ def make(tracker: Any) -> OnnxRuntime:
         need(module, 'runtime onnx', 'onnx')
     if tracker.precision != torch.float32:
         raise ParameterError('runtime onnx computes in float32: set precision to float32 or auto')
-    if not tracker.exportable:
-        raise ParameterError(
-            f'{tracker.name} {tracker.preset} with these parameters cannot be exported: its step '
-            'is no pure tensor program for any frame; choose runtime eager or cuda_graph'
-        )
+    need_exportable(tracker, 'eager or cuda_graph')
     return OnnxRuntime()
 
 

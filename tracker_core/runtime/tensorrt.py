@@ -19,11 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tracker_core.errors import ParameterError, TrackerError
+from tracker_core.errors import TrackerError
 from tracker_core.runtime.cache import cache_folder, program_name
 from tracker_core.runtime.cuda_graph import Staging
 from tracker_core.runtime.eager import Joined, Model
-from tracker_core.runtime.export import need, write_onnx
+from tracker_core.runtime.export import need, need_exportable, write_onnx
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +38,7 @@ def make(tracker: Any) -> TensorRT:
     """
     for module in ('tensorrt', 'onnx', 'onnxscript'):
         need(module, 'runtime tensorrt', 'tensorrt')
-    if not tracker.exportable:
-        raise ParameterError(
-            f'{tracker.name} {tracker.preset} with these parameters cannot be exported: its step '
-            'is no pure tensor program for any frame; choose runtime cuda_graph'
-        )
+    need_exportable(tracker, 'cuda_graph')
     return TensorRT(tracker.device)
 
 
