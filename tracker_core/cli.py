@@ -71,6 +71,21 @@ def build_parser(with_training: bool = True) -> argparse.ArgumentParser:
     evaluate.add_argument(
         '--peers', action='store_true', help="add OpenCV's CSRT, KCF and MIL to the comparison"
     )
+    evaluate.add_argument(
+        '--peer-model',
+        action='append',
+        default=[],
+        type=_peer_model,
+        metavar='NAME=FILES',
+        help="add OpenCV's nano=BACKBONE.onnx,HEAD.onnx or vit=FILE.onnx",
+    )
+    evaluate.add_argument(
+        '--starts',
+        type=_count,
+        default=1,
+        metavar='N',
+        help='start each sequence at N frames, evenly spaced, and go on to its end; ' + DEFAULT,
+    )
     evaluate.add_argument('--json', metavar='FILE', help='write all results')
     evaluate.add_argument('--plots', metavar='DIR', help='write success.png and precision.png')
     evaluate.add_argument(
@@ -146,7 +161,7 @@ def build_parser(with_training: bool = True) -> argparse.ArgumentParser:
 
     train = commands.add_parser('train', help='train the weights that come with the package')
     if with_training:
-        from tracker_core.training import atom, backbone, everything, ocean, spm
+        from tracker_core.training import atom, backbone, everything, ocean, spm, together
 
         parts = train.add_subparsers(title='what to train', metavar='PART', required=True)
         for name, module, about in (
@@ -155,6 +170,7 @@ def build_parser(with_training: bool = True) -> argparse.ArgumentParser:
             ('ocean', ocean, 'the compact heads of Ocean, on that backbone'),
             ('spm', spm, 'the compact heads of SPM-Tracker, on that backbone'),
             ('all', everything, 'all of these, one after the other'),
+            ('together', together, 'all of these at once, from weights that are there'),
         ):
             module.add_arguments(_add(parts, name, module.run, about))
     return parser
@@ -232,9 +248,9 @@ def run_track(args: argparse.Namespace) -> None:
 
 def run_evaluate(args: argparse.Namespace) -> None:
     from tracker_core.errors import ParameterError
-    from tracker_core.evaluation.datasets import load_dataset
+    from tracker_core.evaluation.datasets import load_dataset, with_later_starts
     from tracker_core.evaluation.machine import describe_machine, machine_line
-    from tracker_core.evaluation.peers import available_peers
+    from tracker_core.evaluation.peers import available_peers, OpenCvTracker
     from tracker_core.evaluation.run import (
         evaluate_tracker,
         make_report,
@@ -244,7 +260,7 @@ def run_evaluate(args: argparse.Namespace) -> None:
     )
     from tracker_core.tracker import list_trackers
 
-    sequences = load_dataset(args.dataset, args.sequences)
+    sequences = with_later_starts(load_dataset(args.dataset, args.sequences), args.starts)
     names = list_trackers() if args.tracker == ['all'] else args.tracker
     if args.set and len(names) > 1:
         raise ParameterError('--set goes with a single --tracker')
@@ -253,6 +269,7 @@ def run_evaluate(args: argparse.Namespace) -> None:
         peers, complaints = available_peers()
         trackers += peers
         print(''.join(f'not compared: {complaint}\n' for complaint in complaints), end='')
+    trackers += [OpenCvTracker(name, models) for name, models in args.peer_model]
     print(machine_line(describe_machine()))
     results = []
     for tracker in trackers:
@@ -492,6 +509,17 @@ def _box(text: str) -> Any:
 
 def _names(text: str) -> list[str]:
     return [name for part in text.split(',') if (name := part.strip())]
+
+
+def _peer_model(text: str) -> tuple[str, list[str]]:
+    from tracker_core.evaluation.peers import MODELS
+
+    name, _, files = text.partition('=')
+    if name not in MODELS or not files:
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is not {" or ".join(f"{name}=FILES" for name in MODELS)}'
+        )
+    return name, _names(files)
 
 
 def _count(text: str) -> int:

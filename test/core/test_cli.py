@@ -130,11 +130,12 @@ def test_evaluate(dataset, tmp_path, capsys):
 
 
 def test_evaluate_all_with_peers_and_chosen_sequences(dataset, capsys):
-    options = ['--weights', 'random', '--sequences', 'Bee', '--peers']
+    options = ['--weights', 'random', '--sequences', 'Bee', '--starts', '2', '--peers']
     assert main(['evaluate', '--tracker', 'all', '--dataset', f'otb:{dataset}', *options]) == 0
     text = capsys.readouterr().out
     assert 'Ape' not in text
-    assert '\nBee' in text
+    assert '\nBee ' in text
+    assert '\nBee@' in text
     assert '\nmil opencv' in text
 
 

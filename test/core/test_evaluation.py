@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,7 +20,13 @@ from tracker_core.evaluation.calibration import (
     fit_logistic,
     scenes_for_calibration,
 )
-from tracker_core.evaluation.datasets import DatasetError, load_dataset, read_boxes
+from tracker_core.evaluation.datasets import (
+    DatasetError,
+    load_dataset,
+    OtbSequence,
+    read_boxes,
+    with_later_starts,
+)
 from tracker_core.evaluation.metrics import (
     centre_error,
     measure,
@@ -264,6 +271,33 @@ def test_missing_peer(monkeypatch):
     monkeypatch.delattr(cv2, 'legacy', raising=False)
     with pytest.raises(TrackerError, match='opencv-contrib-python-headless'):
         OpenCvTracker('csrt')
+
+
+@pytest.mark.parametrize(
+    ('name', 'files', 'message'),
+    [
+        ('nano', ['backbone.onnx'], '2 model file'),
+        ('vit', ['nowhere.onnx'], 'nowhere.onnx of OpenCV.*does not exist'),
+        ('vit', ['text.onnx'], 'cannot read'),
+    ],
+)
+def test_model_files_of_peers_are_checked(name, files, message, tmp_path):
+    (tmp_path / 'text.onnx').write_text('no network')
+    with pytest.raises(TrackerError, match=message):
+        OpenCvTracker(name, [tmp_path / file for file in files])
+
+
+def test_later_starts_begin_where_a_box_is():
+    boxes = np.tile([5.0, 6, 20, 10], (10, 1))
+    boxes[:, 0] += np.arange(10)
+    boxes[5:7] = NAN
+    frames = [Path(f'{index}.png') for index in range(10)]
+    parts = with_later_starts([OtbSequence('Bee', frames, boxes)], 4)
+    assert [part.name for part in parts] == ['Bee', 'Bee@2', 'Bee@7']  # of 0, 2, 5 and 7
+    for part, first in zip(parts, (0, 2, 7), strict=True):
+        assert part.first_box == Box(5.0 + first, 6, 20, 10)
+        assert part.frames == frames[first:]
+        assert len(part.boxes) == len(part)
 
 
 class NumberedScene(list):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,12 @@ from safetensors import safe_open
 import torch
 
 from tracker_core import Box, create_tracker
-from tracker_core.backbones.compact import CompactBackbone, fold_batch_norm, TrainableBackbone
+from tracker_core.backbones.compact import (
+    CompactBackbone,
+    fold_batch_norm,
+    TrainableBackbone,
+    unfold_batch_norm,
+)
 from tracker_core.errors import ParameterError
 from tracker_core.training import (
     atom,
@@ -27,6 +33,7 @@ from tracker_core.training import (
     loop,
     ocean,
     spm,
+    together,
 )
 
 PLAIN = {
@@ -107,6 +114,50 @@ def test_a_cut_out_target_fills_its_box():
             found = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
             corners = np.concatenate([box[:2], box[:2] + box[2:]])
             assert found == pytest.approx(corners, abs=5.0)
+
+
+def test_bent_targets_stay_in_their_boxes():
+    """A bent rectangle lies in its box, which was found without looking at pixels."""
+    pool = marked_pool((500, 480, 60, 50))
+    config = data.PairConfig(shift=20.0, sources=(0, 1, 0, 0), bend=0.1, **PLAIN)
+    bent = data.PairSampler(pool, config)
+    straight = data.PairSampler(pool, dataclasses.replace(config, bend=0.0))
+    black = data.make_photo(np.full((200, 200, 3), 20, np.uint8))
+    pasted = data.PairSampler(pool, dataclasses.replace(config, paste=1.0))
+    pasted.draw_photo = lambda rng: black
+    changed = []
+    for index in range(15):
+        pair = pasted.pair(index)
+        ys, xs = np.nonzero(pair.search[:, :, 0] > 130)
+        found = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
+        x, y, w, h = pair.search_box
+        assert found == pytest.approx([x, y, x + w, y + h], abs=5.0)
+        a, b = (sampler.pair(index) for sampler in (bent, straight))
+        np.testing.assert_array_equal(a.template, b.template)
+        changed.append(np.abs(a.search.astype(int) - b.search).mean())
+    assert np.mean(changed) > 0.5
+
+
+def test_bending_moves_points_with_the_image():
+    """A white dot is found where `points` says."""
+    rng = np.random.default_rng(3)
+    bend = augment.Bend.draw(rng, 120, 4.0)
+    for x, y in ((40, 50), (70, 30), (60, 90)):
+        image = np.zeros((120, 120, 3), np.uint8)
+        image[y - 2 : y + 3, x - 2 : x + 3] = 255
+        moved = bend.image(image)[:, :, 0].astype(float)
+        ys, xs = np.mgrid[:120, :120]
+        found = [(moved * axis).sum() / moved.sum() for axis in (xs, ys)]
+        assert bend.points(np.array([[x, y]], float))[0] == pytest.approx(found, abs=1.0)
+
+
+def test_some_pairs_are_turned():
+    """With `turn`, an unturned long rectangle lies aslant in the search crop."""
+    pool = marked_pool((460, 501, 120, 30))
+    config = data.PairConfig(shift=0.0, sources=(0, 1, 0, 0), turn=1.0, **PLAIN)
+    sampler = data.PairSampler(pool, config)
+    heights = [sampler.pair(index).search_box[3] for index in range(20)]
+    assert max(heights) > 1.8 * min(heights)
 
 
 def test_look_alikes_come_from_the_targets_group():
@@ -205,6 +256,21 @@ def test_folding_batch_norm_changes_nothing():
     assert [plain.shape[1] for plain in folded(images)] == list(CompactBackbone.channels)
 
 
+@torch.no_grad()
+def test_unfolding_changes_nothing():
+    """From kernels to batch norms and back; the new kernels are as long as untrained ones."""
+    torch.manual_seed(0)
+    plain = CompactBackbone()
+    images = torch.rand(2, 3, 93, 120) * 255
+    trained = unfold_batch_norm(plain, images)
+    folded = fold_batch_norm(trained)
+    for expected, *others in zip(plain(images), trained(images), folded(images), strict=True):
+        for other in others:
+            assert (other - expected).abs().max() <= 1e-4 * expected.abs().max()
+    lengths = [kernel.weight.flatten(1).norm(dim=1) for kernel in trained.convolutions]
+    assert torch.cat(lengths).numpy() == pytest.approx(math.sqrt(2.0), rel=1e-4)
+
+
 def test_correlation_peaks_at_the_target():
     """A template pasted into features answers at the place that its box says."""
     torch.manual_seed(0)
@@ -252,6 +318,45 @@ HEADS = {
     'spm': (spm, spm.SpmTraining),
 }
 PARTS = ('backbone', *HEADS)
+
+
+def together_trainer(out) -> loop.Trainer:
+    """All parts at once, from weights of one short run each."""
+    pool = noise_pool()
+    torch.manual_seed(1)
+    network = CompactBackbone()
+    for value in network.parameters():
+        torch.nn.init.normal_(value, 0.0, 0.03)
+    weights = {'backbone': network.state_dict()}
+    for name, (module, kind) in HEADS.items():
+        part = module.make_part(kind(), network.state_dict(), pool)
+        weights[name] = next(iter(part.files.values()))(part.network)
+    config = together.TogetherTraining(batch=4, group=4, average=0.5)
+    search = {'search_size': 129, 'shift': 20.0, 'context': 0.0}
+    config = dataclasses.replace(config, pairs=dataclasses.replace(config.pairs, **search))
+    part = together.make_part(config, weights, pool)
+    return loop.Trainer(part, pool, config, out, precision='fp32')
+
+
+def test_all_parts_learn_together(tmp_path, monkeypatch):
+    """Every loss falls on one batch, every part moves, and the four files make trackers."""
+    for module in (atom, backbone, ocean, spm):
+        monkeypatch.setattr(module, 'CHECKED_BATCHES', 1)
+    trainer = together_trainer(tmp_path)
+    before = {name: value.clone() for name, value in trainer.learner.named_parameters()}
+    batch = first_batches(trainer, 1)[0]
+    losses = [trainer.learn(batch, 2e-3) for _ in range(10)]
+    for name in ('matching', 'ocean', 'spm', 'atom'):
+        assert losses[-1][name] < losses[0][name]
+    after = dict(trainer.learner.named_parameters())
+    for part in ('backbone', 'ocean.heads', 'spm.fine', 'spm.cls', 'atom.bb_regressor'):
+        names = [name for name in before if name.startswith(f'network.{part}.')]
+        assert any(not torch.equal(before[name], after[name]) for name in names)
+    trainer.snapshot(noise_pool())
+    assert set(trainer.part.shown) <= set(trainer.history[-1]['held_out'])
+    for name in ('atom', 'dat', 'ocean', 'spm', 'tadt'):
+        tracker = create_tracker(name, 'compact', device='cpu', weights=str(tmp_path))
+        assert tracker.track(noise_image(1), tracker.start(noise_image(1), Box(80, 60, 50, 40)))
 
 
 def first_batches(trainer: loop.Trainer, count: int):
@@ -305,9 +410,10 @@ def test_a_resumed_run_equals_an_uninterrupted_one(part, tmp_path):
     assert rest.step == 2
     assert rest.run(steps=4, progress=False)
 
-    expected = whole.part.export(whole.averaged)
-    for name, value in rest.part.export(rest.averaged).items():
-        torch.testing.assert_close(value, expected[name], rtol=0, atol=0)
+    for file, export in rest.part.files.items():
+        expected = whole.part.files[file](whole.averaged)
+        for name, value in export(rest.averaged).items():
+            torch.testing.assert_close(value, expected[name], rtol=0, atol=0)
 
 
 def test_a_pause_leaves_a_checkpoint(tmp_path):

@@ -4,10 +4,13 @@
 
 It exists in two forms with the same function. `TrainableBackbone` has a batch norm behind every
 convolution and identity shortcuts, which make it learn; `fold_batch_norm` turns both into the
-kernels of a `CompactBackbone`, which is what trackers run and what weight files hold.
+kernels of a `CompactBackbone`, which is what trackers run and what weight files hold;
+`unfold_batch_norm` goes back, to learn on.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import nn, Tensor
@@ -25,6 +28,7 @@ LAYERS = (
     (128, 128, 1),  # the deep map
 )
 MIDDLE = 4  # index of the layer whose output is the middle map
+Maps = tuple[Tensor, Tensor]  # the middle and the deep one
 GRAY = 128.0  # subtracted from pixels, so that zero padding is gray; exact in every float type
 CONTRAST = 64.0  # pixels are divided by this; folded into the first kernel
 
@@ -126,3 +130,40 @@ def fold_batch_norm(trained: TrainableBackbone) -> CompactBackbone:
         folded.layers[index].weight.copy_(kernel)
         folded.layers[index].bias.copy_(norm.bias.double() - norm.running_mean.double() * gain)
     return folded.eval()
+
+
+@torch.no_grad()
+def unfold_batch_norm(folded: CompactBackbone, images: Tensor) -> TrainableBackbone:
+    """A trainable backbone that does what a plain one does.
+
+    Kernels get the norm with which training begins, so that they learn as fast; the batch norms
+    give their outputs the old mean and spread.
+
+    Args:
+        folded: What to do.
+        images: (N, 3, H, W) RGB, 0 to 255, to take the batch norms' statistics from.
+    """
+    trained = TrainableBackbone().to(images.device).eval()
+    x = (images - GRAY) / CONTRAST
+    for index, (layer, convolution, norm) in enumerate(
+        zip(folded.layers, trained.convolutions, trained.norms, strict=True)
+    ):
+        kernel = layer.weight.clone()
+        if index == 0:
+            kernel *= CONTRAST
+        if has_shortcut(index):
+            channels = torch.arange(kernel.shape[0], device=kernel.device)
+            kernel[channels, channels, 1, 1] -= 1.0
+        length = kernel.flatten(1).norm(dim=1).clamp(min=1e-6) / math.sqrt(2.0)
+        convolution.weight.copy_(kernel / length[:, None, None, None])
+        y = convolution(x)
+        variance, mean = torch.var_mean(y, dim=(0, 2, 3), unbiased=False)
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+        norm.weight.copy_(length * (variance + norm.eps).sqrt())
+        norm.bias.copy_(layer.bias + length * mean)
+        y = norm(y)
+        if has_shortcut(index):
+            y = y + x
+        x = F.relu(y)
+    return trained

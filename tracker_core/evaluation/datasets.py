@@ -88,6 +88,33 @@ def load_dataset(spec: str, names: Sequence[str] | None = None) -> list[OtbSeque
     return [read_sequence(name, annotations[name]) for name in chosen]
 
 
+def with_later_starts(sequences: Sequence[OtbSequence], starts: int) -> list[OtbSequence]:
+    """Sequences, and their remainders from later frames on.
+
+    This is the temporal robustness evaluation of the Object Tracking Benchmark: a single run hangs
+    on chance, so a difference between trackers is clearer over several.
+
+    Args:
+        sequences: To begin with.
+        starts: How many per sequence, evenly spaced: at the first frame that is annotated from
+            k / starts of its length on, for k from 0.
+
+    Returns:
+        The parts of each sequence in order, named NAME@FRAME but for those from the first frame.
+    """
+    parts = []
+    for sequence in sequences:
+        annotated = np.flatnonzero(is_box(sequence.boxes))
+        wanted = [k * len(sequence) // starts for k in range(starts)]
+        firsts = {
+            int(annotated[annotated >= first][0]) for first in wanted if first <= annotated[-1]
+        }
+        for first in sorted(firsts):
+            name = f'{sequence.name}@{first}' if first else sequence.name
+            parts.append(OtbSequence(name, sequence.frames[first:], sequence.boxes[first:]))
+    return parts
+
+
 def read_sequence(name: str, annotation: Path) -> OtbSequence:
     """Read one sequence, given its annotation file; see `load_dataset`."""
     boxes = read_boxes(annotation)

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from tracker_core.atom.config import COMPACT
 from tracker_core.atom.network import AtomNetwork, IouAscent, IouPredictor
 from tracker_core.atom.tracker import propose
+from tracker_core.backbones.compact import Maps
 from tracker_core.training import loop
 from tracker_core.training.data import PairConfig, Pool
 from tracker_core.weights import load_into
@@ -99,26 +100,29 @@ class AtomLearner(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The loss of a batch of pairs."""
+        return self.losses(*loop.look(self.network.feature_extractor, batch), batch)
+
+    def losses(
+        self, template: Maps, search: Maps, batch: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """The same from the backbone's maps."""
         predictor = self.network.bb_regressor
         targets = into_index(batch['search_box'])
         boxes = draw_boxes(targets, self.config.boxes)
-        features, modulation = condition(self.network, batch)
+        features, modulation = condition(predictor, template, search, batch['template_box'])
         with torch.autocast(boxes.device.type, enabled=False):
             predicted = predictor(features, modulation, boxes)
         return {'overlap': F.mse_loss(predicted, 2 * overlap(boxes, targets) - 1)}
 
 
 def condition(
-    network: AtomNetwork, batch: Mapping[str, Tensor]
+    predictor: IouPredictor, template: Maps, search: Maps, template_boxes: Tensor
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Test features and modulation of a batch, float32."""
-    predictor = network.bb_regressor
-    with torch.no_grad():
-        template, search = (network.extract(batch[name]) for name in ('template', 'search'))
+    """Test features and modulation, float32."""
     features = predictor.features(*search)
     with torch.autocast(search[0].device.type, enabled=False):
         modulation = predictor.modulation(
-            *(maps.float() for maps in template), into_index(batch['template_box'])
+            *(maps.float() for maps in template), into_index(template_boxes)
         )
     return tuple(maps.float() for maps in features), modulation
 
@@ -149,7 +153,8 @@ def check(
     pairs = replace(pairs, search_size=257)
     for batch in loop.held_out_batches(pool, pairs, device, CHECKED_BATCHES):
         targets = into_index(batch['search_box'])
-        features, modulation = condition(network, batch)
+        template, search = loop.look(network.feature_extractor, batch)
+        features, modulation = condition(predictor, template, search, batch['template_box'])
         with torch.random.fork_rng():
             torch.manual_seed(6 + len(errors))
             boxes = draw_boxes(targets, 16)
@@ -190,10 +195,9 @@ def make_part(
     initialize(network.bb_regressor)
     return loop.Part(
         "overlap predictor of ATOM's compact preset",
-        'compact_atom.safetensors',
+        {'compact_atom.safetensors': lambda averaged: loop.weights_of(averaged.bb_regressor)},
         AtomLearner(network, config),
         network,
-        lambda averaged: loop.weights_of(averaged.bb_regressor),
         lambda averaged, pool, device: check(averaged, pool, device, config.pairs),
         ('error', 'iou_before', 'iou_after'),
     )

@@ -10,6 +10,7 @@ coordinates. Images are (H, W, 3) uint8 RGB.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 import math
 
 import cv2
@@ -63,6 +64,13 @@ def map_box(box: Floats, matrix: Floats) -> Floats:
     return np.concatenate([center - half, 2 * half])
 
 
+def ellipse(box: Floats, corners: int = 24) -> Floats:
+    """Points (corners, 2) on the ellipse that fills a box."""
+    angles = np.arange(corners) * (2 * math.pi / corners)
+    half = box[2:] / 2
+    return box[:2] + half + half * np.column_stack([np.cos(angles), np.sin(angles)])
+
+
 def bounds(points: Floats) -> Floats:
     """The box around points (N, 2)."""
     low, high = points.min(axis=0), points.max(axis=0)
@@ -109,6 +117,46 @@ def warp(
         borderMode=border,
         borderValue=(0, 0, 0) if fill is None else tuple(float(c) for c in fill),
     )
+
+
+@dataclass(frozen=True)
+class Bend:
+    """A smooth displacement of a crop, as of a body that moves its limbs or turns.
+
+    Attributes:
+        field: (size, size, 2) float32: where in the old crop, relative to its own place, a pixel
+            of the new one comes from.
+    """
+
+    field: NDArray[np.float32]
+
+    @classmethod
+    def draw(cls, rng: Generator, size: int, strength: float, knots: int = 6) -> Bend:
+        """Random displacements of `strength` pixels (standard deviation) at `knots` x `knots`
+        places, smooth between them."""
+        coarse = rng.normal(0, strength, (knots, knots, 2)).astype(np.float32)
+        return cls(cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC))
+
+    def image(self, image: Image) -> Image:
+        """The crop, displaced."""
+        size = image.shape[0]
+        grid = np.arange(size, dtype=np.float32)
+        return cv2.remap(
+            image,
+            self.field[:, :, 0] + grid,
+            self.field[:, :, 1] + grid[:, None],
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+
+    def points(self, points: Floats) -> Floats:
+        """Where points (N, 2) of the old crop come to lie."""
+        last = self.field.shape[0] - 1
+        moved = points
+        for _ in range(4):  # the field is weak and smooth, so this contracts
+            x, y = np.clip(moved, 0, last).astype(int).T
+            moved = points - self.field[y, x]
+        return moved
 
 
 def blob(rng: Generator, roughness: float = 0.25, corners: int = 24) -> Floats:

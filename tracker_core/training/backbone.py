@@ -24,7 +24,12 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from tracker_core.backbones.compact import CompactBackbone, fold_batch_norm, TrainableBackbone
+from tracker_core.backbones.compact import (
+    CompactBackbone,
+    fold_batch_norm,
+    Maps,
+    TrainableBackbone,
+)
 from tracker_core.errors import ParameterError
 from tracker_core.training import loop
 from tracker_core.training.data import Pool
@@ -153,9 +158,14 @@ class Matcher(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The losses of a batch of pairs, by map."""
+        return self.losses(self.backbone(batch['template']), self.backbone(batch['search']), batch)
+
+    def losses(
+        self, templates: Maps, searches: Maps, batch: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """The same from the backbone's maps."""
         config = self.config
         mask = object_mask(batch['template_box'], batch['template'].shape[-1])
-        templates, searches = self.backbone(batch['template']), self.backbone(batch['search'])
         places = target_places(batch['search_box'])
         losses: dict[str, Tensor] = {}
         for level, weight in enumerate((config.middle_weight, 1.0)):
@@ -216,10 +226,9 @@ def make_part(config: BackboneConfig, pool: Pool | None = None) -> loop.Part:
     matcher = Matcher(config)
     return loop.Part(
         'compact backbone',
-        'compact_backbone.safetensors',
+        {'compact_backbone.safetensors': lambda averaged: fold_batch_norm(averaged).state_dict()},
         matcher,
         matcher.backbone,
-        lambda averaged: fold_batch_norm(averaged).state_dict(),
         lambda averaged, pool, device: matching_accuracy(
             fold_batch_norm(averaged), pool, config, device
         ),

@@ -39,10 +39,12 @@ from tqdm import tqdm
 
 from tracker_core.errors import ParameterError
 from tracker_core.training.augment import (
+    Bend,
     blend,
     blob,
     bounds,
     change_look,
+    ellipse,
     Floats,
     Image,
     map_box,
@@ -118,7 +120,10 @@ class PairConfig:
         scale: The target's size in the search crop is at most this many times larger or smaller
             than object_size; small changes are more frequent.
         angle: Standard deviation of the rotation in radians.
+        turn: Share of the pairs that are turned by any angle up to 60 degrees instead.
         stretch: Standard deviation of the logarithm of the change of aspect.
+        bend: Standard deviation of a smooth displacement within the search crop, as of a body
+            that moves its limbs, in target sizes.
         look: Strength of the changes of colour, light and sharpness, 0 for none.
         paste: Share of pairs whose target is cut out and put on other photos.
         distractor: Chance of each of two other objects in the search crop.
@@ -139,7 +144,9 @@ class PairConfig:
     shift: float = 64.0
     scale: float = 1.25
     angle: float = 0.15
+    turn: float = 0.0
     stretch: float = 0.1
+    bend: float = 0.0
     look: float = 1.0
     paste: float = 0.4
     distractor: float = 0.35
@@ -157,7 +164,9 @@ class PairConfig:
                 )
         if self.context < 0:
             raise ParameterError(f'PairConfig.context must not be negative, but {self.context} is')
-        for name in ('paste', 'distractor', 'alike', 'occluder', 'gray'):
+        if not 0 <= self.bend <= 0.2:
+            raise ParameterError(f'PairConfig.bend must lie between 0 and 0.2, not {self.bend}')
+        for name in ('turn', 'paste', 'distractor', 'alike', 'occluder', 'gray'):
             if not 0 <= getattr(self, name) <= 1:
                 raise ParameterError(
                     f'PairConfig.{name} must lie between 0 and 1, not {getattr(self, name)}'
@@ -499,6 +508,8 @@ class PairSampler:
         size = config.object_size * np.exp(rng.uniform(-jitter, jitter))
         change = np.exp(rng.triangular(-limit, 0.0, limit)) if limit > 0 else 1.0
         angle = config.angle * float(np.clip(rng.normal(), -2.5, 2.5))
+        if config.turn > 0 and rng.random() < config.turn:
+            angle = rng.uniform(-1.0, 1.0) * np.pi / 3
         stretch = float(np.exp(config.stretch * rng.normal()))
         middle = config.template_size / 2
         place = config.search_size / 2 + rng.uniform(-config.shift, config.shift, 2)
@@ -510,11 +521,19 @@ class PairSampler:
         template = warp(photo_t.levels, matrix_t, config.template_size, fill)
         search = warp(photo_s.levels, matrix_s, config.search_size, fill)
         template_box, search_box = map_box(box_t, matrix_t), map_box(box_s, matrix_s)
+        bend = None
+        if config.bend > 0:
+            strength = config.bend * size * change * rng.random()
+            bend = Bend.draw(rng, config.search_size, strength)
+            search = bend.image(search)
+            search_box = bounds(bend.points(map_points(ellipse(box_s), matrix_s)))
 
         if pasted:
             outline = blob(rng)
             outline_t = map_points(box_t[:2] + outline * box_t[2:], matrix_t)
             outline_s = map_points(box_s[:2] + outline * box_s[2:], matrix_s)
+            if bend is not None:
+                outline_s = bend.points(outline_s)
             template_box, search_box = bounds(outline_t), bounds(outline_s)
             behind = self.draw_photo(rng)
             template = blend(

@@ -30,6 +30,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 import yaml
 
+from tracker_core.backbones.compact import Maps
 from tracker_core.errors import ParameterError
 from tracker_core.training.data import load_pool, PairConfig, PairSampler, Pool
 from tracker_core.weights import read_weight_file, save_safetensors
@@ -115,19 +116,17 @@ class Part:
 
     Attributes:
         name: What the card calls it.
-        file: Name of the weight file.
+        files: By name of a weight file, what of the averaged network is written to it.
         learner: Its `forward` gives the losses of a batch by name; their sum is minimised.
         network: The learner's network; its weights are averaged and written.
-        export: What of the averaged network is written.
         check: Figures by name from the averaged network and held-out photographs.
         shown: Names of the figures that the picture shows; they lie between 0 and 1.
     """
 
     name: str
-    file: str
+    files: Mapping[str, Callable[[nn.Module], dict[str, Tensor]]]
     learner: nn.Module
     network: nn.Module
-    export: Callable[[nn.Module], dict[str, Tensor]]
     check: Callable[[nn.Module, Pool, torch.device], dict[str, float]]
     shown: tuple[str, ...]
 
@@ -221,6 +220,12 @@ def held_out_batches(
     source = batches(PairSampler(pool, dataclasses.replace(pairs, seed=CHECK_SEED)), 16)
     for _ in range(count):
         yield to_device(next(source), device)
+
+
+@torch.no_grad()
+def look(backbone: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Maps, Maps]:
+    """A frozen backbone's maps of the template and of the search crops."""
+    return backbone(batch['template']), backbone(batch['search'])
 
 
 # ---------------------------------------------------------------------------------------- training
@@ -466,7 +471,8 @@ class Trainer:
             )
         self.save()
         card = self.card(figures)
-        save_weights(self.part.export(self.averaged), self.out / self.part.file, card)
+        for file, export in self.part.files.items():
+            save_weights(export(self.averaged), self.out / file, card)
         (self.out / 'card.json').write_text(json.dumps(card, indent=1) + '\n')
         (self.out / 'history.json').write_text(json.dumps(self.history))
         plot_history(self.history, self.part.shown, self.out / 'loss.png')
@@ -635,7 +641,7 @@ def run_part(
     print(
         f'{len(pool.photos)} photos, {len(pool.boxes)} boxes, {len(pool.followed)} followed '
         f'regions; {device_name(device)}, {"bf16" if trainer.half else "fp32"}; weights go to '
-        f'{trainer.out / part.file}'
+        f'{trainer.out}: {", ".join(part.files)}'
     )
     trainer.run(args.minutes, args.steps, held_out=held_out)
     return 0

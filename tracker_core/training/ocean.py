@@ -22,6 +22,7 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
+from tracker_core.backbones.compact import Maps
 from tracker_core.boxes import Box
 from tracker_core.errors import ParameterError
 from tracker_core.ocean.config import COMPACT
@@ -79,11 +80,13 @@ class OceanTraining(loop.TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.pairs.template_size != COMPACT.template_side or self.pairs.search_size % 16 != 1:
-            raise ParameterError(
-                f'pairs.template_size must be {COMPACT.template_side} and pairs.search_size '
-                f'16 k + 1, not {self.pairs.template_size} and {self.pairs.search_size}'
-            )
+        for name in ('template_size', 'search_size'):
+            size = getattr(self.pairs, name)
+            if size < COMPACT.template_side or size % 16 != 1:
+                raise ParameterError(
+                    f'pairs.{name} must be 16 k + 1 and at least {COMPACT.template_side}, not '
+                    f'{size}'
+                )
 
 
 @dataclass(frozen=True)
@@ -173,8 +176,15 @@ class OceanLearner(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The losses of a batch of pairs, by name."""
+        return self.losses(*loop.look(self.network.backbone, batch), batch)
+
+    def losses(
+        self, template_maps: Maps, search_maps: Maps, batch: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """The same from the backbone's maps."""
         heads, config = self.network.heads, self.config
-        features, template = look(self.network, batch)
+        features = search_maps[1]
+        template = encode(self.network, template_maps[1], batch['template_box'])
         box_features, ltrb = heads.boxes(features, template)
         pairs = len(features)
         others = round(config.impostors * pairs)
@@ -184,7 +194,7 @@ class OceanLearner(nn.Module):
         )
         logits, wrong = logits[:pairs], logits[pairs:]
 
-        truth = cell_truth(batch['search_box'], logits.shape[-1], config.pairs.search_size)
+        truth = cell_truth(batch['search_box'], logits.shape[-1], batch['search'].shape[-1])
         losses, overlap = ocean_losses(logits, ltrb, truth)
         losses['place'] = config.place * losses['place']
         if others:
@@ -204,13 +214,11 @@ class OceanLearner(nn.Module):
         return losses
 
 
-def look(network: CompactOcean, batch: Mapping[str, Tensor]) -> tuple[Tensor, Template]:
-    """Features of the search crops and templates; gradients flow into the heads only."""
-    with torch.no_grad():
-        template = middle_cells(network.extract(batch['template']))
-        features = network.extract(batch['search'])
-    mask = target_mask(batch['template_box'][:, 2:]).to(template)
-    return features, network.heads.encode(torch.cat((template, mask), 1))
+def encode(network: CompactOcean, features: Tensor, boxes: Tensor) -> Template:
+    """The template from features (N, 128, n, n) of template crops and the targets (N, 4)."""
+    features = middle_cells(features)
+    mask = target_mask(boxes[:, 2:]).to(features)
+    return network.heads.encode(torch.cat((features, mask), 1))
 
 
 def new_network(backbone: Mapping[str, Tensor], source: str) -> CompactOcean:
@@ -234,7 +242,8 @@ def check(
     pairs = replace(pairs, search_size=side, shift=80.0)
     ious, scores, impostors = [], [], []
     for batch in loop.held_out_batches(pool, pairs, device, CHECKED_BATCHES):
-        features, template = look(network, batch)
+        features = network.extract(batch['search'])
+        template = encode(network, network.extract(batch['template']), batch['template_box'])
         prediction = network.heads(features, template)
         score, cell = classification(prediction, COMPACT).flatten(1).max(1)
         ious += best_overlaps(prediction, cell, batch['search_box'], side)
@@ -277,10 +286,9 @@ def make_part(
     network = new_network(backbone, source)
     return loop.Part(
         'compact heads of Ocean',
-        'compact_ocean.safetensors',
+        {'compact_ocean.safetensors': lambda averaged: loop.weights_of(averaged.heads)},
         OceanLearner(network, config),
         network,
-        lambda averaged: loop.weights_of(averaged.heads),
         lambda averaged, pool, device: check(averaged, pool, device, config.pairs),
         ('mean_iou', 'success_at_half', 'score_of_impostors'),
     )

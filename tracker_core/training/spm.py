@@ -21,6 +21,7 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
+from tracker_core.backbones.compact import Maps
 from tracker_core.errors import ParameterError
 from tracker_core.spm.candidates import (
     as_anchors,
@@ -163,11 +164,13 @@ class SpmLearner(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The losses of a batch of pairs, by name."""
+        return self.losses(*loop.look(self.network.backbone, batch), batch)
+
+    def losses(self, z_maps: Maps, x_maps: Maps, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The same from the backbone's maps."""
         network, config = self.network, self.config
         template_boxes, targets = corners(batch['template_box']), corners(batch['search_box'])
-        with torch.no_grad():
-            z, z_maps = network.extract(batch['template'])
-            x, x_maps = network.extract(batch['search'])
+        z, x = z_maps[1], x_maps[1]
 
         logits, deltas = flatten_maps(
             *network.match(network.coarse_template(z, template_boxes), x)
@@ -289,10 +292,13 @@ def make_part(
     measure_maps(network, PairSampler(pool, config.pairs))
     return loop.Part(
         'compact heads of SPM-Tracker',
-        'compact_spm.safetensors',
+        {
+            'compact_spm.safetensors': lambda averaged: loop.weights_of(
+                averaged, without='backbone.'
+            )
+        },
         SpmLearner(network, config),
         network,
-        lambda averaged: loop.weights_of(averaged, without='backbone.'),
         lambda averaged, pool, device: check(averaged, pool, device, config.pairs),
         ('mean_iou', 'success_at_half', 'score_of_impostors'),
     )
