@@ -35,9 +35,11 @@ from tracker_core.cli import main
 from tracker_core.evaluation.datasets import read_boxes
 from tracker_core.evaluation.scene import render_scene
 from tracker_core.evaluation.video import read_image
+from tracker_core.runtime.cache import Programs
 from tracker_core.runtime.cuda_graph import Staging
 from tracker_core.runtime.eager import Eager, Joined
-from tracker_core.runtime.onnx import run
+from tracker_core.runtime.export import write_onnx
+from tracker_core.runtime.onnx import open_session, run
 
 # parameters that make the first frame affordable; the step stays what it is
 REDUCED = {
@@ -178,6 +180,13 @@ def test_models_are_joined_once() -> None:
     assert join(models[:1]) is models[0]
 
 
+def test_programs_that_are_not_used_go_first() -> None:
+    programs, made = Programs(2), []
+    for key in 'abacab':
+        assert programs.get(key, lambda key=key: made.append(key) or key) == key
+    assert ''.join(made) == 'abcb'  # b went for c, a was used in between
+
+
 @pytest.mark.parametrize('size', [(17, 23), (64, 48)])
 def test_frame_and_numbers_travel_together(size: tuple[int, int]) -> None:
     frame, numbers = torch.from_numpy(picture(size)), torch.rand(3, 7, dtype=torch.float64)
@@ -281,8 +290,27 @@ def test_command_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     found, *_ = run(session, frame, numbers.float(), model)
     np.testing.assert_allclose(found, wanted, atol=1e-3)
 
-    assert main(['export', '--tracker', 'dat', '--preset', 'paper', '--weights', 'random']) == 2
+    released = ['--preset', 'paper', '--weights', 'random', '--set', 'released=true']
+    assert main(['export', '--tracker', 'tadt', *released]) == 2
     assert 'cannot be exported' in capsys.readouterr().err
+
+
+def test_crops_of_candidates_are_exported(tmp_path: Path) -> None:
+    """DAT's published network, whose program holds for targets up to a size."""
+    for module in ('onnx', 'onnxscript', 'onnxruntime'):
+        pytest.importorskip(module)
+    path = tmp_path / 'dat.onnx'
+    tracker = prepared('dat', 'paper')
+    shape, frame, numbers, model = step_inputs(tracker, [Box(50, 40, 40, 40)])
+    write_onnx(tracker, shape, frame, numbers, model, path)
+    session = open_session(path)
+    for size in ((120, 160), (90, 140)):
+        frame = torch.from_numpy(picture(size, seed=2))
+        with torch.inference_mode():
+            wanted, seen = tracker.step(shape, frame, numbers, *model)
+        found, kept = run(session, frame, numbers.float(), model)
+        np.testing.assert_allclose(found, wanted, atol=0.05)
+        assert torch.equal(kept, seen)
 
 
 def test_precision_that_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,10 +140,6 @@ class DatTracker(Tracker):
         count_more = convolution_norm if config.released and preset == 'paper' else None
         self.trainer = Trainer(config, self.views.chains, count_more)
 
-    @property
-    def exportable(self) -> bool:
-        return self.preset == 'compact'  # the other's crops change with the size of the target
-
     def _start(self, frame: Tensor, box: Box) -> tuple[Model, State]:
         config = self.config
         image = (frame.shape[1], frame.shape[0])

@@ -1,9 +1,11 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where programs that took long to make are kept, and under which names."""
+"""Where programs that took long to make are kept: in memory, and on disk under which names."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from functools import lru_cache
 import hashlib
 import os
@@ -11,6 +13,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+
+class Programs:
+    """Programs in memory; the one that was not used for longest goes first.
+
+    Args:
+        most: How many are kept.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._programs: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """The program of a key, made where there is none."""
+        if key not in self._programs:
+            self._programs[key] = make()
+            while len(self._programs) > self._most:
+                self._programs.popitem(last=False)
+        self._programs.move_to_end(key)
+        return self._programs[key]
 
 
 def cache_folder() -> Path:

@@ -10,7 +10,6 @@ targets or what was learnt of them change.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 import logging
 from typing import Any
@@ -18,11 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tracker_core.runtime.cache import Programs
 from tracker_core.runtime.eager import Eager, Model, same_tensors
 
 log = logging.getLogger(__name__)
 
-MOST_GRAPHS = 16  # captured at the same time; the one that was not used for longest goes first
+MOST_GRAPHS = 16  # captured at the same time
 WARM_UPS = 3
 
 
@@ -148,7 +148,7 @@ class CudaGraphs:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._eager = Eager(device)
-        self._programs: OrderedDict[Hashable, Program | None] = OrderedDict()
+        self._programs = Programs(MOST_GRAPHS)
         self._pool: Any = None
 
     def __call__(
@@ -163,12 +163,9 @@ class CudaGraphs:
         # the config's numbers become part of a program; live parameters replace the config
         key = (shape, tracker.config, len(models), frame.shape, numbers.shape, signature)
         with torch.cuda.device(self._device):
-            if key not in self._programs:
-                self._programs[key] = self._capture(tracker, shape, frame, numbers, models)
-                while len(self._programs) > MOST_GRAPHS:
-                    self._programs.popitem(last=False)
-            self._programs.move_to_end(key)
-            program = self._programs[key]
+            program = self._programs.get(
+                key, lambda: self._capture(tracker, shape, frame, numbers, models)
+            )
             if program is None:
                 return self._eager(tracker, shape, frame, numbers, models)
             return program(frame, numbers, models)

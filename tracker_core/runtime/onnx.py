@@ -8,7 +8,6 @@ the cache folder. A changed parameter is another program, too.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 import logging
 from pathlib import Path
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor
 
 from tracker_core.errors import ParameterError
-from tracker_core.runtime.cache import cache_folder, program_name
+from tracker_core.runtime.cache import cache_folder, program_name, Programs
 from tracker_core.runtime.eager import Joined, Model
 from tracker_core.runtime.export import need, need_exportable, write_onnx
 
@@ -48,7 +47,7 @@ class OnnxRuntime:
     name = 'onnx'
 
     def __init__(self) -> None:
-        self._sessions: OrderedDict[Hashable, Any] = OrderedDict()
+        self._sessions = Programs(MOST_SESSIONS)
         self._join = Joined()
 
     def __call__(
@@ -62,18 +61,18 @@ class OnnxRuntime:
         frame, numbers, model = frame.cpu(), numbers.float(), self._join(models)
         signature = tuple((tuple(part.shape), str(part.dtype)) for part in model)
         key = (shape, tracker.config, signature)
-        if key not in self._sessions:
+
+        def make_session() -> Any:
             path = cache_folder() / 'onnx' / f'{program_name(tracker, shape, signature)}.onnx'
             if not path.exists():
                 begin = time.monotonic()
                 log.info('exporting the step of %s %s', tracker.name, tracker.preset)
                 write_onnx(tracker, shape, frame, numbers, model, path)
                 log.info('wrote %s in %.0f s', path, time.monotonic() - begin)
-            self._sessions[key] = open_session(path)
-            while len(self._sessions) > MOST_SESSIONS:
-                self._sessions.popitem(last=False)
-        self._sessions.move_to_end(key)
-        rows, *kept = run(self._sessions[key], frame, numbers, model)
+            return open_session(path)
+
+        session = self._sessions.get(key, make_session)
+        rows, *kept = run(session, frame, numbers, model)
         return rows.tolist(), tuple(kept)
 
 

@@ -9,7 +9,6 @@ weights.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 import logging
 from pathlib import Path
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor
 
 from tracker_core.errors import TrackerError
-from tracker_core.runtime.cache import cache_folder, program_name
+from tracker_core.runtime.cache import cache_folder, program_name, Programs
 from tracker_core.runtime.cuda_graph import Staging
 from tracker_core.runtime.eager import Joined, Model
 from tracker_core.runtime.export import need, need_exportable, write_onnx
@@ -49,7 +48,7 @@ class TensorRT:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._engines: OrderedDict[Hashable, Engine] = OrderedDict()
+        self._engines = Programs(MOST_ENGINES)
         self._join = Joined()
 
     def __call__(
@@ -63,17 +62,17 @@ class TensorRT:
         numbers, model = numbers.float(), self._join(models)
         signature = tuple((tuple(part.shape), str(part.dtype)) for part in model)
         key = (shape, tracker.config, signature, frame.shape)
+
+        def make_engine() -> Engine:
+            path = engine_path(tracker, shape, signature, tuple(frame.shape))
+            if not path.exists():
+                inputs = (frame.to(self._device), numbers.to(self._device), model)
+                write_engine(tracker, shape, *inputs, path)
+            return Engine(path, frame, numbers, self._device)
+
         with torch.cuda.device(self._device):
-            if key not in self._engines:
-                path = engine_path(tracker, shape, signature, tuple(frame.shape))
-                if not path.exists():
-                    inputs = (frame.to(self._device), numbers.to(self._device), model)
-                    write_engine(tracker, shape, *inputs, path)
-                self._engines[key] = Engine(path, frame, numbers, self._device)
-                while len(self._engines) > MOST_ENGINES:
-                    self._engines.popitem(last=False)
-            self._engines.move_to_end(key)
-            rows, *kept = self._engines[key](frame, numbers, model)
+            engine = self._engines.get(key, make_engine)
+            rows, *kept = engine(frame, numbers, model)
             return rows.tolist(), tuple(kept)
 
 
