@@ -169,8 +169,8 @@ def build_parser(with_training: bool = True) -> argparse.ArgumentParser:
             ('atom', atom, "ATOM's compact overlap predictor, on that backbone"),
             ('ocean', ocean, 'the compact heads of Ocean, on that backbone'),
             ('spm', spm, 'the compact heads of SPM-Tracker, on that backbone'),
-            ('all', everything, 'all of these, one after the other'),
             ('together', together, 'all of these at once, from weights that are there'),
+            ('all', everything, 'all of these, one after the other'),
         ):
             module.add_arguments(_add(parts, name, module.run, about))
     return parser

@@ -485,8 +485,9 @@ def test_all_weights_in_one_run_that_pauses(tmp_path):
     config = tmp_path / 'config'
     config.mkdir()
     search = {'search_size': 129, 'shift': 10.0}
-    for name in PARTS:
-        values = {'batch': 2, 'pairs': search, **({'group': 2} if name == 'backbone' else {})}
+    for name in everything.STEPS:
+        grouped = {'group': 2} if name in ('backbone', 'together') else {}
+        values = {'batch': 2, 'pairs': search, **grouped}
         (config / f'train_{name}.yaml').write_text(json.dumps(values))
     parser = argparse.ArgumentParser()
     everything.add_arguments(parser)
@@ -497,9 +498,12 @@ def test_all_weights_in_one_run_that_pauses(tmp_path):
     with pytest.raises(ParameterError, match='--resume'):
         everything.run(parser.parse_args(arguments))
     assert everything.run(parser.parse_args([*arguments, '--resume'])) == 0
+    for name in everything.STEPS:
+        assert (out / f'{name}.png').stat().st_size > 1000
+        assert json.loads((out / f'{name}.json').read_text())['steps'] == 1
     for name in PARTS:
-        assert (out / f'compact_{name}.png').stat().st_size > 1000
-        assert json.loads((out / f'compact_{name}.json').read_text())['steps'] == 1
+        file = f'compact_{name}.safetensors'
+        assert (out / file).read_bytes() == (out / 'together' / file).read_bytes()
     for name in ('atom', 'ocean', 'spm', 'tadt'):
         tracker = create_tracker(name, 'compact', device='cpu', weights=str(out))
         target = tracker.start(noise_image(1), Box(80, 60, 50, 40))

@@ -1,13 +1,14 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""All bundled weights in one run: the backbone, then every tracker's heads on it.
+"""All bundled weights in one run: the backbone, every tracker's heads on it, then all together.
 
     tracker train all --config config --data PHOTOS --out DIR --minutes 25
 
-The time is shared out; DIR gets the weight files, each with its card and its curves, so that
-`tracker evaluate --weights DIR` uses them. With `--pause-after` the command stops after so many
-minutes, and `--resume` goes on, as often as needed: on machines that are lent for short times. On
-a GPU batches are larger, and as many processes make pairs as there are processor cores to spare.
+The time is shared out; DIR gets the weight files, so that `tracker evaluate --weights DIR` uses
+them, and the card and the curves of every part of the run. With `--pause-after` the command stops
+after so many minutes, and `--resume` goes on, as often as needed: on machines that are lent for
+short times. On a GPU batches are larger, and as many processes make pairs as there are processor
+cores to spare.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from typing import Any
 import torch
 
 from tracker_core.errors import ParameterError
-from tracker_core.training import atom, backbone, loop, ocean, spm
+from tracker_core.training import atom, backbone, loop, ocean, spm, together
 from tracker_core.weights import read_weight_file
 
-FILE = 'compact_{}.safetensors'
+HEADS = ('ocean', 'spm', 'atom')
 
 
 @dataclass(frozen=True)
@@ -53,29 +54,36 @@ STEPS = {
     'backbone': Step(
         backbone.BackboneConfig,
         backbone.make_part,
-        0.5,
+        0.24,
         {'batch': 256, 'group': 64, 'learning_rate': 3e-3, 'average': 0.999},
         {'alike': 0.4},
     ),
     'ocean': Step(
         ocean.OceanTraining,
         ocean.make_part,
-        0.16,
+        0.09,
         {'batch': 128, 'learning_rate': 2.5e-3, 'average': 0.999},
         {'search_size': 225, 'shift': 80.0, 'alike': 0.4},
     ),
     'spm': Step(
         spm.SpmTraining,
         spm.make_part,
-        0.15,
+        0.1,
         {'batch': 128, 'learning_rate': 2.5e-3, 'average': 0.999},
         {'search_size': 225, 'shift': 80.0, 'alike': 0.4},
     ),
     'atom': Step(
         atom.AtomTraining,
         atom.make_part,
-        0.11,
+        0.06,
         {'batch': 128, 'learning_rate': 2.5e-3, 'average': 0.999},
+    ),
+    'together': Step(
+        together.TogetherTraining,
+        together.make_part,
+        0.44,
+        {'batch': 128, 'group': 64, 'learning_rate': 2e-3, 'average': 0.999},
+        {'search_size': 225, 'shift': 80.0},
     ),
 }
 
@@ -103,7 +111,7 @@ def train_all(
     pause_at: float = float('inf'),
     progress: bool = True,
 ) -> bool:
-    """Train all parts, each in a folder of its own below `out`.
+    """Train all parts, each in a folder of its own below `out`, which gets the latest weights.
 
     Args:
         configs: By part.
@@ -114,7 +122,7 @@ def train_all(
         device: Where to compute.
         precision: See `loop.Trainer`.
         workers: See `loop.Trainer`.
-        resume: Go on from what is in the folder; parts whose weights are there are done.
+        resume: Go on from what is in the folder; parts whose cards are there are done.
         pause_at: When to stop, in seconds of `time.monotonic`.
         progress: Show progress bars.
 
@@ -123,25 +131,37 @@ def train_all(
     """
     pool, held_out = pools
     for name, step in STEPS.items():
-        file = FILE.format(name)
-        if resume and (out / file).is_file():
+        card = out / f'{name}.json'
+        if resume and card.is_file():
             continue
         config = configs[name]
         torch.manual_seed(config.pairs.seed)
-        given = () if name == 'backbone' else (read_weight_file(out / FILE.format('backbone')),)
-        trainer = loop.Trainer(
-            step.make(config, *given, pool), pool, config, out / name, device, precision, workers
-        )
+        part = step.make(config, *weights_before(name, out), pool)
+        trainer = loop.Trainer(part, pool, config, out / name, device, precision, workers)
         if resume and trainer.checkpoint.is_file():
             trainer.resume()
         budget = {'steps': steps} if steps else {'minutes': step.share * minutes}
         is_done = trainer.run(**budget, held_out=held_out, progress=progress, pause_at=pause_at)
         if not is_done:
             return False
-        shutil.copyfile(trainer.out / file, out / file)
-        for source, suffix in (('card.json', '.json'), ('loss.png', '.png')):
-            shutil.copyfile(trainer.out / source, (out / file).with_suffix(suffix))
+        for file in part.files:
+            shutil.copyfile(trainer.out / file, out / file)
+        shutil.copyfile(trainer.out / 'loss.png', out / f'{name}.png')
+        shutil.copyfile(trainer.out / 'card.json', card)
     return True
+
+
+def weights_before(name: str, out: Path) -> tuple[Any, ...]:
+    """What a part begins with: nothing, the backbone, or all four weight files."""
+
+    def read(part: str) -> dict[str, torch.Tensor]:
+        return read_weight_file(out / part / together.FILE.format(part))
+
+    if name == 'backbone':
+        return ()
+    if name == 'together':
+        return ({part: read(part) for part in ('backbone', *HEADS)},)
+    return (read('backbone'),)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -182,10 +202,9 @@ def run(args: argparse.Namespace) -> int:
         args.resume,
         begin + 60 * args.pause_after if args.pause_after else float('inf'),
     )
-    cards = {
-        path.stem: json.loads(path.read_text())['held_out']
-        for path in sorted(out.glob('compact_*.json'))
-    }
-    print(json.dumps(cards, indent=1))
+    for name in STEPS:
+        card = out / f'{name}.json'
+        if card.is_file():
+            print(f'{name}: {json.loads(card.read_text())["held_out"]}')
     print(f'{"all trained" if is_done else "paused; go on with --resume"}: {out}')
     return 0 if is_done else 3
