@@ -205,10 +205,10 @@ MULTISCALE = replace(PAPER, scales=5, refine=False)
 COMPACT = replace(
     PAPER,
     search_side=256,
-    search_scale=4.5,
+    search_scale=4.0,
     kernel_channels=32,
     memory_size=80,
     size_rate=0.15,  # the small predictor's sizes are noisy
-    score_midpoint=0.33,  # tracker calibrate --tracker atom --scenes 15 --photos (Kodak's)
-    score_slope=9.7,
+    score_midpoint=0.38,  # tracker calibrate --tracker atom --scenes 15 --photos (Kodak's)
+    score_slope=11.0,
 )

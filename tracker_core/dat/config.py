@@ -159,7 +159,7 @@ class DatConfig(TrackerConfig):
 PAPER = DatConfig()
 COMPACT = DatConfig(
     # From the table of tracker calibrate --tracker dat --scenes 15 --photos (Kodak's). The fit
-    # itself (-2.28, 0.315) is flattened by sure but wrong boxes on look-alikes: it has the same
+    # itself (-2.05, 0.312) is flattened by sure but wrong boxes on look-alikes: it has the same
     # Brier score and would never call a target lost.
     score_midpoint=-1.2,
     score_slope=1.2,

@@ -102,8 +102,8 @@ class TadtConfig(TrackerConfig):
 
 PAPER = TadtConfig()
 COMPACT = TadtConfig(
-    score_midpoint=0.61,  # tracker calibrate --tracker tadt --scenes 15 --photos (Kodak's)
-    score_slope=18.0,
+    score_midpoint=0.59,  # tracker calibrate --tracker tadt --scenes 15 --photos (Kodak's)
+    score_slope=17.8,
     smallest_side=64.0,
     largest_side=64.0,
     search_side=264,
@@ -111,5 +111,5 @@ COMPACT = TadtConfig(
     deep_channels=128,
     minimum_channels=128,
     importance='response',
-    scale_rate=0.5,
+    scale_rate=0.3,
 )

@@ -76,7 +76,7 @@ VGG_ORIGIN = 'https://www.vlfeat.org/matconvnet/models'
 WEIGHT_FILES = (
     *_bundled(
         'compact_backbone.safetensors',
-        'af776b65c85e9618e08d8b749c36de3374c274e6cdf8db69b48b9dd4fe2877bc',
+        'dbd79c254b8da8adeb2ed681b76b95cb5a467594e27a9b455686c650db382ed0',
         (
             ('atom', 'compact', 'backbone'),
             ('dat', 'compact', ''),
@@ -88,17 +88,17 @@ WEIGHT_FILES = (
     ),
     *_bundled(
         'compact_atom.safetensors',
-        '7efa3c8f38261e49081f92b9e166f6280361992148e24971bc5d53a31d3ee688',
+        'ff20b8c059714a4e3a3ab6db495d3533633ed78c67179c8598b8ef2ec841e6a1',
         (('atom', 'compact', 'head'),),
     ),
     *_bundled(
         'compact_ocean.safetensors',
-        '2c0baba174fd13a15430c0263bfce4586486be7f4c72b906fb3b82fc8c8c54bb',
+        '79dae822a385fe03f09e44a6a9853457c862962192d44fefb22dbf12f284dd3f',
         (('ocean', 'compact', 'heads'), ('ocean', 'compact_online', 'heads')),
     ),
     *_bundled(
         'compact_spm.safetensors',
-        'ba17bb7bebe1bb416b07ccf7856031905ea7b8110f20c1fc7d330f4ab13f0308',
+        'fdc2bc830ae9b3ac64fec9f1ed153ea31fba686d2dfb591fed0cc0b5c7d57b43',
         (('spm', 'compact', 'heads'),),
     ),
     *_published('atom_default.pth', 'atom', ('paper', 'paper_vot'), ATOM_LICENCE, ATOM_ORIGIN),
