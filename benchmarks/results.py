@@ -112,7 +112,9 @@ def readme_table(accuracy: dict[str, Any], speeds: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    paths = sorted(RESULTS.glob('accuracy_*.json'), key=lambda path: 'opencv' in path.stem)
+    paths = sorted(
+        RESULTS.glob('accuracy_*.json'), key=lambda path: ('opencv' in path.stem, path.stem)
+    )
     reports = [json.loads(path.read_text()) for path in paths]
     accuracy = {**reports[0], 'trackers': [t for report in reports for t in report['trackers']]}
     speeds = [json.loads(path.read_text()) for path in sorted(RESULTS.glob('speed_*.json'))]
