@@ -345,7 +345,11 @@ class CompactOcean(nn.Module):
     def encode(self, images: Tensor, sizes: Tensor) -> Template:
         """The template of crops (N, 3, side, side); sizes (N, 2) are width and height of the
         targets in their middles, pixels."""
-        features = middle_cells(self.extract(images))
+        return self.encode_features(self.extract(images), sizes)
+
+    def encode_features(self, features: Tensor, sizes: Tensor) -> Template:
+        """The same from the crops' features (N, 128, n, n)."""
+        features = middle_cells(features)
         return self.heads.encode(torch.cat((features, target_mask(sizes).to(features)), 1))
 
     def forward(self, images: Tensor, template: Template) -> Prediction:

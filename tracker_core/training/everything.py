@@ -28,8 +28,6 @@ from tracker_core.errors import ParameterError
 from tracker_core.training import atom, backbone, loop, ocean, spm, together
 from tracker_core.weights import read_weight_file
 
-HEADS = ('ocean', 'spm', 'atom')
-
 
 @dataclass(frozen=True)
 class Step:
@@ -160,7 +158,7 @@ def weights_before(name: str, out: Path) -> tuple[Any, ...]:
     if name == 'backbone':
         return ()
     if name == 'together':
-        return ({part: read(part) for part in ('backbone', *HEADS)},)
+        return ({part: read(part) for part in together.PARTS},)
     return (read('backbone'),)
 
 

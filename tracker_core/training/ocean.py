@@ -29,10 +29,8 @@ from tracker_core.ocean.config import COMPACT
 from tracker_core.ocean.network import (
     cell_offsets,
     CompactOcean,
-    middle_cells,
     Prediction,
     tap_positions,
-    target_mask,
     Template,
 )
 from tracker_core.ocean.tracker import classification
@@ -184,7 +182,7 @@ class OceanLearner(nn.Module):
         """The same from the backbone's maps."""
         heads, config = self.network.heads, self.config
         features = search_maps[1]
-        template = encode(self.network, template_maps[1], batch['template_box'])
+        template = self.network.encode_features(template_maps[1], batch['template_box'][:, 2:])
         box_features, ltrb = heads.boxes(features, template)
         pairs = len(features)
         others = round(config.impostors * pairs)
@@ -214,13 +212,6 @@ class OceanLearner(nn.Module):
         return losses
 
 
-def encode(network: CompactOcean, features: Tensor, boxes: Tensor) -> Template:
-    """The template from features (N, 128, n, n) of template crops and the targets (N, 4)."""
-    features = middle_cells(features)
-    mask = target_mask(boxes[:, 2:]).to(features)
-    return network.heads.encode(torch.cat((features, mask), 1))
-
-
 def new_network(backbone: Mapping[str, Tensor], source: str) -> CompactOcean:
     """A network with untrained heads, whose boxes begin at about the target's size."""
     network = CompactOcean()
@@ -243,7 +234,7 @@ def check(
     ious, scores, impostors = [], [], []
     for batch in loop.held_out_batches(pool, pairs, device, CHECKED_BATCHES):
         features = network.extract(batch['search'])
-        template = encode(network, network.extract(batch['template']), batch['template_box'])
+        template = network.encode(batch['template'], batch['template_box'][:, 2:])
         prediction = network.heads(features, template)
         score, cell = classification(prediction, COMPACT).flatten(1).max(1)
         ious += best_overlaps(prediction, cell, batch['search_box'], side)

@@ -26,7 +26,8 @@ from tracker_core.training.data import PairConfig, PairSampler, Pool
 from tracker_core.weights import load_into, read_weight_file
 from tracker_core.weights.registry import BUNDLED_FOLDER
 
-FILE = 'compact_{}.safetensors'
+PARTS = ('backbone', 'ocean', 'spm', 'atom')
+FILE = 'compact_{}.safetensors'  # of a part
 MEASURED_PAIRS = 32  # whose search crops give the batch norms their first statistics
 
 
@@ -122,9 +123,7 @@ class TogetherLearner(nn.Module):
         }
 
 
-def check(
-    network: Together, pool: Pool, device: torch.device, config: TogetherTraining
-) -> dict[str, float]:
+def check(network: Together, pool: Pool, device: torch.device) -> dict[str, float]:
     """The checks of all parts, each on the pairs of its own training, so that figures compare."""
     folded = fold_batch_norm(network.backbone)
     for idle in (network.ocean.backbone, network.spm.backbone, network.atom.feature_extractor):
@@ -156,7 +155,7 @@ def make_part(
         },
         TogetherLearner(network, config),
         network,
-        lambda averaged, pool, device: check(averaged, pool, device, config),
+        check,
         ('matching_deep_among_16', 'ocean_mean_iou', 'spm_mean_iou', 'atom_iou_after'),
     )
 
@@ -178,9 +177,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """`tracker train together`."""
     folder = Path(args.begin) if args.begin else BUNDLED_FOLDER
-    weights = {
-        name: read_weight_file(folder / FILE.format(name))
-        for name in ('backbone', 'ocean', 'spm', 'atom')
-    }
+    weights = {name: read_weight_file(folder / FILE.format(name)) for name in PARTS}
     config = loop.read_config(TogetherTraining, args.config)
     return loop.run_part(args, config, lambda config, pool: make_part(config, weights, pool))
