@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from tracker_core import Box, create_tracker
+from tracker_core.backbones.vgg import Vgg16
 from tracker_core.tadt import channels
 from tracker_core.tadt.config import TadtConfig
 
@@ -101,6 +102,16 @@ def test_keeps_at_least_the_minimum() -> None:
     kept = channels.keep_channels(shallow, deep, positive, positive, everything, config, 5)
     assert (len(kept.shallow), len(kept.deep)) == (10, 20)
     assert kept.select(shallow[None], deep[None]).shape == (1, 30, 11, 11)
+
+
+def test_vgg_computes_the_wanted_channels_alone() -> None:
+    torch.manual_seed(3)
+    network, wanted = Vgg16().eval().requires_grad_(False), torch.tensor([0, 7, 300, 511])
+    image = 255 * torch.rand(1, 3, 28, 36)
+    shallow, deep = network(image)
+    own_shallow, own_deep = network(image, wanted)
+    torch.testing.assert_close(own_shallow, shallow)
+    torch.testing.assert_close(own_deep, deep[:, wanted])
 
 
 def test_skiing_in_bfloat16() -> None:

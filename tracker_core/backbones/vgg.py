@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn, Tensor
+import torch.nn.functional as F
 
 CONV4_1, CONV4_3 = 18, 22  # positions of their ReLUs in `features`
 
@@ -34,16 +35,22 @@ class Vgg16(nn.Module):
                 width = size
         self.features = nn.Sequential(*layers)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, wanted: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Features after the ReLUs of conv4_1 and conv4_3.
 
         Args:
             images: (N, 3, H, W) RGB, 0 to 255.
+            wanted: (K,) channels of conv4_3 that are computed; None for all.
 
         Returns:
-            Two maps (N, 512, H // 4, W // 4).
+            Maps (N, 512, H // 4, W // 4) and (N, K or 512, H // 4, W // 4).
         """
         weight = self.features[0].weight
         images = (images - 128).to(weight.dtype, memory_format=torch.channels_last)
-        x = self.features[: CONV4_1 + 1](images)
-        return x, self.features[CONV4_1 + 1 : CONV4_3 + 1](x)
+        shallow = self.features[: CONV4_1 + 1](images)
+        if wanted is None:
+            return shallow, self.features[CONV4_1 + 1 : CONV4_3 + 1](shallow)
+        x, last = self.features[CONV4_1 + 1 : CONV4_3 - 1](shallow), self.features[CONV4_3 - 1]
+        kernels = last.weight.index_select(0, wanted)
+        kernels = kernels.contiguous(memory_format=torch.channels_last)
+        return shallow, F.conv2d(x, kernels, last.bias.index_select(0, wanted), padding=1).relu_()

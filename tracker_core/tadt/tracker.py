@@ -84,6 +84,7 @@ class TadtTracker(Tracker):
         self.backbone = build_backbone(preset, weights).to(
             device, precision, memory_format=torch.channels_last
         )
+        self._leaves_out = isinstance(self.backbone, Vgg16)  # can leave channels out
         stride = self.backbone.stride
         self._map_side = config.search_side // stride
         if config.search_side % (2 * stride) != stride:
@@ -168,9 +169,15 @@ class TadtTracker(Tracker):
         pixels, its size relative to the last one, and the cosine similarity of template and
         features there."""
         config, stride = self.config, self.backbone.stride
-        *index_and_gains, templates, supports, norms = model
+        shallow_index, deep_index, gains, templates, supports, norms = model
         size = shape[:2]
-        features = select(*self._extract(frame, numbers), *index_and_gains)  # (N, K, n, n)
+        if self._leaves_out and len(numbers) == 1 and not torch.compiler.is_compiling():
+            # a single target needs no other channels; an exported program wants fixed kernels
+            maps = self._extract(frame, numbers, deep_index[0])
+            deep_index = torch.arange(deep_index.shape[1], device=deep_index.device)[None]
+        else:
+            maps = self._extract(frame, numbers)
+        features = select(*maps, shallow_index, deep_index, gains)  # (N, K, n, n)
         response = full_correlation(features, templates, size)  # (N, 3, n, n)
         energy = features.square().sum(dim=1, keepdim=True)
         energy = full_correlation(energy, supports, size)
@@ -192,14 +199,15 @@ class TadtTracker(Tracker):
         scale = self._scales.index_select(0, level)
         return (torch.stack((column - centre, row - centre, scale, score), dim=1),)
 
-    def _extract(self, frame: Tensor, windows: Tensor) -> tuple[Tensor, Tensor]:
-        """Features of windows (N, 3) centre x, y and side: two maps (N, C, n, n) float32."""
+    def _extract(self, frame: Tensor, windows: Tensor, *wanted: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of windows (N, 3) centre x, y and side: two maps (N, C, n, n) float32, the
+        deep one of the `wanted` channels (K,) where they are given."""
         cx, cy, side = windows.float().unbind(1)
         size = self.config.search_side
         patches = sample_grid(
             frame, window_positions(cy, side, size), window_positions(cx, side, size)
         )
-        shallow, deep = self.backbone(patches)
+        shallow, deep = self.backbone(patches, *wanted)
         return shallow.float(), deep.float()
 
     def _sighting(
