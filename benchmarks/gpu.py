@@ -3,6 +3,7 @@
 """Everything there is to know of the trackers on a GPU, in one run of less than eight minutes.
 
     python benchmarks/gpu.py [--out benchmarks/results/gpu_NAME] [--minutes 8]
+    python benchmarks/gpu.py --device cpu --presets compact    # the same tables of a CPU
     python benchmarks/gpu.py --device cpu --quick      # a dry run
 
 First what the hardware can do, then whether every CUDA path gives the boxes of the float32 step on
@@ -54,6 +55,7 @@ TOLERANCES = {
 SIAMESE = ('ocean', 'spm', 'tadt')
 TARGETS = (1, 2, 4, 8, 16)
 SIZES = ((640, 480), (1280, 720), (1920, 1080), (3840, 2160))
+PRESETS = ('compact', 'paper', 'compact_online', 'paper_online')
 # less training on the first frame for what is only checked; the steps stay what they are
 LIGHT = {
     ('atom', 'compact'): {'newton_steps': 1, 'first_iterations': 1},
@@ -222,10 +224,10 @@ class Counter(TorchDispatchMode):
 # --------------------------------------------------------------------------------- the trackers
 
 
-def presets(quick: bool) -> Iterator[tuple[str, str]]:
-    for preset in ('compact', 'paper', 'compact_online', 'paper_online'):
+def trackers_of(presets: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for preset in presets:
         for name in list_trackers():
-            if preset in tracker_class(name).presets and not (quick and preset != 'compact'):
+            if preset in tracker_class(name).presets:
                 yield name, preset
 
 
@@ -377,7 +379,7 @@ def roofline(
     }
 
 
-def measure(report: Report, device: torch.device, quick: bool) -> None:
+def measure(report: Report, device: torch.device, chosen: Sequence[str], quick: bool) -> None:
     """All items, the most wanted first."""
     is_cuda = device.type == 'cuda'
     rates: dict[torch.dtype, float] = {}
@@ -400,7 +402,7 @@ def measure(report: Report, device: torch.device, quick: bool) -> None:
     others = others if is_cuda else [('eager', 'bfloat16')]
     exact = contextlib.nullcontext()
     for runtime, precision in [best, *others]:
-        for name, preset in presets(quick):
+        for name, preset in trackers_of(chosen):
             label = f'{name} {preset} {runtime} {precision}'
             # whether a float32 convolution may round to TF32 is not what is checked here
             if precision == 'float32':
@@ -416,10 +418,10 @@ def measure(report: Report, device: torch.device, quick: bool) -> None:
                     lambda a=(name, preset, device, precision, runtime): check(*a),
                 )
         if (runtime, precision) == best:
-            speeds(report, device, quick, best, rates, bandwidth)
+            speeds(report, device, chosen, quick, best, rates, bandwidth)
     if not quick:
         for runtime, precision in others:
-            for name, preset in presets(quick):
+            for name, preset in trackers_of(chosen):
                 if (name, preset) != ('dat', 'paper'):
                     one_speed(report, 'other paths', device, name, preset, runtime, precision, 1.0)
 
@@ -453,6 +455,7 @@ def one_speed(
 def speeds(
     report: Report,
     device: torch.device,
+    chosen: Sequence[str],
     quick: bool,
     best: tuple[str, str],
     rates: dict[torch.dtype, float],
@@ -461,7 +464,7 @@ def speeds(
     """The tables of the fastest path."""
     runtime, precision = best
     frames = 12 if quick else 300
-    every = list(presets(quick))
+    every = list(trackers_of(chosen))
     for name, preset in every:
         one_speed(report, 'speed', device, name, preset, runtime, precision, 4.0, frames=frames)
 
@@ -479,7 +482,8 @@ def speeds(
         if found:
             report.item('roofline', label, run)
 
-    for preset in ('compact',) if quick else ('paper', 'compact'):
+    scaled = [preset for preset in ('paper', 'compact') if preset in chosen]
+    for preset in scaled:
         for name in SIAMESE[:1] if quick else (*SIAMESE, 'atom'):
             for count in TARGETS[:2] if quick else TARGETS:
                 one_speed(
@@ -496,18 +500,19 @@ def speeds(
                 )
     for name in SIAMESE[:1] if quick else SIAMESE:
         for size in SIZES[:2] if quick else SIZES:
-            one_speed(
-                report,
-                'image sizes',
-                device,
-                name,
-                'compact' if quick else 'paper',
-                runtime,
-                precision,
-                1.0,
-                size=size,
-                frames=3 if quick else 100,
-            )
+            for preset in scaled[:1]:
+                one_speed(
+                    report,
+                    'image sizes',
+                    device,
+                    name,
+                    preset,
+                    runtime,
+                    precision,
+                    1.0,
+                    size=size,
+                    frames=3 if quick else 100,
+                )
 
 
 def versions(device: torch.device) -> dict[str, str]:
@@ -531,18 +536,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--device', default='cuda', help='default: %(default)s')
     parser.add_argument('--minutes', type=float, default=7.5, help='default: %(default)s')
     parser.add_argument('--out', type=Path, help='default: benchmarks/results/gpu_NAME')
-    parser.add_argument('--quick', action='store_true', help='a little of everything')
+    parser.add_argument(
+        '--presets', default=','.join(PRESETS), help='separated by commas; default: %(default)s'
+    )
+    parser.add_argument('--quick', action='store_true', help='a little of the compact presets')
     args = parser.parse_args(arguments)
     device = torch.device(args.device)
     if device.type == 'cuda' and not torch.cuda.is_available():
         parser.error('torch sees no CUDA device; --device cpu --quick is a dry run')
-    name = torch.cuda.get_device_name(device) if device.type == 'cuda' else 'dry_run'
-    out = args.out or ROOT / 'benchmarks' / 'results' / f'gpu_{name.replace(" ", "_")}'
+    chosen = ['compact'] if args.quick else args.presets.split(',')
+    for preset in chosen:
+        if preset not in PRESETS:
+            parser.error(f'there is no preset {preset!r}; choose from {", ".join(PRESETS)}')
+    name = 'cpu' if device.type != 'cuda' else f'gpu_{torch.cuda.get_device_name(device)}'
+    if args.quick:
+        name += '_quick'
+    out = args.out or ROOT / 'benchmarks' / 'results' / name.replace(' ', '_')
     report = Report(out, args.minutes * 60)
     report.data['versions'] = versions(device)
     print(machine_line(report.data['machine']), report.data['versions'], flush=True)
     try:
-        measure(report, device, args.quick)
+        measure(report, device, chosen, args.quick)
     except OutOfTimeError as item:
         report.data['left_out'] = str(item)
         print(f'out of time: {item} and what follows is left out')

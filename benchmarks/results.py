@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write docs/results.md and the README's table from the JSON files in benchmarks/results.
 
-tracker evaluate --tracker all --dataset otb:DIR --json benchmarks/results/accuracy.json
+tracker evaluate --tracker all --peers --dataset otb:DIR --json benchmarks/results/accuracy.json
 tracker benchmark --tracker T --preset P --json benchmarks/results/speed_T_P.json
 python benchmarks/node_latency.py --tracker T --json benchmarks/results/node_latency_T.json
 python benchmarks/node_latency.py --tracker T --overhead --json .../node_overhead_T.json
@@ -32,7 +32,7 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def accuracy_page(report: dict[str, Any]) -> str:
-    """Success AUC of every tracker on every sequence."""
+    """Success AUC of every tracker on every sequence, and frames per second."""
     trackers = report['trackers']
     header = ['sequence', *(f'{t["name"]} {t["preset"]}'.strip() for t in trackers)]
     rows = [
@@ -41,6 +41,7 @@ def accuracy_page(report: dict[str, Any]) -> str:
     ]
     for label, key in (('AUC', 'auc'), ('P@20px', 'precision'), ('SR@0.5', 'success')):
         rows.append([f'**mean {label}**', *(f'**{t["mean"][key]:.3f}**' for t in trackers)])
+    rows.append(['frames/s', *(f'{t["mean"]["fps"]:.1f}' for t in trackers)])
     return table(header, rows)
 
 
@@ -112,11 +113,7 @@ def readme_table(accuracy: dict[str, Any], speeds: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    paths = sorted(
-        RESULTS.glob('accuracy_*.json'), key=lambda path: ('opencv' in path.stem, path.stem)
-    )
-    reports = [json.loads(path.read_text()) for path in paths]
-    accuracy = {**reports[0], 'trackers': [t for report in reports for t in report['trackers']]}
+    accuracy = json.loads((RESULTS / 'accuracy.json').read_text())
     speeds = [json.loads(path.read_text()) for path in sorted(RESULTS.glob('speed_*.json'))]
     parts = [
         '# Results',

@@ -5,6 +5,7 @@ differentiation."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 import math
 from pathlib import Path
 from typing import Any
@@ -362,6 +363,24 @@ def test_box_regression() -> None:
     assert np.abs(fitted.shifts(inputs).numpy() - fixture['test_Y']).max() <= 1e-3
     found = fitted.apply(inputs, tests, torch.from_numpy(fixture['img_size']))
     assert np.abs(found.numpy() - fixture['predicted']).max() <= 0.02
+
+
+def test_box_regression_enlarges_boxes_where_it_may() -> None:
+    """Features that tell the shift of a box: one too small is mended, or left as it is."""
+    truth = torch.tensor([40.0, 30, 40, 20], dtype=torch.float64)
+    random = torch.Generator().manual_seed(0)
+    near = replace(samples.REGRESSION, area=None)
+    boxes, _ = samples.draw_accepted(near, truth, (320, 240), 400, random)
+
+    def features(boxes: Tensor) -> Tensor:
+        shift = (truth[:2] + truth[2:] / 2 - boxes[:, :2] - boxes[:, 2:] / 2) / boxes[:, 2:]
+        return torch.cat((shift, (truth[2:] / boxes[:, 2:]).log()), dim=1).float()
+
+    fitted = BoxRegression.fit(features(boxes), boxes, truth, is_close(boxes, truth, True), 1e-3)
+    small, image = torch.tensor([[44.0, 32, 32, 16]]), torch.tensor([320.0, 240])
+    mended = fitted.apply(features(small), small, image, grows=True)
+    torch.testing.assert_close(mended, truth.float()[None], atol=0.1, rtol=0)
+    assert torch.equal(fitted.apply(features(small), small, image), small)
 
 
 MODES = {

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from tracker_core import Box, create_tracker
 from tracker_core.backbones.vgg import Vgg16
+from tracker_core.evaluation.scene import render_scene
 from tracker_core.tadt import channels
 from tracker_core.tadt.config import TadtConfig
 
@@ -112,6 +113,27 @@ def test_vgg_computes_the_wanted_channels_alone() -> None:
     own_shallow, own_deep = network(image, wanted)
     torch.testing.assert_close(own_shallow, shallow)
     torch.testing.assert_close(own_deep, deep[:, wanted])
+
+
+def test_template_follows_a_target_that_changes() -> None:
+    """It becomes more like the target; not with a rate of zero, nor of a target that is not found
+    for sure."""
+    scene = render_scene(frames=30, size=(320, 240), seed=4)
+    images, scores = list(scene), {}
+    for rate in (0.0, 0.1):
+        tracker = create_tracker('tadt', device='cpu', runtime='eager', template_rate=rate)
+        target = tracker.start(images[0], scene.boxes[0])
+        first = target.model
+        tracks = [tracker.track(image, target) for image in images[1:]]
+        assert tracks[-1].box.iou(scene.boxes[-1]) > 0.5
+        assert (target.model is first) == (rate == 0)
+        scores[rate] = sum(track.raw_score for track in tracks[-10:])
+    assert scores[0.1] > scores[0.0] + 0.1
+
+    known = target.model
+    tracker.track(255 - images[0], target)
+    assert target.score < tracker.config.tracking_score
+    assert target.model is known
 
 
 def test_skiing_in_bfloat16() -> None:

@@ -58,13 +58,14 @@ class BoxRegression:
         """Relative shift of the centre and logarithm of the change of size, (..., N, 4)."""
         return features @ self.weight + self.bias
 
-    def apply(self, features: Tensor, boxes: Tensor, image: Tensor) -> Tensor:
+    def apply(self, features: Tensor, boxes: Tensor, image: Tensor, grows: bool = False) -> Tensor:
         """Regressed boxes; a box that would change too much is kept.
 
         Args:
             features: (..., N, F).
             boxes: (..., N, 4).
             image: (2,) or (..., 1, 2) width and height of the image.
+            grows: See `is_close`.
 
         Returns:
             (..., N, 4) inside the image.
@@ -74,17 +75,18 @@ class BoxRegression:
         centre = corner + size / 2 + shifts[..., :2] * size
         size = size * shifts[..., 2:].clamp(-4, 4).exp()
         found = torch.cat((centre - size / 2, size), dim=-1)
-        keep = ~is_close(boxes, found)
+        keep = ~is_close(boxes, found, grows)
         found = torch.where(keep[..., None], boxes, found)
         inside = torch.minimum(found[..., 2:], image - corner)
         return torch.cat((found[..., :2].clamp(min=0), inside), dim=-1)
 
 
-def is_close(boxes: Tensor, truth: Tensor) -> Tensor:
-    """Whether boxes (N, 4) overlap the true box enough, and are not smaller or far larger."""
+def is_close(boxes: Tensor, truth: Tensor, grows: bool = False) -> Tensor:
+    """Whether boxes (N, 4) overlap the true box enough and are not far larger; nor smaller, unless
+    boxes may be made to grow."""
     overlap = overlaps(boxes, truth)
     area = boxes[..., 2:].prod(dim=-1) / truth[..., 2:].prod(dim=-1)
-    return (overlap >= 0.6) & (overlap <= 1) & (area >= 1) & (area <= 2)
+    return (overlap >= 0.6) & (overlap <= 1) & (area <= 2) & (grows | (area >= 1))
 
 
 def _shifts(boxes: Tensor, truth: Tensor) -> Tensor:

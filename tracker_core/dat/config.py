@@ -62,6 +62,11 @@ class DatConfig(TrackerConfig):
     regression_ridge: float = parameter(
         1000.0, 'Strength of the ridge in the box regression.', minimum=1e-3, live=False
     )
+    regression_grows: bool = parameter(
+        False,
+        "Whether the box regression enlarges boxes, too; the authors' makes them smaller only.",
+        live=False,
+    )
     first_iterations: int = parameter(
         50, 'Training iterations in the first frame.', minimum=0, live=False
     )
@@ -170,6 +175,7 @@ COMPACT = DatConfig(
     positives=20,
     negatives=100,
     regression_samples=500,
+    regression_grows=True,
     first_rate=1e-3,
     rate=3e-4,
     mined_from=256,

@@ -147,11 +147,15 @@ class DatTracker(Tracker):
         random = self._random(0, 0)
         view = self.views.look(frame, [self._window(box.as_xywh())])[0]
 
+        spread = sampling.REGRESSION
+        if config.regression_grows:
+            spread = replace(spread, area=None)
         boxes, found = sampling.draw_accepted(
-            sampling.REGRESSION, truth, image, config.regression_samples, random
+            spread, truth, image, config.regression_samples, random
         )
-        used = is_close(boxes, truth) & (torch.arange(len(boxes), device=self.device) < found)
-        features = self._samples(view, boxes, sampling.REGRESSION, box, image).features
+        used = is_close(boxes, truth, config.regression_grows)
+        used &= torch.arange(len(boxes), device=self.device) < found
+        features = self._samples(view, boxes, spread, box, image).features
         regression = BoxRegression.fit(features, boxes, truth, used, config.regression_ridge)
 
         boxes, _ = sampling.draw_accepted(
@@ -248,7 +252,8 @@ class DatTracker(Tracker):
         index = best.indices[..., None]  # (N, averaged, 1)
         chosen = boxes.gather(1, index.expand(-1, -1, 4))
         features = features.gather(1, index.expand(-1, -1, features.shape[2]))
-        regressed = BoxRegression(weight, bias).apply(features, chosen, image[:, None])
+        grows = self.config.regression_grows
+        regressed = BoxRegression(weight, bias).apply(features, chosen, image[:, None], grows)
         score = best.values.mean(dim=1, keepdim=True).to(boxes.dtype)
         return torch.cat((score, chosen.mean(dim=1), regressed.mean(dim=1)), dim=1)
 

@@ -82,6 +82,20 @@ class TadtConfig(TrackerConfig):
         minimum=0.0,
         maximum=1.0,
     )
+    template_rate: float = parameter(
+        0.0,
+        'Share of the recent template that is renewed in a frame where the target is found for '
+        'sure (0: the template is that of the first frame, as in the paper).',
+        minimum=0.0,
+        maximum=1.0,
+        live=False,
+    )
+    template_share: float = parameter(
+        0.8,
+        'Weight of the recent template; the rest is that of the first frame.',
+        minimum=0.0,
+        maximum=1.0,
+    )
     released: bool = parameter(
         False,
         "Reproduce the authors' released Python port step by step (preset paper), its random "
@@ -102,8 +116,8 @@ class TadtConfig(TrackerConfig):
 
 PAPER = TadtConfig()
 COMPACT = TadtConfig(
-    score_midpoint=0.59,  # tracker calibrate --tracker tadt --scenes 15 --photos (Kodak's)
-    score_slope=17.8,
+    score_midpoint=0.69,  # tracker calibrate --tracker tadt --scenes 15 --photos (Kodak's)
+    score_slope=16.3,
     smallest_side=64.0,
     largest_side=64.0,
     search_side=264,
@@ -112,4 +126,5 @@ COMPACT = TadtConfig(
     minimum_channels=128,
     importance='response',
     scale_rate=0.3,
+    template_rate=0.05,
 )

@@ -8,7 +8,7 @@ Li, Ma, Wu, He, Yang: Target-Aware Deep Tracking, CVPR 2019.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import math
 from typing import Any, ClassVar
 
@@ -32,13 +32,15 @@ from tracker_core.weights import load_into, randomize, Weights
 
 @dataclass(frozen=True)
 class Model:
-    """What is learnt of a target in the first frame.
+    """What is learnt of a target: all of it in the first frame, and a recent template afterwards.
 
     Attributes:
         tensors: What the step needs: indices of the kept channels of either layer (1, K1) and
             (1, K2), the factor on each (1, K), their values on the target at three sizes as
             `correlation_kernels` (1, 3 h w, K), where these are, 0 to 1 (1, 3 h w, 1), and
             Euclidean norms (1, 3, 1, 1).
+        first: The values on the target in the first frame, (1, 3 h w, K).
+        recent: Their running average over the frames.
         template: h and w, in cells.
         width: Target width in the first frame, pixels.
         height: Target height in the first frame, pixels.
@@ -46,6 +48,8 @@ class Model:
     """
 
     tensors: tuple[Tensor, ...]
+    first: Tensor
+    recent: Tensor
     template: tuple[int, int]
     width: float
     height: float
@@ -54,17 +58,26 @@ class Model:
 
 @dataclass(frozen=True)
 class State:
-    """Centre in pixels and size relative to the first frame."""
+    """Where a target is.
+
+    Attributes:
+        cx, cy: Its centre in pixels.
+        zoom: Its size relative to the first frame.
+        found: What is to be learnt: the values on the target where it was found, as of
+            `Model.first`.
+    """
 
     cx: float
     cy: float
     zoom: float = 1.0
+    found: Tensor | None = None
 
 
 class TadtTracker(Tracker):
     """Target-aware deep tracking: a template of the channels that tell the target apart.
 
-    It learns on the first frame only. `TadtConfig` has its parameters.
+    It chooses its channels on the first frame; the template can follow the target's appearance.
+    `TadtConfig` has its parameters.
     """
 
     name = 'tadt'
@@ -126,13 +139,15 @@ class TadtTracker(Tracker):
         template = centre_patch(select(shallow, deep, *index_and_gains), patch)[0]
         templates = self._at_three_sizes(template, size)
         supports = self._at_three_sizes(torch.ones_like(template[:1]), size)
+        kernels = correlation_kernels(templates[None])
         tensors = (
             *index_and_gains,
-            correlation_kernels(templates[None]),
+            kernels,
             correlation_kernels(supports[None]),
-            templates.flatten(1).norm(dim=1)[None, :, None, None],
+            norms_at_three_sizes(kernels),
         )
-        return Model(tensors, size, box.w, box.h, config.search_side * scale), state
+        search_side = config.search_side * scale
+        return Model(tensors, kernels, kernels, size, box.w, box.h, search_side), state
 
     def _at_three_sizes(self, template: Tensor, size: tuple[int, int]) -> Tensor:
         """Resample a template (K, h, w) to a smaller, its own and a larger size.
@@ -140,11 +155,15 @@ class TadtTracker(Tracker):
         Returns:
             (3, K, *size), zero outside the template.
         """
-        positions = []
-        for side, whole in zip(template.shape[1:], size, strict=True):
-            offsets = torch.arange(whole, device=self.device) - whole // 2
-            positions.append((side // 2 + offsets / self._scales[:, None])[:, None])
-        return resample(template, *positions, repeat=False)
+        ys, xs = (
+            (side // 2 + self._offsets(whole))[:, None]
+            for side, whole in zip(template.shape[1:], size, strict=True)
+        )
+        return resample(template, ys, xs, repeat=False)
+
+    def _offsets(self, side: int) -> Tensor:
+        """Where the cells of a template of odd side are looked up, from its middle: (3, side)."""
+        return (torch.arange(side, device=self.device) - side // 2) / self._scales[:, None]
 
     def _shape(self, target: Target, image_size: tuple[int, int]) -> Hashable:
         """Rows and columns of the templates, and the numbers of channels."""
@@ -167,7 +186,8 @@ class TadtTracker(Tracker):
     ) -> tuple[Tensor, ...]:
         """See `Tracker.step`. The result is (N, 4): shift (x, y) of the peak in search-region
         pixels, its size relative to the last one, and the cosine similarity of template and
-        features there."""
+        features there; with `template_rate` there stay the features there at three sizes, as
+        `correlation_kernels` (N, 3 h w, K)."""
         config, stride = self.config, self.backbone.stride
         shallow_index, deep_index, gains, templates, supports, norms = model
         size = shape[:2]
@@ -197,7 +217,15 @@ class TadtTracker(Tracker):
         score = similarity.flatten(1).gather(1, (level * n * n + cell)[:, None])[:, 0]
         centre = (m - 1) / 2
         scale = self._scales.index_select(0, level)
-        return (torch.stack((column - centre, row - centre, scale, score), dim=1),)
+        result = torch.stack((column - centre, row - centre, scale, score), dim=1)
+        if not config.template_rate:
+            return (result,)
+        ys, xs = (
+            (at / stride)[:, None, None] + self._offsets(side) * scale[:, None, None]  # (N, 3, h)
+            for at, side in zip((row, column), size, strict=True)
+        )
+        found = resample(features[:, None], ys[:, :, None], xs[:, :, None])  # (N, 3, K, h, w)
+        return result, correlation_kernels(found) * supports
 
     def _extract(self, frame: Tensor, windows: Tensor, *wanted: Tensor) -> tuple[Tensor, Tensor]:
         """Features of windows (N, 3) centre x, y and side: two maps (N, C, n, n) float32, the
@@ -223,10 +251,26 @@ class TadtTracker(Tracker):
         cx, cy, side = self._window(target)
         pixels = side / self.config.search_side
         zoom = target.state.zoom * scale**self.config.scale_rate
-        state = State(cx + shift_x * pixels, cy + shift_y * pixels, zoom)
+        found = kept[0][index, None] if kept else None
+        state = State(cx + shift_x * pixels, cy + shift_y * pixels, zoom, found)
         model = target.model
         box = Box.from_center(state.cx, state.cy, model.width * zoom, model.height * zoom)
         return Sighting(box, similarity, state)
+
+    def _learn(self, target: Target) -> None:
+        """Let the template follow what the target looks like where it was found for sure."""
+        state, model, config = target.state, target.model, self.config
+        if config.released or state.found is None:
+            return
+        target.state = replace(state, found=None)
+        if target.score < config.tracking_score:
+            return
+        found = state.found * (model.first.norm() / state.found.norm().clamp(min=1e-12))
+        recent = torch.lerp(model.recent, found, config.template_rate)
+        *parts, _, supports, _ = model.tensors
+        kernels = torch.lerp(model.first, recent, config.template_share)
+        tensors = (*parts, kernels, supports, norms_at_three_sizes(kernels))
+        target.model = replace(model, tensors=tensors, recent=recent)
 
     def _locate(self, frame: Tensor, targets: Sequence[Target]) -> list[Sighting]:
         if self.config.released:
@@ -236,6 +280,11 @@ class TadtTracker(Tracker):
     def _locate_as_released(self, frame: Tensor, target: Target) -> Sighting:
         found, geometry = released.locate(self.backbone, frame, target.model, target.state)
         return Sighting(geometry.box, found.similarity, geometry)
+
+
+def norms_at_three_sizes(kernels: Tensor) -> Tensor:
+    """Euclidean norms (1, 3, 1, 1) of `correlation_kernels` (1, 3 h w, K)."""
+    return kernels.view(3, -1).norm(dim=1)[None, :, None, None]
 
 
 def build_backbone(preset: str, weights: Weights) -> nn.Module:

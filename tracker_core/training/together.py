@@ -43,8 +43,8 @@ class TogetherTraining(loop.TrainConfig):
     batch: int = 24
     learning_rate: float = 1e-3
     average: float = 0.998
-    group: int = 12
-    matching: float = 0.5
+    group: int = 24
+    matching: float = 0.75
     ocean: float = 1.0
     spm: float = 1.0
     atom: float = 4.0
@@ -59,8 +59,8 @@ class TogetherTraining(loop.TrainConfig):
             turn=0.1,
             stretch=0.13,
             bend=0.12,
-            distractor=0.4,
-            alike=0.3,
+            distractor=0.5,
+            alike=0.5,
             sources=(0.3, 0.4, 0.3, 0.3),
             seed=31,
         )

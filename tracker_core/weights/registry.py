@@ -76,7 +76,7 @@ VGG_ORIGIN = 'https://www.vlfeat.org/matconvnet/models'
 WEIGHT_FILES = (
     *_bundled(
         'compact_backbone.safetensors',
-        'dbd79c254b8da8adeb2ed681b76b95cb5a467594e27a9b455686c650db382ed0',
+        '610dff0373ddfa0eba5ebf00b0deaf23f4386e9992f21ee9ce96ed889a3d8f50',
         (
             ('atom', 'compact', 'backbone'),
             ('dat', 'compact', ''),
@@ -88,17 +88,17 @@ WEIGHT_FILES = (
     ),
     *_bundled(
         'compact_atom.safetensors',
-        'ff20b8c059714a4e3a3ab6db495d3533633ed78c67179c8598b8ef2ec841e6a1',
+        'a57be1521d9845478d550e5cb572aba92624247aeeee556162e028ce9eb5fe7a',
         (('atom', 'compact', 'head'),),
     ),
     *_bundled(
         'compact_ocean.safetensors',
-        '79dae822a385fe03f09e44a6a9853457c862962192d44fefb22dbf12f284dd3f',
+        '541e0ee9da3da6623c311b7c89cb70c4277d1096c2a91de197807f8c2a33ea4c',
         (('ocean', 'compact', 'heads'), ('ocean', 'compact_online', 'heads')),
     ),
     *_bundled(
         'compact_spm.safetensors',
-        'fdc2bc830ae9b3ac64fec9f1ed153ea31fba686d2dfb591fed0cc0b5c7d57b43',
+        '305578244f9c41ebab233b15f128e4716e038eed08d68d7403b1ddcf0d0f6447',
         (('spm', 'compact', 'heads'),),
     ),
     *_published('atom_default.pth', 'atom', ('paper', 'paper_vot'), ATOM_LICENCE, ATOM_ORIGIN),
