@@ -165,9 +165,15 @@ class IouAscent:
     Args:
         predictor: In inference mode.
         dtype: Of the computation.
+        stored: Of the large weights, whose reading is what takes the time; None: `dtype`.
     """
 
-    def __init__(self, predictor: IouPredictor, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        predictor: IouPredictor,
+        dtype: torch.dtype = torch.float32,
+        stored: torch.dtype | None = None,
+    ) -> None:
         self.levels = []
         readouts = predictor.iou_predictor.weight[0].to(dtype).chunk(2)
         self.offset = predictor.iou_predictor.bias[0].to(dtype)
@@ -180,14 +186,13 @@ class IouAscent:
         ):
             weight, bias = (value.to(dtype) for value in block.folded())
             weight = weight.reshape(-1, predictor.hidden, bins, bins).permute(0, 3, 2, 1)
-            self.levels.append(
-                _Level(stride, bins, weight.flatten(1).contiguous(), bias, readout.contiguous())
-            )
+            weight = weight.flatten(1).to(stored or dtype).contiguous()
+            self.levels.append(_Level(stride, bins, weight, bias, readout.contiguous()))
 
     def prepare(self, features: Sequence[Tensor], modulation: Sequence[Tensor]) -> list[Tensor]:
         """Modulate the maps of a frame once for all boxes and steps: two (N, W, H, C)."""
         return [
-            (maps.to(level.weight.dtype) * factor[:, :, None, None].to(level.weight.dtype))
+            (maps.to(level.bias.dtype) * factor[:, :, None, None].to(level.bias.dtype))
             .permute(0, 3, 2, 1)
             .contiguous()
             for level, maps, factor in zip(self.levels, features, modulation, strict=True)
@@ -224,11 +229,12 @@ class IouAscent:
             n, count, k, height, channels
         )
         pooled = rows[:, :, None] @ strips  # (N, B, k columns, k rows, C)
-        hidden = pooled.reshape(n * count, -1) @ level.weight.T + level.bias  # (N B, units)
+        # (N B, units)
+        hidden = multiply(pooled.reshape(n * count, -1), level.weight.T) + level.bias
         value = (hidden.relu() @ level.readout).reshape(n, count)
 
         active = level.readout * (hidden > 0)
-        g = (active @ level.weight).reshape(n, count, k, k, channels)
+        g = multiply(active, level.weight).reshape(n, count, k, k, channels)
         d_rows = (g @ strips.transpose(-1, -2)).sum(dim=2)  # (N, B, k, H)
         spread = rows[:, :, None].transpose(-1, -2) @ g  # (N, B, k columns, H, C)
         d_columns = spread.reshape(n, count * k, height * channels) @ flat.transpose(-1, -2)
@@ -238,6 +244,11 @@ class IouAscent:
         d_top, d_bottom = ((d_rows * slope).sum(dim=(2, 3)) for slope in row_slopes)
         gradient = torch.stack([d_left + d_right, d_top + d_bottom, d_right, d_bottom], dim=-1)
         return value, gradient / level.stride
+
+
+def multiply(values: Tensor, weights: Tensor) -> Tensor:
+    """`values @ weights` in the precision of the weights, returned in that of the values."""
+    return (values.to(weights.dtype) @ weights).to(values.dtype)
 
 
 class AtomNetwork(nn.Module):

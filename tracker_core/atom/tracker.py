@@ -125,7 +125,7 @@ class AtomTracker(Tracker):
     ) -> None:
         super().__init__(config, preset, device, precision, weights)
         network = build_network(preset, weights)
-        self.ascent = IouAscent(network.bb_regressor.to(device))
+        self.ascent = IouAscent(network.bb_regressor.to(device), stored=precision)
         fold_batch_norms(network)
         self.network = network.to(device, precision, memory_format=torch.channels_last)
         side = config.search_side

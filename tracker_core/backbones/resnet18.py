@@ -65,7 +65,7 @@ class ResNet18(nn.Module):
         """
         x = (images / 255 - self.mean / 1000) / (self.deviation / 1000)
         x = x.to(self.conv1.weight.dtype, memory_format=torch.channels_last)
-        x = F.relu(self.bn1(self.conv1(x)))
-        x = self.layer1(F.max_pool2d(x, 3, 2, padding=1))
+        x = F.max_pool2d(self.bn1(self.conv1(x)), 3, 2, padding=1)
+        x = self.layer1(F.relu(x))  # behind the pooling: the same for less
         middle = self.layer2(x)
         return middle, self.layer3(middle)

@@ -27,7 +27,7 @@ class Vgg16(nn.Module):
         width = 3
         for size in (64, 64, 'pool', 128, 128, 'pool', 256, 256, 256, None, 512, 512, 512):
             if size == 'pool':
-                layers.append(nn.MaxPool2d(2))
+                layers.insert(-1, nn.MaxPool2d(2))  # before the ReLU: the same for less
             elif size is None:
                 layers.append(nn.Identity())  # holds the place of pool3 in the numbering
             else:
