@@ -21,7 +21,11 @@ from tracker_core.backbones.vgg import Vgg16
 from tracker_core.boxes import Box
 from tracker_core.errors import ParameterError, WeightsError
 from tracker_core.images import sample_grid, window_positions
-from tracker_core.layers.correlation import correlation_kernels, full_correlation
+from tracker_core.layers.correlation import (
+    correlation_kernels,
+    depthwise_correlation,
+    full_correlation,
+)
 from tracker_core.layers.interpolation import resample
 from tracker_core.tadt import released
 from tracker_core.tadt.channels import centre_patch, choose_channels, select
@@ -37,7 +41,7 @@ class Model:
     Attributes:
         tensors: What the step needs: indices of the kept channels of either layer (1, K1) and
             (1, K2), the factor on each (1, K), their values on the target at three sizes as
-            `correlation_kernels` (1, 3 h w, K), where these are, 0 to 1 (1, 3 h w, 1), and
+            `correlation_kernels` (1, 3 h w, K), where these are, 0 to 1 (1, 3, h, w), and their
             Euclidean norms (1, 3, 1, 1).
         first: The values on the target in the first frame, (1, 3 h w, K).
         recent: Their running average over the frames.
@@ -138,14 +142,10 @@ class TadtTracker(Tracker):
         index_and_gains = channels.tensors()
         template = centre_patch(select(shallow, deep, *index_and_gains), patch)[0]
         templates = self._at_three_sizes(template, size)
-        supports = self._at_three_sizes(torch.ones_like(template[:1]), size)
+        supports = self._at_three_sizes(torch.ones_like(template[:1]), size)  # (3, 1, h, w)
         kernels = correlation_kernels(templates[None])
-        tensors = (
-            *index_and_gains,
-            kernels,
-            correlation_kernels(supports[None]),
-            norms_at_three_sizes(kernels),
-        )
+        norms = norms_at_three_sizes(kernels)
+        tensors = (*index_and_gains, kernels, supports[None, :, 0].contiguous(), norms)
         search_side = config.search_side * scale
         return Model(tensors, kernels, kernels, size, box.w, box.h, search_side), state
 
@@ -200,7 +200,8 @@ class TadtTracker(Tracker):
         features = select(*maps, shallow_index, deep_index, gains)  # (N, K, n, n)
         response = full_correlation(features, templates, size)  # (N, 3, n, n)
         energy = features.square().sum(dim=1, keepdim=True)
-        energy = full_correlation(energy, supports, size)
+        energy = F.pad(energy, (size[1] // 2,) * 2 + (size[0] // 2,) * 2)
+        energy = depthwise_correlation(energy.expand(-1, 3, -1, -1), supports)  # (N, 3, n, n)
         similarity = response / (norms * energy.clamp(min=1e-12).sqrt())
 
         response = response / self._scales[:, None, None] ** 2  # a larger template sums more
@@ -225,7 +226,7 @@ class TadtTracker(Tracker):
             for at, side in zip((row, column), size, strict=True)
         )
         found = resample(features[:, None], ys[:, :, None], xs[:, :, None])  # (N, 3, K, h, w)
-        return result, correlation_kernels(found) * supports
+        return result, correlation_kernels(found * supports[:, :, None])
 
     def _extract(self, frame: Tensor, windows: Tensor, *wanted: Tensor) -> tuple[Tensor, Tensor]:
         """Features of windows (N, 3) centre x, y and side: two maps (N, C, n, n) float32, the
