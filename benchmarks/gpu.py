@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
+import functools
 import json
 from pathlib import Path
 import subprocess
@@ -483,36 +484,23 @@ def speeds(
             report.item('roofline', label, run)
 
     scaled = [preset for preset in ('paper', 'compact') if preset in chosen]
+    short = functools.partial(
+        one_speed,
+        report,
+        device=device,
+        runtime=runtime,
+        precision=precision,
+        seconds=1.0,
+        frames=3 if quick else 100,
+    )
     for preset in scaled:
         for name in SIAMESE[:1] if quick else (*SIAMESE, 'atom'):
             for count in TARGETS[:2] if quick else TARGETS:
-                one_speed(
-                    report,
-                    'targets',
-                    device,
-                    name,
-                    preset,
-                    runtime,
-                    precision,
-                    1.0,
-                    count=count,
-                    frames=3 if quick else 100,
-                )
-    for name in SIAMESE[:1] if quick else SIAMESE:
-        for size in SIZES[:2] if quick else SIZES:
-            for preset in scaled[:1]:
-                one_speed(
-                    report,
-                    'image sizes',
-                    device,
-                    name,
-                    preset,
-                    runtime,
-                    precision,
-                    1.0,
-                    size=size,
-                    frames=3 if quick else 100,
-                )
+                short('targets', name=name, preset=preset, count=count)
+    for preset in scaled[:1]:
+        for name in SIAMESE[:1] if quick else SIAMESE:
+            for size in SIZES[:2] if quick else SIZES:
+                short('image sizes', name=name, preset=preset, size=size)
 
 
 def versions(device: torch.device) -> dict[str, str]:
@@ -535,7 +523,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--device', default='cuda', help='default: %(default)s')
     parser.add_argument('--minutes', type=float, default=7.5, help='default: %(default)s')
-    parser.add_argument('--out', type=Path, help='default: benchmarks/results/gpu_NAME')
+    parser.add_argument('--out', type=Path, help='default: benchmarks/results/gpu_NAME, or cpu')
     parser.add_argument(
         '--presets', default=','.join(PRESETS), help='separated by commas; default: %(default)s'
     )

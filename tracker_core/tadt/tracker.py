@@ -101,7 +101,6 @@ class TadtTracker(Tracker):
         self.backbone = build_backbone(preset, weights).to(
             device, precision, memory_format=torch.channels_last
         )
-        self._leaves_out = isinstance(self.backbone, Vgg16)  # can leave channels out
         stride = self.backbone.stride
         self._map_side = config.search_side // stride
         if config.search_side % (2 * stride) != stride:
@@ -191,7 +190,8 @@ class TadtTracker(Tracker):
         config, stride = self.config, self.backbone.stride
         shallow_index, deep_index, gains, templates, supports, norms = model
         size = shape[:2]
-        if self._leaves_out and len(numbers) == 1 and not torch.compiler.is_compiling():
+        leaves_out = isinstance(self.backbone, Vgg16) and not torch.compiler.is_compiling()
+        if leaves_out and len(numbers) == 1:
             # a single target needs no other channels; an exported program wants fixed kernels
             maps = self._extract(frame, numbers, deep_index[0])
             deep_index = torch.arange(deep_index.shape[1], device=deep_index.device)[None]
