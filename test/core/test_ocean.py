@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 import json
 import math
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from tracker_core import Box, create_tracker, WeightsError
+from tracker_core.evaluation.scene import render_scene
 from tracker_core.layers.aligned_conv import aligned_conv2d
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.ocean.config import PAPER_PRESETS
@@ -535,6 +537,46 @@ def test_small_and_large_targets_together(preset: str) -> None:
     for box, track in zip(boxes, together, strict=True):
         alone = tracker.track(images[1], tracker.start(images[0], box))
         np.testing.assert_allclose(track.box.as_xywh(), alone.box.as_xywh(), atol=0.01)
+
+
+def likeness(kernels: Sequence[Tensor], others: Sequence[Tensor]) -> float:
+    """The smallest cosine similarity of kernels with their counterparts."""
+    pairs = zip(kernels, others, strict=True)
+    return min(float(torch.cosine_similarity(a.flatten(), b.flatten(), 0)) for a, b in pairs)
+
+
+def test_template_follows_a_target_that_changes() -> None:
+    """It becomes more like the target; not with a rate of zero, nor of a target that is not found
+    for sure."""
+    scene = render_scene(frames=30, size=(320, 240), seed=4)
+    images = list(scene)
+    for rate in (0.0, 0.1):
+        tracker = create_tracker('ocean', device='cpu', template_rate=rate)
+        target = tracker.start(images[0], scene.boxes[0])
+        model = target.model
+        tracks = [tracker.track(image, target) for image in images[1:]]
+        assert tracks[-1].box.iou(scene.boxes[-1]) > 0.5
+        assert (target.model is model) == (rate == 0)
+    now = tracker.start(images[-1], scene.boxes[-1]).model.first
+    template = target.model.template
+    mixed = (*template.classify, *template.regress)
+    assert 1 - likeness(mixed, now) < 0.7 * (1 - likeness(model.first, now))
+
+    known = target.model
+    tracker.track(255 - images[0], target)
+    assert target.score < tracker.config.tracking_score
+    assert target.model is known
+
+
+@pytest.mark.parametrize('box', [Box(60, 40, 56, 56), Box(64, 40, 48, 66)])
+def test_template_of_a_target_that_did_not_change(box: Box) -> None:
+    """Where the search region shows the target as the first frame did, its kernels are those of
+    the first frame, but for what the borders of the smaller crop do to its features."""
+    tracker = create_tracker('ocean', device='cpu', precision='float32')
+    image = blocks('oc_img1')
+    target = tracker.start(image, box)
+    tracker.track(image, target, learn=False)
+    assert likeness(target.model.first, target.state.found) > 0.99
 
 
 def test_weight_files_without_a_branch(tmp_path: Path) -> None:

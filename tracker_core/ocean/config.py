@@ -67,6 +67,20 @@ class OceanConfig(TrackerConfig):
     smallest_side: float = parameter(
         10.0, 'A predicted side is never below this, pixels.', minimum=1.0
     )
+    template_rate: float = parameter(
+        0.0,
+        'Share of the recent template that is renewed in a frame where the target is found for '
+        'sure (0: the template is that of the first frame, as in the paper).',
+        minimum=0.0,
+        maximum=1.0,
+        live=False,
+    )
+    template_share: float = parameter(
+        0.7,
+        'Weight of the recent template; the rest is that of the first frame.',
+        minimum=0.0,
+        maximum=1.0,
+    )
     released: bool = parameter(
         False,
         'Cut crops as the released code does: whole pixels, half a pixel early, rounded colours.',
@@ -178,5 +192,6 @@ COMPACT = OceanConfig(
     template_side=113,
     search_side=225,
     small_search_side=257,
+    template_rate=0.05,
 )
-COMPACT_ONLINE = replace(COMPACT, online=True, online_weight=0.4)
+COMPACT_ONLINE = replace(COMPACT, online=True, online_weight=0.4, template_rate=0.0)

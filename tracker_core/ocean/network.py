@@ -276,6 +276,8 @@ class Heads(nn.Module):
         return 0.1 * self.logit(self.classify(features, kernels))[:, 0].float()
 
     def forward(self, features: Tensor, template: Template) -> Prediction:
+        """Predictions from features of search regions; 25 cells a side for the published network
+        and 255 pixels, 23 for the compact one and 225."""
         box_features, ltrb = self.boxes(features, template)
         logits = self.logits(features, template.classify)
         aligned = None
@@ -316,11 +318,11 @@ class OceanNetwork(nn.Module):
 
     def encode(self, images: Tensor, sizes: Tensor | None = None) -> Template:
         """The template of crops (N, 3, 127, 127), whatever the targets' sizes."""
-        return self.heads.encode(middle_cells(self.extract(images)))
+        return self.encode_features(self.extract(images))
 
-    def forward(self, images: Tensor, template: Template) -> Prediction:
-        """Predictions for search regions (N, 3, side, side); 25 cells a side for 255 pixels."""
-        return self.heads(self.extract(images), template)
+    def encode_features(self, features: Tensor, sizes: Tensor | None = None) -> Template:
+        """The same from the crops' features (N, 256, n, n)."""
+        return self.heads.encode(middle_cells(features))
 
 
 class CompactOcean(nn.Module):
@@ -351,10 +353,6 @@ class CompactOcean(nn.Module):
         """The same from the crops' features (N, 128, n, n)."""
         features = middle_cells(features)
         return self.heads.encode(torch.cat((features, target_mask(sizes).to(features)), 1))
-
-    def forward(self, images: Tensor, template: Template) -> Prediction:
-        """Predictions for search regions (N, 3, side, side); 23 cells a side for 225 pixels."""
-        return self.heads(self.extract(images), template)
 
 
 # the authors' names -> ours; the first that matches the start of a key

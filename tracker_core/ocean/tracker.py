@@ -20,6 +20,7 @@ from tracker_core.boxes import Box
 from tracker_core.errors import WeightsError
 from tracker_core.images import sample_grid, window_positions
 from tracker_core.layers.folding import fold_batch_norms
+from tracker_core.layers.interpolation import resample
 from tracker_core.ocean.config import (
     COMPACT,
     COMPACT_ONLINE,
@@ -32,7 +33,9 @@ from tracker_core.ocean.network import (
     OceanNetwork,
     Prediction,
     read_authors_state,
+    STRIDE,
     Template,
+    TEMPLATE_CELLS,
 )
 from tracker_core.ocean.online import (
     CROP,
@@ -58,10 +61,14 @@ Network = TypeVar('Network', bound=nn.Module)
 
 @dataclass(frozen=True)
 class Model:
-    """What is learnt of a target in the first frame.
+    """What is learnt of a target: all of it in the first frame, and afterwards a recent template
+    and the online branch.
 
     Attributes:
-        template: The networks' kernels.
+        template: The networks' kernels, mixed of `first` and `recent`.
+        first: The kernels of the first frame, float32, those of `Template.classify` before those
+            of `Template.regress`.
+        recent: Their running average over the frames.
         fill: (1, 3) mean colour of the first frame, shown outside the image.
         search_side: Side of the search region, network input pixels.
         smallest_side: No side of the box becomes shorter, pixels.
@@ -69,6 +76,8 @@ class Model:
     """
 
     template: Template
+    first: tuple[Tensor, ...]
+    recent: tuple[Tensor, ...]
     fill: Tensor
     search_side: int
     smallest_side: float
@@ -77,13 +86,15 @@ class Model:
 
 @dataclass(frozen=True)
 class State:
-    """Centre and size in pixels, and the state of the online branch."""
+    """Centre and size in pixels, the state of the online branch, and what is to be learnt of the
+    frame: the kernels of the target where it was found, as of `Model.first`."""
 
     cx: float
     cy: float
     w: float
     h: float
     online: OnlineState | None = None
+    found: tuple[Tensor, ...] = ()
 
     @property
     def context(self) -> float:
@@ -142,11 +153,15 @@ class OceanTracker(Tracker):
         crop = crop_windows(frame, windows, fill, config.template_side, config.released)
         scale = config.template_side / state.context
         sizes = torch.tensor([[scale * box.w, scale * box.h]], device=self.device)
+        template = self.network.encode(crop, sizes)
+        first = tuple(kernel.float() for kernel in (*template.classify, *template.regress))
         model = Model(
-            self.network.encode(crop, sizes),
-            fill,
-            config.small_search_side if small else config.search_side,
-            min(config.smallest_side, box.w, box.h),
+            template=template,
+            first=first,
+            recent=first,
+            fill=fill,
+            search_side=config.small_search_side if small else config.search_side,
+            smallest_side=min(config.smallest_side, box.w, box.h),
         )
         if self.online is not None:
             learner = start_learning(self.online, self.network, frame, box, config)
@@ -189,18 +204,40 @@ class OceanTracker(Tracker):
         self, shape: Hashable, frame: Tensor, numbers: Tensor, *model: Tensor
     ) -> tuple[Tensor, ...]:
         """See `Tracker.step`. The result is (N, 5), see `choose_places`; with an online branch
-        (N, 9), see also `summarize`, and its features stay on the device."""
+        (N, 9), see also `summarize`. On the device stay the kernels of the target where it is
+        now, with `template_rate`, and the features of the online branch."""
         config, paths = self.config, len(self.network.heads.classify.template)
         template, fills = Template(model[:paths], model[paths : 2 * paths]), model[2 * paths]
         crops = crop_windows(frame, numbers[:, :3], fills, shape, config.released)
-        prediction = self.network(crops, template)
+        features = self.network.extract(crops)
+        prediction = self.network.heads(features, template)
         last = numbers[:, 3:5].float()
         if self.online is None:
-            return (choose_places(prediction, last, config),)
-        features = self.look(frame, numbers[:, 5:11])
-        maps = score_maps(features, model[-1])
-        peaks = summarize(maps, numbers[:, 11:13].float())
-        return torch.cat((choose_places(prediction, last, config, maps), peaks), 1), features
+            result, looks = choose_places(prediction, last, config), ()
+        else:
+            looks = (self.look(frame, numbers[:, 5:11]),)
+            maps = score_maps(looks[0], model[-1])
+            peaks = summarize(maps, numbers[:, 11:13].float())
+            result = torch.cat((choose_places(prediction, last, config, maps), peaks), 1)
+        kernels = self._encode_found(features, result, last) if config.template_rate else ()
+        return result, *kernels, *looks
+
+    def _encode_found(self, features: Tensor, places: Tensor, last: Tensor) -> tuple[Tensor, ...]:
+        """The kernels of targets where they were found, see `Model.first`.
+
+        Args:
+            features: (N, C, n, n) of the search regions.
+            places: From `choose_places`.
+            last: (N, 2) last width and height of each target, pixels of the search region.
+        """
+        sizes = places[:, 2:4]
+        growth = (context_side(*sizes.unbind(1)) / context_side(*last.unbind(1)))[:, None]
+        steps = torch.arange(TEMPLATE_CELLS, device=features.device) - TEMPLATE_CELLS // 2
+        middle = (features.shape[-1] - 1) / 2 + places[:, :2] / STRIDE  # (N, 2) x, y in cells
+        xs, ys = (middle[:, axis, None] + growth * steps for axis in (0, 1))  # (N, 7)
+        cells = resample(features.float(), ys[:, None], xs[:, None])  # (N, C, 7, 7)
+        found = self.network.encode_features(cells.to(features.dtype), sizes / growth)
+        return *found.classify, *found.regress
 
     def look(self, frame: Tensor, numbers: Tensor) -> Tensor:
         """What the online branch sees in patches: (N, C, 13, 13); `numbers` as of `Patch`."""
@@ -228,9 +265,12 @@ class OceanTracker(Tracker):
             max(min(width * scale, image_size[0]), smallest),
             max(min(height * scale, image_size[1]), smallest),
         )
+        if self.config.template_rate:
+            kernels = kept[: len(target.model.first)]
+            state = replace(state, found=tuple(kernel[index, None].float() for kernel in kernels))
         if self.online is not None:
             patch = self._patch(target)
-            view = View(kept[0][index : index + 1], patch.centre, patch.scale)
+            view = View(kept[-1][index : index + 1], patch.centre, patch.scale)
             state = replace(state, online=self._judge_view(old.online, state, view, peaks))
         return Sighting(Box.from_center(state.cx, state.cy, state.w, state.h), score, state)
 
@@ -248,6 +288,7 @@ class OceanTracker(Tracker):
         return OnlineState(state.cx, state.cy, pending)
 
     def _learn(self, target: Target) -> None:
+        self._follow(target)
         online, config = target.state.online, self.config
         if online is None or online.pending is None:
             return
@@ -257,6 +298,23 @@ class OceanTracker(Tracker):
         if sample.hard or target.age % config.online_interval == 0:
             learner.learn(config.online_steps)
         target.state = replace(target.state, online=replace(online, pending=None))
+
+    def _follow(self, target: Target) -> None:
+        """Let the template follow what the target looks like where it was found for sure."""
+        state, model, config = target.state, target.model, self.config
+        if not state.found:
+            return
+        target.state = replace(state, found=())
+        if target.score < config.tracking_score:
+            return
+        rate, share = config.template_rate, config.template_share
+        pairs = zip(model.recent, state.found, strict=True)
+        recent = tuple(torch.lerp(old, new, rate) for old, new in pairs)
+        pairs = zip(model.first, recent, strict=True)
+        kernels = [torch.lerp(old, new, share).to(self.precision) for old, new in pairs]
+        paths = len(kernels) // 2
+        template = Template(kernels[:paths], kernels[paths:])
+        target.model = replace(model, template=template, recent=recent)
 
 
 def crop_windows(
