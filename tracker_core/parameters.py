@@ -50,6 +50,28 @@ def parameter(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def template_rate() -> Any:
+    """A `parameter` of trackers whose template can follow the target."""
+    return parameter(
+        0.0,
+        'Share of the recent template that is renewed in a frame where the target is found for '
+        'sure (0: the template is that of the first frame, as in the paper).',
+        minimum=0.0,
+        maximum=1.0,
+        live=False,
+    )
+
+
+def template_share(default: float) -> Any:
+    """What goes with `template_rate`."""
+    return parameter(
+        default,
+        'Weight of the recent template; the rest is that of the first frame.',
+        minimum=0.0,
+        maximum=1.0,
+    )
+
+
 @dataclass(frozen=True)
 class ParameterInfo:
     """One parameter as a reader, a command line or a ROS descriptor needs it."""

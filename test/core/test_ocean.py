@@ -558,8 +558,7 @@ def test_template_follows_a_target_that_changes() -> None:
         assert tracks[-1].box.iou(scene.boxes[-1]) > 0.5
         assert (target.model is model) == (rate == 0)
     now = tracker.start(images[-1], scene.boxes[-1]).model.first
-    template = target.model.template
-    mixed = (*template.classify, *template.regress)
+    mixed = target.model.template.kernels
     assert 1 - likeness(mixed, now) < 0.7 * (1 - likeness(model.first, now))
 
     known = target.model

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tracker_core.parameters import parameter, TrackerConfig
+from tracker_core.parameters import parameter, template_rate, template_share, TrackerConfig
 
 
 @dataclass(frozen=True)
@@ -67,20 +67,8 @@ class OceanConfig(TrackerConfig):
     smallest_side: float = parameter(
         10.0, 'A predicted side is never below this, pixels.', minimum=1.0
     )
-    template_rate: float = parameter(
-        0.0,
-        'Share of the recent template that is renewed in a frame where the target is found for '
-        'sure (0: the template is that of the first frame, as in the paper).',
-        minimum=0.0,
-        maximum=1.0,
-        live=False,
-    )
-    template_share: float = parameter(
-        0.7,
-        'Weight of the recent template; the rest is that of the first frame.',
-        minimum=0.0,
-        maximum=1.0,
-    )
+    template_rate: float = template_rate()
+    template_share: float = template_share(0.7)
     released: bool = parameter(
         False,
         'Cut crops as the released code does: whole pixels, half a pixel early, rounded colours.',

@@ -224,6 +224,11 @@ class Template:
     classify: list[Tensor]
     regress: list[Tensor]
 
+    @property
+    def kernels(self) -> tuple[Tensor, ...]:
+        """All of them, those of `classify` first."""
+        return *self.classify, *self.regress
+
 
 @dataclass(frozen=True)
 class Prediction:

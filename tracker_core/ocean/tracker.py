@@ -66,8 +66,7 @@ class Model:
 
     Attributes:
         template: The networks' kernels, mixed of `first` and `recent`.
-        first: The kernels of the first frame, float32, those of `Template.classify` before those
-            of `Template.regress`.
+        first: `Template.kernels` of the first frame, float32.
         recent: Their running average over the frames.
         fill: (1, 3) mean colour of the first frame, shown outside the image.
         search_side: Side of the search region, network input pixels.
@@ -154,7 +153,7 @@ class OceanTracker(Tracker):
         scale = config.template_side / state.context
         sizes = torch.tensor([[scale * box.w, scale * box.h]], device=self.device)
         template = self.network.encode(crop, sizes)
-        first = tuple(kernel.float() for kernel in (*template.classify, *template.regress))
+        first = tuple(kernel.float() for kernel in template.kernels)
         model = Model(
             template=template,
             first=first,
@@ -197,7 +196,7 @@ class OceanTracker(Tracker):
 
     def _tensors(self, target: Target) -> tuple[Tensor, ...]:
         model = target.model
-        tensors = (*model.template.classify, *model.template.regress, model.fill)
+        tensors = (*model.template.kernels, model.fill)
         return tensors if model.learner is None else (*tensors, model.learner.filter)
 
     def step(
@@ -236,8 +235,7 @@ class OceanTracker(Tracker):
         middle = (features.shape[-1] - 1) / 2 + places[:, :2] / STRIDE  # (N, 2) x, y in cells
         xs, ys = (middle[:, axis, None] + growth * steps for axis in (0, 1))  # (N, 7)
         cells = resample(features.float(), ys[:, None], xs[:, None])  # (N, C, 7, 7)
-        found = self.network.encode_features(cells.to(features.dtype), sizes / growth)
-        return *found.classify, *found.regress
+        return self.network.encode_features(cells.to(features.dtype), sizes / growth).kernels
 
     def look(self, frame: Tensor, numbers: Tensor) -> Tensor:
         """What the online branch sees in patches: (N, C, 13, 13); `numbers` as of `Patch`."""

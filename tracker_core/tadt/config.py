@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tracker_core.errors import ParameterError
-from tracker_core.parameters import parameter, TrackerConfig
+from tracker_core.parameters import parameter, template_rate, template_share, TrackerConfig
 
 
 @dataclass(frozen=True)
@@ -82,20 +82,8 @@ class TadtConfig(TrackerConfig):
         minimum=0.0,
         maximum=1.0,
     )
-    template_rate: float = parameter(
-        0.0,
-        'Share of the recent template that is renewed in a frame where the target is found for '
-        'sure (0: the template is that of the first frame, as in the paper).',
-        minimum=0.0,
-        maximum=1.0,
-        live=False,
-    )
-    template_share: float = parameter(
-        0.8,
-        'Weight of the recent template; the rest is that of the first frame.',
-        minimum=0.0,
-        maximum=1.0,
-    )
+    template_rate: float = template_rate()
+    template_share: float = template_share(0.8)
     released: bool = parameter(
         False,
         "Reproduce the authors' released Python port step by step (preset paper), its random "
