@@ -163,11 +163,8 @@ class DatConfig(TrackerConfig):
 
 PAPER = DatConfig()
 COMPACT = DatConfig(
-    # From the table of tracker calibrate --tracker dat --scenes 15 --photos (Kodak's). The fit
-    # itself (-2.05, 0.312) is flattened by sure but wrong boxes on look-alikes: it has the same
-    # Brier score and would never call a target lost.
-    score_midpoint=-1.2,
-    score_slope=1.2,
+    score_midpoint=1.51,  # tracker calibrate --tracker dat --scenes 15 --photos (Kodak's)
+    score_slope=0.67,
     candidates=512,
     search_spread=1.0,
     first_positives=250,

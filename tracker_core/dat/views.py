@@ -26,6 +26,7 @@ from tracker_core.images import sample_grid, window_positions
 Window = tuple[float, float, float]  # centre x, y and side in pixels of the frame
 CONTEXT = 1 + 2 * PADDING / SIDE  # what is seen of a box, relative to its size
 SUBCELLS = 2  # bilinear samples per pooled cell and axis
+FEATURE_RMS = 0.5  # of the compact features; online training is the steadier for small inputs
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class RegionViews:
         pixels = sample_grid(
             frame, window_positions(cy, side, self._side), window_positions(cx, side, self._side)
         )
-        maps = torch.cat(self.network(pixels), dim=1).float()
+        maps = torch.cat([standardize(maps.float()) for maps in self.network(pixels)], dim=1)
         return maps.flatten(2).transpose(1, 2).contiguous()
 
     def samples(
@@ -204,6 +205,14 @@ class RegionViews:
         else:
             pooled = F.embedding_bag(index, tables, per_sample_weights=weight, mode='sum')
         return pooled.view(*boxes.shape[:2], -1)
+
+
+def standardize(maps: Tensor) -> Tensor:
+    """Maps (N, C, h, w) without the mean of each channel, and with one root mean square for all
+    of a window: what the channels have in common hinders the training of a fresh classifier."""
+    centred = maps - maps.mean(dim=(2, 3), keepdim=True)
+    power = centred.square().mean(dim=(1, 2, 3), keepdim=True)
+    return centred * (FEATURE_RMS * (power + 1e-12).rsqrt())
 
 
 Views = CropViews | RegionViews

@@ -105,7 +105,7 @@ class TadtConfig(TrackerConfig):
 PAPER = TadtConfig()
 COMPACT = TadtConfig(
     score_midpoint=0.69,  # tracker calibrate --tracker tadt --scenes 15 --photos (Kodak's)
-    score_slope=16.3,
+    score_slope=16.8,
     smallest_side=64.0,
     largest_side=64.0,
     search_side=264,

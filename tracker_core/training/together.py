@@ -47,7 +47,7 @@ class TogetherTraining(loop.TrainConfig):
     matching: float = 0.75
     ocean: float = 1.0
     spm: float = 1.0
-    atom: float = 4.0
+    atom: float = 6.0
     pairs: PairConfig = field(
         default_factory=lambda: PairConfig(
             template_size=129,
@@ -57,7 +57,7 @@ class TogetherTraining(loop.TrainConfig):
             scale=1.35,
             angle=0.1,
             turn=0.1,
-            stretch=0.13,
+            stretch=0.16,
             bend=0.12,
             distractor=0.5,
             alike=0.5,

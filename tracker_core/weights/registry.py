@@ -76,7 +76,7 @@ VGG_ORIGIN = 'https://www.vlfeat.org/matconvnet/models'
 WEIGHT_FILES = (
     *_bundled(
         'compact_backbone.safetensors',
-        '610dff0373ddfa0eba5ebf00b0deaf23f4386e9992f21ee9ce96ed889a3d8f50',
+        '371a454522e1d2b0f3f96bcfbf2d3107f295e1dbc9f8c8c732af6981fa1354d8',
         (
             ('atom', 'compact', 'backbone'),
             ('dat', 'compact', ''),
@@ -88,17 +88,17 @@ WEIGHT_FILES = (
     ),
     *_bundled(
         'compact_atom.safetensors',
-        'a57be1521d9845478d550e5cb572aba92624247aeeee556162e028ce9eb5fe7a',
+        '17387c9cb7810f322d229dd6e51c573fd359d6f68712986002af5362fe0a63b0',
         (('atom', 'compact', 'head'),),
     ),
     *_bundled(
         'compact_ocean.safetensors',
-        '541e0ee9da3da6623c311b7c89cb70c4277d1096c2a91de197807f8c2a33ea4c',
+        'fd9d067ddd2c40f8731958b63c60cb7fdb70e3373f80cea7c6f6fa33cd4cc826',
         (('ocean', 'compact', 'heads'), ('ocean', 'compact_online', 'heads')),
     ),
     *_bundled(
         'compact_spm.safetensors',
-        '305578244f9c41ebab233b15f128e4716e038eed08d68d7403b1ddcf0d0f6447',
+        '3c551fc74ef1dea35ef2810264fece9ca3706011cc27c7d6df080c318ec3c235',
         (('spm', 'compact', 'heads'),),
     ),
     *_published('atom_default.pth', 'atom', ('paper', 'paper_vot'), ATOM_LICENCE, ATOM_ORIGIN),
