@@ -138,7 +138,7 @@ class RegionViews:
         return View(seen[index], window)
 
     def _tables(self, frame: Tensor, windows: Tensor) -> Tensor:
-        """Features of windows (N, 3): (N, h * w, C)."""
+        """Standardized features of windows (N, 3): (N, h * w, C)."""
         cx, cy, side = windows.float().unbind(1)
         pixels = sample_grid(
             frame, window_positions(cy, side, self._side), window_positions(cx, side, self._side)
