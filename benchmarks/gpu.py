@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
+import copy
 import functools
 import json
 from pathlib import Path
@@ -39,6 +40,7 @@ sys.path.insert(0, str(ROOT))
 from tracker_core import Box, create_tracker, list_trackers, Tracker, tracker_class  # noqa: E402
 from tracker_core.evaluation.machine import describe_machine, machine_line  # noqa: E402
 from tracker_core.evaluation.scene import render_scene  # noqa: E402
+from tracker_core.runtime.eager import EagerUpdates  # noqa: E402
 
 DTYPES = {
     'float32': torch.float32,
@@ -52,6 +54,14 @@ TOLERANCES = {
     'float32': (0.05, 1e-3),
     'float16': (1.0, 0.05),
     'bfloat16': (3.0, 0.2),
+}
+UPDATE_TOLERANCE = 1e-3  # of what an update learns, run in two ways
+EVERY_FRAME = {  # parameters that have a tracker learn after every frame
+    'atom': {'train_interval': 1},
+    'dat': {'update_interval': 1},
+    'ocean': {'online_interval': 1},
+    'spm': {},
+    'tadt': {},
 }
 SIAMESE = ('ocean', 'spm', 'tadt')
 TARGETS = (1, 2, 4, 8, 16)
@@ -308,6 +318,44 @@ def check(
     }
 
 
+def check_update(
+    name: str, preset: str, device: torch.device, precision: str, runtime: str
+) -> dict[str, Any] | None:
+    """An online update as the runtime runs it against the same one run eagerly on the device: what
+    is learnt of one frame from the same state, relative to its size."""
+    options = {**LIGHT.get((name, preset), {}), **EVERY_FRAME[name]}
+    tracker = make(name, preset, device, precision, runtime, **options)
+    if not learns_online(tracker):
+        return None
+    captured, eager = tracker.updates, EagerUpdates()
+    scene = render_scene(frames=3, size=(320, 240))
+    images = list(scene)
+    target = tracker.start(images[0], scene.boxes[0])
+    worst = 0.0
+    for image in images[1:]:
+        tracker.track(image, target, learn=False)
+        outcomes = []
+        for updates in (eager, captured):
+            same = copy.deepcopy(target, {id(tracker): tracker})
+            tracker.updates = updates
+            tracker.learn(same)
+            outcomes.append(tracker._tensors(same))
+        for right, found in zip(*outcomes, strict=True):
+            size = right.double().norm().clamp(min=1e-6)
+            worst = max(worst, float((found.double() - right.double()).norm() / size))
+        target = same
+    return {
+        'difference': worst,
+        'verdict': 'ok' if worst <= UPDATE_TOLERANCE else 'DIFFERS',
+        'runtime': type(captured).__name__,
+    }
+
+
+def learns_online(tracker: Tracker) -> bool:
+    """Whether the tracker fits something to samples while tracking."""
+    return tracker.name in ('atom', 'dat') or getattr(tracker.config, 'online', False)
+
+
 def speed(
     tracker: Tracker, size: tuple[int, int], count: int, seconds: float, frames: int
 ) -> dict[str, Any]:
@@ -417,6 +465,11 @@ def measure(report: Report, device: torch.device, chosen: Sequence[str], quick: 
                     'checks',
                     label,
                     lambda a=(name, preset, device, precision, runtime): check(*a),
+                )
+                report.item(
+                    'updates',
+                    label,
+                    lambda a=(name, preset, device, precision, runtime): check_update(*a),
                 )
         if (runtime, precision) == best:
             speeds(report, device, chosen, quick, best, rates, bandwidth)
@@ -549,7 +602,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report.data['left_out'] = str(item)
         print(f'out of time: {item} and what follows is left out')
     report.write()
-    checks = report.data.get('checks', [])
+    checks = report.data.get('checks', []) + report.data.get('updates', [])
     wrong = [row['item'] for row in checks if row['verdict'] != 'ok']
     print(f'{len(checks)} checks, {len(wrong)} differ; {len(report.data["failures"])} failures')
     print(f'wrote {out.with_suffix(".json")} and {out.with_suffix(".md")}')

@@ -29,8 +29,15 @@ from tracker_core.boxes import Box
 from tracker_core.errors import BoxError, ParameterError, TrackerError, UnknownTrackerError
 from tracker_core.images import as_frame
 from tracker_core.parameters import TrackerConfig, with_parameters
-from tracker_core.runtime import choose_precision, choose_runtime, make_runtime, RUNTIMES
-from tracker_core.runtime.eager import Eager
+from tracker_core.runtime import (
+    choose_precision,
+    choose_runtime,
+    make_runtime,
+    make_updates,
+    RUNTIMES,
+    Updates,
+)
+from tracker_core.runtime.eager import Eager, EagerUpdates
 from tracker_core.weights import load_weights, Weights
 
 TRACKERS = {
@@ -136,6 +143,7 @@ class Tracker:
         self.device = device
         self.precision = precision
         self.runner: Any = Eager(device)
+        self.updates: Updates = EagerUpdates()
         self.weights = weights
 
     @property
@@ -207,7 +215,7 @@ class Tracker:
 
     def learn(self, target: Target) -> None:
         """Run the online update that the last frame left pending, if any; a second call does
-        nothing."""
+        nothing. On CUDA it returns while the device learns; the next step waits for it there."""
         with torch.inference_mode():
             self._learn(target)
 
@@ -454,6 +462,7 @@ def create_tracker(
     dtype = PRECISIONS.get(precision) or choose_precision(runtime_name, torch_device, is_fine)
     tracker = cls(config, preset, torch_device, dtype, load_weights(name, preset, weights))
     tracker.runner = make_runtime(runtime_name, tracker)
+    tracker.updates = make_updates(runtime_name, torch_device)
     log.info(
         '%s %s on %s: runtime %s, precision %s',
         name,

@@ -11,3 +11,27 @@ PRESETS = [
     for preset in tracker_class(name).presets
     if not preset.startswith('paper_') or preset == 'paper_online'
 ]
+
+# DAT's published networks with so few samples that they are affordable on a CPU
+SMALL_DAT = {
+    'candidates': 12,
+    'averaged': 3,
+    'first_positives': 8,
+    'first_negatives': 16,
+    'positives': 4,
+    'negatives': 4,
+    'regression_samples': 8,
+    'first_iterations': 1,
+    'iterations': 1,
+    'batch': 2,
+    'mined_from': 8,
+    'hidden': 64,
+}
+# parameters that make the first frame affordable; the step stays what it is
+REDUCED = {
+    ('atom', 'compact'): {'newton_steps': 1, 'first_iterations': 1},
+    ('atom', 'paper'): {'newton_steps': 1, 'first_iterations': 1, 'step_length': 0.01},
+    ('ocean', 'compact_online'): {'online_first_steps': 1},
+    ('ocean', 'paper_online'): {'online_first_steps': 1},
+    ('dat', 'paper'): SMALL_DAT,
+}

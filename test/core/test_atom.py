@@ -31,6 +31,7 @@ from tracker_core.errors import WeightsError
 from tracker_core.evaluation.scene import render_scene
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.layers.prroi_pool import bin_weights_and_slopes, prroi_pool
+from tracker_core.runtime.eager import EagerUpdates
 from tracker_core.tracker import calibrated, Tracker
 from tracker_core.training import atom as training
 from tracker_core.weights import load_into, read_weight_file, save_safetensors
@@ -430,7 +431,7 @@ def test_update(online: dict[str, Tensor], dtype: torch.dtype, tolerance: float)
     assert_near(memory.weights.values, fixture['upd_weights'], 1e-6)
     assert_near(memory.labels, fixture['upd_labels'], 1e-5)
     for name in ('upd1', 'upd2'):
-        kernel = memory.refit(kernel, 5, 0.1)
+        kernel = memory.refit(kernel, 5, 0.1, EagerUpdates())
         assert distance(kernel, fixture[f'{name}_filter_ref64']) <= tolerance
 
 

@@ -11,7 +11,7 @@ import dataclasses
 import math
 
 import numpy as np
-from presets import PRESETS
+from presets import PRESETS, SMALL_DAT
 import pytest
 import torch
 
@@ -35,20 +35,7 @@ from tracker_core.weights import list_weights
 # to pixels; contracts do not depend on them
 REDUCED = {
     ('atom', 'paper'): {'step_length': 0.01},
-    ('dat', 'paper'): {
-        'candidates': 12,
-        'averaged': 3,
-        'first_positives': 8,
-        'first_negatives': 16,
-        'positives': 4,
-        'negatives': 4,
-        'regression_samples': 8,
-        'first_iterations': 1,
-        'iterations': 1,
-        'batch': 2,
-        'mined_from': 8,
-        'hidden': 64,
-    },
+    ('dat', 'paper'): SMALL_DAT,
 }
 
 

@@ -191,9 +191,9 @@ def test_three_training_steps(
             for f in (positives.features[target], negatives.features[mined])
         ]
         trainer = Trainer(RELEASED, make_chains, count_more)
-        loss, penalty, norm = trainer.step(
-            classifier, descent, positives, negatives, target, pool, 2e-4, torch.Generator()
-        )
+        descent.begin(classifier)
+        batch = trainer.choose(classifier, positives, negatives, target, pool, torch.Generator())
+        loss, penalty, norm = trainer.step(classifier, descent, batch, 2e-4)
         assert_close(scores[0], fixture[f'it{t}_pos_score'][:, TARGET], 1e-3 * relative, 'scores')
         assert_close(scores[1], fixture[f'it{t}_neg_score'][:, TARGET], 1e-3 * relative, 'scores')
         assert_close(loss, fixture[f'it{t}_ce'].reshape(()), 1e-4 if t == 0 else 5e-3, 'loss')

@@ -47,6 +47,7 @@ from tracker_core.ocean.online import (
     summarize,
 )
 from tracker_core.ocean.tracker import choose_places, crop_windows, OceanTracker
+from tracker_core.runtime.eager import EagerUpdates
 from tracker_core.training.ocean import cell_truth, choose_cells, ocean_losses, place_loss
 
 
@@ -409,7 +410,7 @@ def test_online_memory_and_update(online: OnlineNetwork) -> None:
         np.testing.assert_allclose(learner.weights, weights[: 13 + row], atol=1e-6)
         if row == 0:
             learner.filter = torch.from_numpy(expected['filter_iter5'])
-            learner.learn(3)
+            learner.learn(3, EagerUpdates())
             close_to(learner.filter, expected['filter_after_update'])
 
 

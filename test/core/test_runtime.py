@@ -14,7 +14,7 @@ import sys
 from typing import Any
 
 import numpy as np
-from presets import PRESETS
+from presets import PRESETS, REDUCED
 import pytest
 from reference import sequence_frames
 import torch
@@ -40,25 +40,6 @@ from tracker_core.runtime.cuda_graph import Staging
 from tracker_core.runtime.eager import Eager, Joined
 from tracker_core.runtime.export import write_onnx
 from tracker_core.runtime.onnx import open_session, run
-
-# parameters that make the first frame affordable; the step stays what it is
-REDUCED = {
-    ('atom', 'compact'): {'newton_steps': 1, 'first_iterations': 1},
-    ('atom', 'paper'): {'newton_steps': 1, 'first_iterations': 1},
-    ('ocean', 'compact_online'): {'online_first_steps': 1},
-    ('ocean', 'paper_online'): {'online_first_steps': 1},
-    ('dat', 'paper'): {
-        'candidates': 12,
-        'averaged': 3,
-        'first_positives': 8,
-        'first_negatives': 16,
-        'regression_samples': 8,
-        'first_iterations': 1,
-        'batch': 2,
-        'mined_from': 8,
-        'hidden': 64,
-    },
-}
 
 
 class Prepared(Eager):
@@ -362,6 +343,11 @@ def test_gpu_benchmark_runs_dry(tmp_path: Path) -> None:
     report.item(
         'checks', 'tadt', lambda: benchmark['check']('tadt', 'compact', device, 'float32', 'eager')
     )
+    report.item(
+        'updates',
+        'atom',
+        lambda: benchmark['check_update']('atom', 'compact', device, 'float32', 'eager'),
+    )
     tracker = compact('tadt', 'eager')
     report.item('speed', 'tadt', lambda: benchmark['speed'](tracker, (160, 120), 2, 1.0, 2))
     rates = {torch.float32: 1e11}
@@ -369,6 +355,7 @@ def test_gpu_benchmark_runs_dry(tmp_path: Path) -> None:
     report.item('speed', 'broken', lambda: 1 / 0)
     written = json.loads((tmp_path / 'report.json').read_text())
     assert written['checks'][0]['verdict'] == 'ok'
+    assert written['updates'][0]['difference'] == 0
     assert written['speed'][0]['fps'] > 0
     assert written['roofline'][0]['gflop'] == pytest.approx(1.6, rel=0.5)  # 0.7 G multiply-adds
     assert [f['item'] for f in written['failures']] == ['broken']

@@ -21,6 +21,8 @@ import torch
 from torch import Tensor
 import torch.nn.functional as F
 
+from tracker_core.runtime import Updates
+
 SMOOTHNESS = 0.05  # alpha of the activation
 
 
@@ -193,8 +195,8 @@ def refit(
     kernel: Tensor,
     iterations: int,
     penalty: float,
-) -> Tensor:
-    """Improve the filter on projected samples: one Gauss-Newton step.
+) -> tuple[Tensor]:
+    """Improve the filter on projected samples: one Gauss-Newton step, as an online update.
 
     Args:
         samples: (n, F, F, D) projected features.
@@ -203,6 +205,9 @@ def refit(
         kernel: (D, K, K) to start from.
         iterations: Of conjugate gradients.
         penalty: Weight of the kernel's squared norm.
+
+    Returns:
+        The new filter.
     """
     size = kernel.shape[-1]
     scores = correlate(samples, kernel)
@@ -216,7 +221,8 @@ def refit(
 
     residual = weight * slope * (mlu(scores) - labels)
     right = -correlate_adjoint(samples, residual, size) - penalty * kernel
-    return kernel + conjugate_gradient(apply, right.flatten(), iterations).reshape(kernel.shape)
+    change = conjugate_gradient(apply, right.flatten(), iterations)
+    return (kernel + change.reshape(kernel.shape),)
 
 
 @dataclass
@@ -293,8 +299,10 @@ class Memory:
         self.samples[slot], self.labels[slot] = sample, label
         self.used = max(self.used, slot + 1)
 
-    def refit(self, kernel: Tensor, iterations: int, penalty: float) -> Tensor:
+    def refit(self, kernel: Tensor, iterations: int, penalty: float, updates: Updates) -> Tensor:
         """`refit` on the slots in use."""
-        used = self.used
-        weights = torch.from_numpy(self.weights.values[:used]).to(kernel)
-        return refit(self.samples[:used], self.labels[:used], weights, kernel, iterations, penalty)
+        count = updates.samples(self.used, len(self.samples))
+        weights = torch.from_numpy(self.weights.values[:count]).to(kernel)
+        tensors = (self.samples[:count], self.labels[:count], weights, kernel)
+        (kernel,) = updates(refit, tensors, iterations=iterations, penalty=penalty)
+        return kernel

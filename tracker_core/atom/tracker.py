@@ -329,7 +329,9 @@ class AtomTracker(Tracker):
             iterations = config.train_iterations
         else:
             return
-        model.kernel = model.memory.refit(model.kernel, iterations, config.kernel_penalty)
+        model.kernel = model.memory.refit(
+            model.kernel, iterations, config.kernel_penalty, self.updates
+        )
         model.composed = compose(model.kernel, model.projection)[None]
 
     # ---------------------------------------------------------------------------------- geometry

@@ -32,6 +32,7 @@ from torch import Tensor
 import torch.nn.functional as F
 
 from tracker_core.dat.config import DatConfig
+from tracker_core.runtime import Updates
 
 BACKGROUND, TARGET = 0, 1
 TINY = 1e-18  # its square is a float32 too
@@ -69,6 +70,10 @@ class Classifier:
 
     def tensors(self) -> list[Tensor]:
         return [self.w4, self.b4, self.w5, self.b5, self.w6, self.b6]
+
+    def take(self, tensors: Sequence[Tensor]) -> None:
+        """Have these, in the same order, from now on."""
+        self.w4, self.b4, self.w5, self.b5, self.w6, self.b6 = tensors
 
     def copy(self) -> Classifier:
         """Another one with tensors of its own."""
@@ -225,7 +230,7 @@ def attention_penalty(
     mean = q.mean(dim=(2, 3))
     off = q - mean[:, :, None, None]
     deviation = off.square().mean(dim=(2, 3)).sqrt()
-    own = labels == torch.tensor([[BACKGROUND], [TARGET]], device=labels.device)  # (2, N)
+    own = labels == torch.arange(2, device=labels.device)[:, None]  # (2, N), by class
     above, below = torch.where(own, deviation, mean), torch.where(own, mean, deviation)
     blocks = (2, 2, len(labels) // 2)  # class, label block, sample
     if of_batch:
@@ -273,13 +278,16 @@ class Descent:
 
     momentum: list[Tensor] = field(default_factory=list)
 
+    def begin(self, classifier: Classifier) -> None:
+        """Start at rest, where nothing moves yet."""
+        if not self.momentum:
+            self.momentum = [torch.zeros_like(tensor) for tensor in classifier.tensors()]
+
     def step(
         self, classifier: Classifier, gradients: Gradients, rate: float, config: DatConfig
     ) -> None:
         """One step of SGD with momentum and weight decay; the last layer has its own rate."""
         tensors = classifier.tensors()
-        if not self.momentum:
-            self.momentum = [torch.zeros_like(tensor) for tensor in tensors]
         rates = [rate] * 4 + [rate * config.last_layer_rate] * 2
         for tensor, speed, gradient, lr in zip(
             tensors, self.momentum, gradients, rates, strict=True
@@ -367,53 +375,83 @@ class Trainer:
         iterations: int,
         rate: float,
         random: torch.Generator,
+        updates: Updates,
     ) -> None:
         """Train with hard background samples and the attention penalty (section 3.3).
 
         Args:
-            classifier: Changed in place.
-            descent: Its momentum, changed in place.
+            classifier: Changed.
+            descent: Its momentum, changed.
             positives: Target samples.
             negatives: Background samples.
             iterations: Steps.
             rate: Learning rate.
             random: Generator on the samples' device.
+            updates: Runs the iterations.
         """
         if iterations == 0:
             return
+        descent.begin(classifier)
         batch, mined = self.config.batch, self.config.mined_from
         targets = index_stream(len(positives.features), iterations * batch, random)
         pools = index_stream(len(negatives.features), iterations * mined, random)
         for target, pool in zip(targets.split(batch), pools.split(mined), strict=True):
-            self.step(classifier, descent, positives, negatives, target, pool, rate, random)
+            batch = self.choose(classifier, positives, negatives, target, pool, random)
+            tensors = (*classifier.tensors(), *descent.momentum, *batch)
+            tensors = updates(self.iterate, tensors, rate=rate)
+            classifier.take(tensors[:6])
+            descent.momentum = list(tensors[6:])
 
-    def step(
+    def choose(
         self,
         classifier: Classifier,
-        descent: Descent,
         positives: Samples,
         negatives: Samples,
         target: Tensor,
         pool: Tensor,
-        rate: float,
         random: torch.Generator,
+    ) -> tuple[Tensor, ...]:
+        """What an iteration learns from: the target samples with the indices `target`, then as
+        many, the hardest, of the background samples with the indices `pool`.
+
+        Returns:
+            Their features (N, F) and sources (N, ...), and the dropout factors of
+            `classification`.
+        """
+        config = self.config
+        background = pool[hardest(classifier, negatives.features[pool], config.batch)]
+        features = torch.cat((positives.features[target], negatives.features[background]))
+        sources = torch.cat((positives.source[target], negatives.source[background]))
+        widths = (features.shape[1], len(classifier.b4), len(classifier.b5))
+        return features, sources, *dropout_factors(len(features), widths, config.dropout, random)
+
+    def iterate(self, *tensors: Tensor, rate: float) -> tuple[Tensor, ...]:
+        """`step` as an online update: of the tensors of classifier, momentum and batch; the first
+        twelve are changed in place and returned."""
+        descent = Descent(list(tensors[6:12]))
+        self.step(Classifier(*tensors[:6]), descent, tensors[12:], rate)
+        return tensors[:12]
+
+    def step(
+        self, classifier: Classifier, descent: Descent, batch: Sequence[Tensor], rate: float
     ) -> tuple[Tensor, Penalty | None, Tensor]:
-        """One iteration, on the target samples with the indices `target` and the hardest of the
-        background samples with the indices `pool`.
+        """One iteration.
+
+        Args:
+            classifier: Its tensors are changed in place.
+            descent: Likewise.
+            batch: From `choose`.
+            rate: Learning rate.
 
         Returns:
             Classification loss, penalty (None where it has no weight) and norm of the gradient.
         """
         config = self.config
-        background = pool[hardest(classifier, negatives.features[pool], config.batch)]
-        features = torch.cat((positives.features[target], negatives.features[background]))
+        features, sources, *kept = batch
         labels = torch.arange(2, device=features.device).flip(0).repeat_interleave(config.batch)
-        widths = (features.shape[1], len(classifier.b4), len(classifier.b5))
-        kept = dropout_factors(len(features), widths, config.dropout, random)
         loss, gradients = classification(classifier, features, labels, kept)
         penalty, more = None, torch.zeros((), device=features.device)
         if config.attention_weight > 0:
-            sources = torch.cat((positives.source[target], negatives.source[background]))
             chains = self.make_chains(sources)
             signed = config.attention == 'signed'
             penalty = attention_penalty(classifier, chains, labels, signed, config.released)

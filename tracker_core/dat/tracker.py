@@ -186,6 +186,7 @@ class DatTracker(Tracker):
             config.first_iterations,
             config.first_rate,
             random,
+            self.updates,
         )
         model.refresh()
         return model, State(box.as_xywh(), box)
@@ -313,6 +314,7 @@ class DatTracker(Tracker):
             self.config.iterations,
             self.config.rate,
             random,
+            self.updates,
         )
         model.refresh()
 

@@ -24,6 +24,8 @@ from tracker_core.images import sample_grid
 from tracker_core.layers.prroi_pool import prroi_pool
 from tracker_core.ocean.config import OceanConfig
 from tracker_core.ocean.network import CompactOcean, OceanNetwork, reducing_stage
+from tracker_core.runtime import Updates
+from tracker_core.runtime.eager import EagerUpdates
 
 CROP = 224  # pixels, side of the branch's search region
 SEARCH_FACTOR = 4.0  # side of the search region in target sizes
@@ -214,6 +216,35 @@ class Problem:
         return kernel
 
 
+def fit(
+    features: Tensor,
+    maps: Tensor,
+    shares: Tensor,
+    kernel: Tensor,
+    regularisation: Tensor,
+    step: Tensor,
+    steps: int,
+) -> tuple[Tensor]:
+    """Fit a filter to samples from where it is, as an online update.
+
+    Args:
+        features: (N, C, 13, 13).
+        maps: (N, 3, 14, 14) label, mask and weight, see `Problem`.
+        shares: (N,) factors on the errors of each sample.
+        kernel: (1, C, 4, 4).
+        regularisation: See `Problem`.
+        step: Likewise.
+        steps: Number of steps.
+
+    Returns:
+        The new filter.
+    """
+    label, mask, weight = maps.unbind(1)
+    weight = weight * shares[:, None, None]
+    problem = Problem(features, label, mask, weight, regularisation, step)
+    return (problem.descend(kernel, steps),)
+
+
 class Learner:
     """What is learnt of one target: the filter and the samples it is fitted to.
 
@@ -241,7 +272,7 @@ class Learner:
         self.capacity = config.online_memory
         self.newest: int | None = None
         self.filter = network.first_filter(features, boxes)
-        self.learn(config.online_first_steps)
+        self.learn(config.online_first_steps, EagerUpdates())
 
     def add(self, features: Tensor, box: Tensor, rate: float) -> None:
         """Keep a sample.
@@ -270,22 +301,20 @@ class Learner:
             weights[index] = weights[self.newest] / (1 - rate)
         self.newest, self.weights = index, weights / weights.sum()
 
-    def learn(self, steps: int) -> None:
+    def learn(self, steps: int, updates: Updates) -> None:
         """Fit the filter to the samples, from where it is."""
-        self.filter = self.problem().descend(self.filter, steps)
-
-    def problem(self) -> Problem:
-        count = len(self.weights)
-        label, mask, weight = self.maps[:count].unbind(1)
-        shares = torch.from_numpy(np.sqrt(self.weights)).to(weight)
-        return Problem(
+        used = len(self.weights)
+        count = updates.samples(used, len(self.features))
+        shares = torch.from_numpy(np.pad(np.sqrt(self.weights), (0, count - used)))
+        tensors = (
             self.features[:count],
-            label,
-            mask,
-            weight * shares[:, None, None],
+            self.maps[:count],
+            shares.to(self.maps),
+            self.filter,
             self.network.regularisation.float().square().clamp(min=1e-6),
             self.network.log_step.float().exp(),
         )
+        (self.filter,) = updates(fit, tensors, steps=steps)
 
 
 @dataclass(frozen=True)

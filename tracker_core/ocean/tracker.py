@@ -294,7 +294,7 @@ class OceanTracker(Tracker):
         rate = config.online_hard_rate if sample.hard else config.online_rate
         learner.add(sample.features, sample.box, rate)
         if sample.hard or target.age % config.online_interval == 0:
-            learner.learn(config.online_steps)
+            learner.learn(config.online_steps, self.updates)
         target.state = replace(target.state, online=replace(online, pending=None))
 
     def _follow(self, target: Target) -> None:

@@ -4,7 +4,8 @@
 
 A runtime is a callable `run(tracker, shape, frame, numbers, models)`: it runs `tracker.step` for
 the targets of one shape and returns the result's rows as numbers and the tensors that stay on the
-device. Its attribute `name` is one of `RUNTIMES`.
+device. Its attribute `name` is one of `RUNTIMES`. Online updates are run by `EagerUpdates` or by
+something that is called likewise.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from torch import Tensor
 import torch.nn.functional as F
 
 from tracker_core.errors import ParameterError
-from tracker_core.runtime.eager import Eager
+from tracker_core.runtime.cuda_graph import CudaGraphUpdates
+from tracker_core.runtime.eager import Eager, EagerUpdates
 
 RUNTIMES = ('auto', 'eager', 'cuda_graph', 'onnx', 'tensorrt')
 CLEARLY_FASTER = 1.25  # bfloat16 is chosen from this ratio on
 
 Rows = list[list[float]]
 Runtime = Callable[..., tuple[Rows, tuple[Tensor, ...]]]
+Updates = EagerUpdates | CudaGraphUpdates
 
 
 def choose_runtime(name: str, device: torch.device) -> str:
@@ -96,3 +99,10 @@ def make_runtime(name: str, tracker: Any) -> Runtime:
     # imported here: what these need is optional
     module = importlib.import_module(f'tracker_core.runtime.{name}')
     return module.make(tracker)
+
+
+def make_updates(name: str, device: torch.device) -> Updates:
+    """What runs the online updates of a tracker on a device beside the runtime of this name."""
+    if device.type != 'cuda' or name == 'eager':
+        return EagerUpdates()
+    return CudaGraphUpdates(device)

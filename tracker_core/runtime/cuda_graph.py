@@ -1,16 +1,20 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""A step as a captured CUDA graph: one upload, one launch, one read-back a frame.
+"""Steps and online updates as captured CUDA graphs.
 
-A frame and its numbers lie one behind the other in one block of pinned memory, which is copied to
-the device in one asynchronous copy. The graph reads static buffers only. It is captured once per
-program and shapes, after runs that warm it up; models are copied into its buffers only when the
-targets or what was learnt of them change.
+A step is one upload, one launch, one read-back a frame. A frame and its numbers lie one behind the
+other in one block of pinned memory, which is copied to the device in one asynchronous copy. The
+graph reads static buffers only. It is captured once per program and shapes, after runs that warm
+it up; models are copied into its buffers only when the targets or what was learnt of them change.
+
+An update reads static buffers likewise, and nothing is read back of it: whoever calls it goes on
+while the device learns. It runs on the stream of the steps, for the next step needs its outcome.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import lru_cache, partial
 import logging
 from typing import Any
 
@@ -18,11 +22,11 @@ import torch
 from torch import Tensor
 
 from tracker_core.runtime.cache import Programs
-from tracker_core.runtime.eager import Eager, Model, same_tensors
+from tracker_core.runtime.eager import Eager, EagerUpdates, Model, same_tensors
 
 log = logging.getLogger(__name__)
 
-MOST_GRAPHS = 16  # captured at the same time
+MOST_GRAPHS = 16  # steps captured at the same time, and as many updates
 WARM_UPS = 3
 
 
@@ -76,6 +80,47 @@ class Staging:
             self._device[: self._head].copy_(self._host[: self._head], non_blocking=True)
 
 
+class Captured:
+    """A function of tensors, captured with these as its buffers.
+
+    Args:
+        function: What to capture. It may change the buffers.
+        buffers: What it reads.
+        device: Where it runs.
+        pool: Memory that it may share with graphs that never run at the same time.
+
+    Attributes:
+        outputs: What it returned; every run writes them anew.
+
+    Raises:
+        RuntimeError: It cannot be captured.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Model],
+        buffers: Sequence[Tensor],
+        device: torch.device,
+        pool: Any,
+    ) -> None:
+        stream = torch.cuda.Stream(device)
+        stream.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UPS):
+                function(*buffers)
+        torch.cuda.current_stream(device).wait_stream(stream)
+        self._graph = torch.cuda.CUDAGraph()
+        # other threads may go on using the device meanwhile
+        with torch.cuda.graph(
+            self._graph, pool=pool, stream=stream, capture_error_mode='thread_local'
+        ):
+            self.outputs = tuple(function(*buffers))
+
+    def run(self) -> None:
+        """Launch it."""
+        self._graph.replay()
+
+
 class Program:
     """One captured step.
 
@@ -85,7 +130,7 @@ class Program:
         numbers: The numbers that go with it.
         models: The targets' models.
         device: Where it runs.
-        pool: Memory that it may share with programs that never run at the same time.
+        pool: See `Captured`.
     """
 
     def __init__(
@@ -102,20 +147,12 @@ class Program:
         self._models: list[Model] = []
         self._model = tuple(torch.cat(parts) for parts in zip(*models, strict=True))
         self._load(models)
-        inputs = (self._staging.frame, self._staging.numbers, *self._model)
-        stream = torch.cuda.Stream(device)
-        stream.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(stream):
-            for _ in range(WARM_UPS):
-                step(*inputs)
-        torch.cuda.current_stream(device).wait_stream(stream)
-        self._graph = torch.cuda.CUDAGraph()
-        # other threads may go on using the device meanwhile
-        with torch.cuda.graph(
-            self._graph, pool=pool, stream=stream, capture_error_mode='thread_local'
-        ):
-            self._result, *self._kept = step(*inputs)
-        self._rows = torch.empty(self._result.shape, dtype=self._result.dtype, pin_memory=True)
+        buffers = (self._staging.frame, self._staging.numbers, *self._model)
+        self._step = Captured(step, buffers, device, pool)
+        result = self._step.outputs[0]
+        self._rows = torch.empty(
+            result.shape, dtype=result.dtype, pin_memory=device.type == 'cuda'
+        )
         self._done = torch.cuda.Event()
 
     def __call__(
@@ -123,10 +160,11 @@ class Program:
     ) -> tuple[list[list[float]], Model]:
         self._staging.upload(frame, numbers)
         self._load(models)
-        self._graph.replay()
-        self._rows.copy_(self._result, non_blocking=True)
+        self._step.run()
+        result, *kept = self._step.outputs
+        self._rows.copy_(result, non_blocking=True)
         self._done.record()
-        kept = tuple(tensor.clone() for tensor in self._kept)  # the next frame overwrites them
+        kept = tuple(tensor.clone() for tensor in kept)  # the next frame overwrites them
         self._done.synchronize()
         return self._rows.tolist(), kept
 
@@ -140,6 +178,33 @@ class Program:
         self._models = list(models)
 
 
+class UpdateProgram:
+    """One captured online update.
+
+    Args:
+        update: Function of tensors.
+        tensors: What it gets, for their shapes.
+        device: Where it runs.
+        pool: See `Captured`.
+    """
+
+    def __init__(
+        self,
+        update: Callable[..., Model],
+        tensors: Sequence[Tensor],
+        device: torch.device,
+        pool: Any,
+    ) -> None:
+        self._buffers = [tensor.to(device, copy=True) for tensor in tensors]
+        self._update = Captured(update, self._buffers, device, pool)
+
+    def __call__(self, tensors: Sequence[Tensor]) -> Model:
+        for buffer, tensor in zip(self._buffers, tensors, strict=True):
+            buffer.copy_(tensor, non_blocking=True)
+        self._update.run()
+        return tuple(tensor.clone() for tensor in self._update.outputs)
+
+
 class CudaGraphs:
     """Captures steps and replays them. What cannot be captured runs eagerly from then on."""
 
@@ -149,7 +214,7 @@ class CudaGraphs:
         self._device = device
         self._eager = Eager(device)
         self._programs = Programs(MOST_GRAPHS)
-        self._pool: Any = None
+        self._pool = lru_cache(maxsize=1)(torch.cuda.graph_pool_handle)
 
     def __call__(
         self,
@@ -181,16 +246,52 @@ class CudaGraphs:
         def step(*inputs: Tensor) -> Model:
             return tracker.step(shape, *inputs)
 
-        if self._pool is None:
-            self._pool = torch.cuda.graph_pool_handle()
         try:
-            return Program(step, frame, numbers, models, self._device, self._pool)
+            return Program(step, frame, numbers, models, self._device, self._pool())
         except RuntimeError as error:
-            torch.cuda.synchronize(self._device)
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            log.warning(
-                'the step of %s cannot be captured as a CUDA graph and runs eagerly: %s',
-                tracker.name,
-                reason,
-            )
+            give_up(f'the step of {tracker.name}', error, self._device)
             return None
+
+
+class CudaGraphUpdates:
+    """Captures online updates and replays them; see `EagerUpdates` and `CudaGraphs`."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._eager = EagerUpdates()
+        self._programs = Programs(MOST_GRAPHS)
+        self._pool = lru_cache(maxsize=1)(torch.cuda.graph_pool_handle)
+
+    def __call__(
+        self, update: Callable[..., Model], tensors: Sequence[Tensor], **constants: Hashable
+    ) -> Model:
+        signature = tuple((tensor.shape, tensor.dtype) for tensor in tensors)
+        key = (update, tuple(sorted(constants.items())), signature)
+        with torch.cuda.device(self._device):
+            program = self._programs.get(key, lambda: self._capture(update, tensors, constants))
+            if program is None:
+                return self._eager(update, tensors, **constants)
+            return program(tensors)
+
+    def samples(self, used: int, slots: int) -> int:
+        """The next power of two, so that a growing memory needs few programs."""
+        return min(1 << (used - 1).bit_length(), slots)
+
+    def _capture(
+        self,
+        update: Callable[..., Model],
+        tensors: Sequence[Tensor],
+        constants: Mapping[str, Hashable],
+    ) -> UpdateProgram | None:
+        try:
+            return UpdateProgram(partial(update, **constants), tensors, self._device, self._pool())
+        except RuntimeError as error:
+            give_up(f'the online update {update.__qualname__}', error, self._device)
+            return None
+
+
+def give_up(what: str, error: RuntimeError, device: torch.device) -> None:
+    """Say that something cannot be captured, and let the device finish."""
+    torch.cuda.synchronize(device)
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    log.warning('%s cannot be captured as a CUDA graph and runs eagerly: %s', what, reason)

@@ -1,10 +1,10 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""A step run by torch as it stands."""
+"""Steps and online updates run by torch as they stand."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 import operator
 from typing import Any
 
@@ -59,3 +59,25 @@ class Eager:
         numbers = numbers.to(self._device, non_blocking=True)
         result, *kept = tracker.step(shape, frame, numbers, *self._join(models))
         return result.tolist(), tuple(kept)
+
+
+class EagerUpdates:
+    """Runs online updates without preparation.
+
+    An update is a function of tensors and hashable constants. It may change its tensors in place
+    and returns those that hold the outcome, which whoever calls it takes over; so a runtime may
+    also run it on tensors of its own.
+    """
+
+    def __call__(
+        self, update: Callable[..., Model], tensors: Sequence[Tensor], **constants: Hashable
+    ) -> Model:
+        """The outcome of `update(*tensors, **constants)`."""
+        return update(*tensors, **constants)
+
+    def samples(self, used: int, slots: int) -> int:
+        """How many samples of a memory an update takes, of which `used` are filled: just these.
+
+        A runtime that prepares programs for their shapes takes empty ones too; they weigh nothing.
+        """
+        return used

@@ -52,14 +52,14 @@ STEPS = {
     'backbone': Step(
         backbone.BackboneConfig,
         backbone.make_part,
-        0.18,
+        0.17,
         {'batch': 256, 'group': 64, 'learning_rate': 3e-3, 'average': 0.999},
         {'alike': 0.4},
     ),
     'ocean': Step(
         ocean.OceanTraining,
         ocean.make_part,
-        0.07,
+        0.09,
         {'batch': 128, 'learning_rate': 2.5e-3, 'average': 0.999},
         {'search_size': 225, 'shift': 80.0, 'alike': 0.4},
     ),
@@ -73,13 +73,13 @@ STEPS = {
     'atom': Step(
         atom.AtomTraining,
         atom.make_part,
-        0.05,
+        0.04,
         {'batch': 128, 'learning_rate': 2.5e-3, 'average': 0.999},
     ),
     'together': Step(
         together.TogetherTraining,
         together.make_part,
-        0.56,
+        0.58,
         {'batch': 128, 'group': 64, 'learning_rate': 2e-3, 'average': 0.999},
         {'search_size': 225, 'shift': 80.0},
     ),
