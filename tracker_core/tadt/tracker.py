@@ -216,6 +216,10 @@ class TadtTracker(Tracker):
         level, row, column = index // (m * m), index // m % m, index % m
         cell = (row + stride // 2) // stride * n + (column + stride // 2) // stride
         score = similarity.flatten(1).gather(1, (level * n * n + cell)[:, None])[:, 0]
+        row, column = (
+            row + peak_offset(fine, index, row, m),
+            column + peak_offset(fine, index, column, 1),
+        )
         centre = (m - 1) / 2
         scale = self._scales.index_select(0, level)
         result = torch.stack((column - centre, row - centre, scale, score), dim=1)
@@ -281,6 +285,31 @@ class TadtTracker(Tracker):
     def _locate_as_released(self, frame: Tensor, target: Target) -> Sighting:
         found, geometry = released.locate(self.backbone, frame, target.model, target.state)
         return Sighting(geometry.box, found.similarity, geometry)
+
+
+def peak_offset(maps: Tensor, peaks: Tensor, places: Tensor, step: int) -> Tensor:
+    """Where along an axis the top of a parabola through a peak and its two neighbours lies.
+
+    Without it a peak would jump by a whole pixel where rounding tips the balance.
+
+    Args:
+        maps: (N, K, m, m).
+        peaks: (N,) index of the highest value of each in the flattened maps.
+        places: (N,) place of the peak on the axis, 0 to m - 1.
+        step: Distance of two neighbours along the axis in the flattened maps.
+
+    Returns:
+        (N,) -0.5 to 0.5, from the peak; 0 on the border.
+    """
+    values = maps.flatten(1)
+    last = values.shape[1] - 1
+    before, top, after = (
+        values.gather(1, (peaks + shift).clamp(0, last)[:, None])[:, 0]
+        for shift in (-step, 0, step)
+    )
+    bend = (2 * top - before - after).clamp(min=1e-12)
+    inner = (places > 0) & (places < maps.shape[-1] - 1)
+    return torch.where(inner, (0.5 * (after - before) / bend).clamp(-0.5, 0.5), 0.0)
 
 
 def norms_at_three_sizes(kernels: Tensor) -> Tensor:
