@@ -151,7 +151,7 @@ def batches(network: VggM) -> tuple[Samples, Samples]:
         boxes = torch.from_numpy(fixture[f'{kind}_boxes']).double()
         crops = torch.cat(
             [
-                crop(frames[int(k)], box[None], largest(box[None]), exact=True)
+                crop(frames[int(k)], box[None], largest(box[None]), exact=True).to(torch.int8)
                 for k, box in zip(fixture[f'{kind}_ids'].ravel(), boxes, strict=True)
             ]
         )

@@ -270,6 +270,7 @@ def test_onnx_runtime_finds_the_same_boxes(name: str, cache: Path) -> None:
     assert_same_boxes(*(follow(t, images, scene.boxes[0]) for t in (eager, onnx)), 0.05)
     files = list(cache.rglob(f'{name}_*.onnx'))
     assert len(files) == 1
+    assert 'DOUBLE' not in types_inside(files[0])[0]
     cut = [image[:200, :300] for image in images[:3]]
     assert_same_boxes(*(follow(t, cut, scene.boxes[0]) for t in (eager, onnx)), 0.05)
     assert list(cache.rglob(f'{name}_*.onnx')) == files
@@ -284,6 +285,35 @@ def test_onnx_runtime_finds_the_same_boxes(name: str, cache: Path) -> None:
         same = copy.deepcopy(target, {id(eager): onnx})  # it belongs to the other tracker
         tracks.append((onnx.track(image, same, learn=False), eager.track(image, target)))
     assert_same_boxes(*map(list, zip(*tracks, strict=True)), 0.05)
+
+
+def types_inside(path: Path) -> tuple[set[str], set[str]]:
+    """Types of what an ONNX file computes, and the operations that its frame is given to."""
+    import onnx
+
+    model = onnx.load(str(path))
+    names = onnx.TensorProto.DataType.Name
+    inside = onnx.shape_inference.infer_shapes(model).graph.value_info
+    types = {names(value.type.tensor_type.elem_type) for value in inside}
+    return types, {node.op_type for node in model.graph.node if 'frame' in node.input}
+
+
+def test_tensorrt_is_given_types_that_it_has(tmp_path: Path) -> None:
+    """Bytes as inputs only, which are cast at once, and no float64."""
+    for module in ('onnx', 'onnxscript', 'onnxruntime'):
+        pytest.importorskip(module)
+    path = tmp_path / 'step.onnx'
+    for name, preset in (('tadt', 'compact'), ('dat', 'paper')):
+        tracker = prepared(name, preset)
+        shape, frame, numbers, model = step_inputs(tracker, [Box(50, 40, 40, 40)])
+        write_onnx(tracker, shape, frame, numbers, model, path, any_size=False, widen=True)
+        types, readers = types_inside(path)
+        assert not types & {'UINT8', 'INT8', 'DOUBLE'}
+        assert readers == {'Cast'}
+        with torch.inference_mode():
+            wanted, *_ = tracker.step(shape, frame, numbers, *model)
+        found, *_ = run(open_session(path), frame, numbers.float(), model)
+        np.testing.assert_allclose(found, wanted, atol=0.05)
 
 
 def skiing(count: int) -> tuple[list[np.ndarray], Box]:

@@ -45,18 +45,17 @@ def crop(frame: Tensor, boxes: Tensor, largest: tuple[int, int], exact: bool = F
     """Crops of boxes with the surroundings that the network expects.
 
     Args:
-        frame: (H, W, 3) uint8 RGB.
-        boxes: (N, 4) x, y, w, h on the frame's device.
+        frame: (H, W, 3) RGB, uint8 or whole gray levels as float.
+        boxes: (N, 4) x, y, w, h on the frame's device, float64; in exported programs float32.
         largest: Upper bound of the boxes' width and height in pixels, known to the host; larger
             boxes lose their right and lower parts.
         exact: The very gray levels of an image library, at about twice the cost; without, one
             pixel in a thousand is off by one level.
 
     Returns:
-        (N, 3, 107, 107) int8: whole gray levels minus 128.
+        (N, 3, 107, 107) float: whole gray levels minus 128.
     """
     limits = (frame.shape[1], frame.shape[0])
-    boxes = boxes.double()
     centre, size = boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:]
     half = size / 2 + PADDING * size / SIDE
     start = torch.trunc(centre - half + 0.5)  # (N, 2)
@@ -74,4 +73,4 @@ def crop(frame: Tensor, boxes: Tensor, largest: tuple[int, int], exact: bool = F
     # whole gray levels after either pass, as image libraries round
     pixels = torch.floor(pixels @ columns.transpose(1, 2) + 0.5)  # (3, N, h, 107)
     pixels = torch.floor(rows @ pixels + 0.5)  # (3, N, 107, 107)
-    return (pixels - GRAY).clamp_(-GRAY, GRAY - 1).to(torch.int8).transpose(0, 1).contiguous()
+    return (pixels - GRAY).clamp_(-GRAY, GRAY - 1).transpose(0, 1).contiguous()

@@ -60,16 +60,19 @@ def need_exportable(tracker: Any, others: str) -> None:
 
 
 class Step(nn.Module):
-    """A tracker's step for one shape as a module, which is what exporters take."""
+    """A tracker's step for one shape as a module, which is what exporters take; see `write_onnx`
+    for `widen`."""
 
-    def __init__(self, tracker: Any, shape: Hashable) -> None:
+    def __init__(self, tracker: Any, shape: Hashable, widen: bool) -> None:
         super().__init__()
-        self._tracker, self._shape = tracker, shape
+        self._tracker, self._shape, self._widen = tracker, shape, widen
         for name, value in vars(tracker).items():
             if isinstance(value, nn.Module):
                 self.add_module(name, value)
 
     def forward(self, frame: Tensor, numbers: Tensor, *model: Tensor) -> Model:
+        if self._widen:
+            frame = frame.half()  # holds 0 to 255 exactly
         return self._tracker.step(self._shape, frame, numbers, *model)
 
 
@@ -80,6 +83,7 @@ def trace(
     numbers: Tensor,
     model: Sequence[Tensor],
     any_size: bool = True,
+    widen: bool = False,
 ) -> torch.export.ExportedProgram:
     """A step as a graph of tensor operations.
 
@@ -90,6 +94,7 @@ def trace(
         numbers: (N, M); their dtype is that of the geometry.
         model: The targets' model.
         any_size: Whether frames of any size shall fit.
+        widen: See `write_onnx`.
 
     Raises:
         TrackerError: The step is not a pure tensor program.
@@ -103,7 +108,7 @@ def trace(
     try:
         with torch.no_grad():
             return torch.export.export(
-                Step(tracker, shape).eval(),
+                Step(tracker, shape, widen).eval(),
                 (frame, numbers, *model),
                 dynamic_shapes=(sides, None, tuple(None for _ in model)),
                 strict=False,
@@ -123,8 +128,14 @@ def write_onnx(
     model: Sequence[Tensor],
     path: Path,
     any_size: bool = True,
+    widen: bool = False,
 ) -> None:
-    """Write a step as an ONNX file; see `trace` for the arguments.
+    """Write a step as an ONNX file; see `trace` for the other arguments.
+
+    Args:
+        path: The file.
+        widen: Make float16 of the frame before anything else, for runtimes that have bytes as
+            inputs only.
 
     Raises:
         ParameterError: onnx or onnxscript are not installed.
@@ -138,7 +149,7 @@ def write_onnx(
         warnings.simplefilter('ignore')
         for talker in ('torch.onnx', 'onnxscript', 'onnx_ir'):
             logging.getLogger(talker).setLevel(logging.ERROR)
-        traced = trace(tracker, shape, inputs[0], inputs[1], inputs[2:], any_size)
+        traced = trace(tracker, shape, inputs[0], inputs[1], inputs[2:], any_size, widen)
         outputs = len(traced.graph_signature.user_outputs)
         program = torch.onnx.export(
             traced,

@@ -137,7 +137,7 @@ def write_engine(
     begin = time.monotonic()
     log.info('building the TensorRT engine of %s %s', tracker.name, tracker.preset)
     source = path.with_suffix('.onnx')
-    write_onnx(tracker, shape, frame, numbers, model, source, any_size=False)
+    write_onnx(tracker, shape, frame, numbers, model, source, any_size=False, widen=True)
     builder = trt.Builder(trt.Logger(trt.Logger.ERROR))
     # every tensor keeps the type that the step gave it
     flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
