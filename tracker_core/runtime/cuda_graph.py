@@ -250,6 +250,7 @@ class CudaGraphs:
             return Program(step, frame, numbers, models, self._device, self._pool())
         except RuntimeError as error:
             give_up(f'the step of {tracker.name}', error, self._device)
+            self._pool.cache_clear()  # what was begun in it may not be usable again
             return None
 
 
@@ -287,6 +288,7 @@ class CudaGraphUpdates:
             return UpdateProgram(partial(update, **constants), tensors, self._device, self._pool())
         except RuntimeError as error:
             give_up(f'the online update {update.__qualname__}', error, self._device)
+            self._pool.cache_clear()  # what was begun in it may not be usable again
             return None
 
 
