@@ -79,7 +79,7 @@ STEPS = {
     'together': Step(
         together.TogetherTraining,
         together.make_part,
-        0.58,
+        0.56,
         {'batch': 128, 'group': 64, 'learning_rate': 2e-3, 'average': 0.999},
         {'search_size': 225, 'shift': 80.0},
     ),
