@@ -35,3 +35,9 @@ REDUCED = {
     ('ocean', 'paper_online'): {'online_first_steps': 1},
     ('dat', 'paper'): SMALL_DAT,
 }
+# an update after every frame
+LEARNING = {
+    'atom': {'train_interval': 1},
+    'dat': {'update_interval': 1},
+    'ocean': {'online_interval': 1},
+}

@@ -13,7 +13,7 @@ import logging
 from typing import Any
 
 import numpy as np
-from presets import PRESETS, REDUCED
+from presets import LEARNING, PRESETS, REDUCED
 import pytest
 from tape import Event, Stream, Tape
 import torch
@@ -25,12 +25,6 @@ from tracker_core.runtime import cuda_graph
 from tracker_core.runtime.cuda_graph import CudaGraphs, CudaGraphUpdates
 
 CPU = torch.device('cpu')
-# an update after every frame
-LEARNING = {
-    'atom': {'train_interval': 1},
-    'dat': {'update_interval': 1},
-    'ocean': {'online_interval': 1},
-}
 
 
 @pytest.fixture

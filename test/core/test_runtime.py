@@ -15,7 +15,7 @@ import sys
 from typing import Any
 
 import numpy as np
-from presets import PRESETS, REDUCED
+from presets import LEARNING, PRESETS, REDUCED
 import pytest
 from reference import sequence_frames
 import torch
@@ -166,8 +166,7 @@ def test_what_cannot_be_captured_is_noticed() -> None:
 def test_learning_reads_nothing_back(name: str, preset: str) -> None:
     """So `learn` returns while the device works. DAT draws with a generator of the device, which
     `meta` does not have."""
-    every = {'atom': {'train_interval': 1}, 'ocean': {'online_interval': 1}}.get(name, {})
-    options = {**REDUCED.get((name, preset), {}), **every}
+    options = {**REDUCED.get((name, preset), {}), **LEARNING.get(name, {})}
     weights = None if preset.startswith('compact') else 'random'
     tracker = create_tracker(name, preset, 'cpu', 'float32', 'eager', weights, **options)
     scene = render_scene(frames=2, size=(320, 240))
