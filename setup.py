@@ -25,7 +25,6 @@ setup(
     package_data={'': ['*.json', '*.safetensors', '*.yaml', 'py.typed']},
     install_requires=[line for line in REQUIREMENTS if line and not line.startswith('#')],
     extras_require={
-        'mat': ['scipy>=1.10'],
         'onnx': ['onnx>=1.16', 'onnxruntime>=1.19', 'onnxscript>=0.5'],
         'tensorrt': ['tensorrt>=10', 'onnx>=1.16', 'onnxscript>=0.5'],
         'dev': ['pytest>=8', 'ruff>=0.6', 'scipy>=1.10'],

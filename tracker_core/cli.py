@@ -396,10 +396,6 @@ def run_weights(args: argparse.Namespace) -> None:
 
 
 def run_convert(args: argparse.Namespace) -> None:
-    from collections.abc import Mapping
-
-    from torch import Tensor
-
     from tracker_core.errors import WeightsError
     from tracker_core.tracker import create_tracker
     from tracker_core.weights import read_weight_file, save_safetensors
@@ -408,11 +404,6 @@ def run_convert(args: argparse.Namespace) -> None:
         raise WeightsError(f'{args.target} must end in .safetensors')
     create_tracker(args.tracker, args.preset, weights=args.source)  # refuses what does not fit
     state = read_weight_file(args.source)
-    for key in ('state_dict', 'net', 'shared_layers'):
-        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
-            state = state[key]
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise WeightsError(f'{args.source} holds more than names and tensors')
     save_safetensors(state, args.target, {'source': Path(args.source).name})
     create_tracker(args.tracker, args.preset, weights=args.target)
     print(f'wrote {args.target}: {len(state)} tensors, fit for {args.tracker} {args.preset}')

@@ -82,12 +82,12 @@ def network(state: dict[str, Tensor]) -> VggM:
 
 def make_network(state: dict[str, Tensor]) -> VggM:
     network = VggM()
-    network.load_state_dict(split_weight_file(state, 'seeded')[0])
+    network.load_state_dict(split_weight_file(state)[0])
     return network.eval().requires_grad_(False)
 
 
 def make_classifier(state: dict[str, Tensor], factor: float = 1.0) -> Classifier:
-    hidden = split_weight_file(state, 'seeded')[1]
+    hidden = split_weight_file(state)[1]
     names = [f'fc{layer}.{part}' for layer in (4, 5, 6) for part in ('weight', 'bias')]
     return Classifier(*[hidden[name] * factor for name in names])
 
@@ -626,7 +626,7 @@ def test_reads_the_authors_files(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match='missing'):
         start(tmp_path / 'bad.pth')
 
-    scipy_io = pytest.importorskip('scipy.io')
+    scipy_io = pytest.importorskip('scipy.io')  # writes the file; we read it ourselves
     write_matconvnet(scipy_io, network, tmp_path / 'imagenet-vgg-m.mat')
     assert torch.equal(
         start(tmp_path / 'imagenet-vgg-m.mat').positives[0].features,

@@ -30,8 +30,8 @@ from tracker_core.ocean.network import (
     OceanNetwork,
     PATHS,
     Prediction,
-    read_authors_state,
     rename_key,
+    rename_keys,
     tap_positions,
     target_mask,
 )
@@ -105,7 +105,7 @@ def assert_matches(values: Tensor, expected: Any, name: str, index: tuple[Any, .
 @pytest.fixture(scope='module')
 def network() -> OceanNetwork:
     network = OceanNetwork()
-    network.load_state_dict(read_authors_state(authors_state(), 'stand-in'))
+    network.load_state_dict(rename_keys(authors_state()))
     return network.eval().requires_grad_(False)
 
 
@@ -336,7 +336,7 @@ def test_skiing_in_bfloat16(preset: str, weight_file: Path) -> None:
 
 
 def make_online(learnt_loss: bool = False) -> OnlineNetwork:
-    state = read_authors_state(authors_state(True, learnt_loss), 'stand-in')
+    state = rename_keys(authors_state(True, learnt_loss))
     network = OnlineNetwork()
     network.load_state_dict(
         {k.removeprefix('online.'): v for k, v in state.items() if k.startswith('online.')}

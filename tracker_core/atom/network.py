@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn, Tensor
@@ -14,7 +13,6 @@ import torch.nn.functional as F
 
 from tracker_core.backbones.compact import CompactBackbone
 from tracker_core.backbones.resnet18 import ResNet18
-from tracker_core.errors import WeightsError
 from tracker_core.layers.prroi_pool import bin_weights_and_slopes, prroi_pool
 
 MIDDLE_BINS, DEEP_BINS = 5, 3  # bins per side of the pooled test features
@@ -285,15 +283,8 @@ def normalize(deep: Tensor) -> Tensor:
     return x * (x.square().mean(dim=(1, 2, 3), keepdim=True) + 1e-10).rsqrt()
 
 
-def drop_unused(state: Any, source: str) -> dict[str, Tensor]:
-    """The tensors that ATOM uses of an authors' checkpoint: those of the entry `net`, without
-    ResNet's last stage and its classifier.
-
-    Raises:
-        WeightsError: There is no such table.
-    """
-    tensors = state.get('net', state) if isinstance(state, Mapping) else None
-    if not isinstance(tensors, Mapping):
-        raise WeightsError(f'{source} holds no table of tensors')
+def drop_unused(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors that ATOM uses of an authors' checkpoint: not ResNet's last stage and its
+    classifier."""
     unused = ('feature_extractor.layer4.', 'feature_extractor.fc.')
-    return {key: value for key, value in tensors.items() if not key.startswith(unused)}
+    return {key: value for key, value in state.items() if not key.startswith(unused)}

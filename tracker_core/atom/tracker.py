@@ -437,5 +437,5 @@ def build_network(preset: str, weights: Weights) -> AtomNetwork:
         load_into(network.feature_extractor, weights.state['backbone'], weights.source)
         load_into(network.bb_regressor, weights.state['head'], weights.source)
     else:
-        load_into(network, drop_unused(weights.state[''], weights.source), weights.source)
+        load_into(network, drop_unused(weights.state['']), weights.source)
     return network.eval().requires_grad_(False)

@@ -12,14 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 from torch.nn.grad import conv2d_weight
-
-from tracker_core.errors import WeightsError
 
 OFFSET, ALPHA, BETA = 2.0, 1e-4, 0.75  # of the normalisation
 POOL, STEP = 3, 2
@@ -266,37 +263,26 @@ def summed_convolution_gradients(
     return total
 
 
-def split_weight_file(content: Any, source: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def split_weight_file(
+    state: Mapping[str, Tensor],
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Weights of the convolutions and of the hidden layers out of any file that DAT reads.
 
     Known are `imagenet-vgg-m.mat`, checkpoints with `shared_layers` (of DAT and of MDNet ports,
     whose `fc4.0` is DAT's `fc4.1`), and states with the prefixes `layers.` and `branches.0.`.
 
     Args:
-        content: From `read_weight_file`.
-        source: The file's name, for errors.
+        state: From `read_weight_file`.
 
     Returns:
         State for `VggM`; state with the keys `fc4`, `fc5`, `fc6` + `.weight` or `.bias` as far as
         the file has them.
-
-    Raises:
-        WeightsError: The file holds something else.
     """
-    if isinstance(content, Mapping) and isinstance(content.get('shared_layers'), Mapping):
-        content = content['shared_layers']
-    if not isinstance(content, Mapping) or not all(
-        isinstance(value, Tensor) for value in content.values()
-    ):
-        raise WeightsError(
-            f'{source} holds no network for DAT: expected imagenet-vgg-m.mat, or a checkpoint '
-            'with shared_layers'
-        )
-    if 'conv1.weight' in content:  # MatConvNet: conv1 to conv5, then the fc layers of ImageNet
+    if 'conv1.weight' in state:  # MatConvNet: conv1 to conv5, then the fc layers of ImageNet
         names = [f'conv{i}.{part}' for i in (1, 2, 3) for part in ('weight', 'bias')]
-        content = {name.replace('.', '.0.'): content[name] for name in names if name in content}
+        state = {name.replace('.', '.0.'): state[name] for name in names if name in state}
     convolutions, hidden = {}, {}
-    for key, value in content.items():
+    for key, value in state.items():
         name = key.removeprefix('layers.')
         if name.startswith('branches.0.'):
             name = name.replace('branches.0', 'fc6')

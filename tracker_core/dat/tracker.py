@@ -133,7 +133,7 @@ class DatTracker(Tracker):
             self.views = RegionViews(backbone, device, precision, config)
         else:
             if state is not None:
-                state, hidden = split_weight_file(state, weights.source)
+                state, hidden = split_weight_file(state)
                 self._hidden = self._hidden_layers(hidden)
             network = with_weights(VggM(), state, weights.source)
             self.views = CropViews(network, device, precision, config.released)

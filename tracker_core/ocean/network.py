@@ -11,14 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 import re
-from typing import Any
 
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
 from tracker_core.backbones.compact import CompactBackbone
-from tracker_core.errors import WeightsError
 from tracker_core.layers.aligned_conv import aligned_conv2d
 from tracker_core.layers.correlation import depthwise_correlation
 
@@ -403,14 +401,6 @@ def rename_key(key: str) -> str:
     return key
 
 
-def read_authors_state(content: Any, source: str) -> dict[str, Tensor]:
-    """The state dict inside a checkpoint of the authors, under our names.
-
-    Raises:
-        WeightsError: There is none.
-    """
-    if isinstance(content, Mapping) and isinstance(content.get('state_dict'), Mapping):
-        content = content['state_dict']
-    if not isinstance(content, Mapping):
-        raise WeightsError(f'{source} holds no state dict')
-    return {rename_key(key): value for key, value in content.items() if isinstance(value, Tensor)}
+def rename_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state of an authors' file under our names."""
+    return {rename_key(key): value for key, value in state.items()}

@@ -32,7 +32,7 @@ from tracker_core.ocean.network import (
     CompactOcean,
     OceanNetwork,
     Prediction,
-    read_authors_state,
+    rename_keys,
     STRIDE,
     Template,
     TEMPLATE_CELLS,
@@ -419,7 +419,7 @@ def build_network(config: OceanConfig, weights: Weights) -> OceanNetwork:
     if weights.state is None:
         randomize(network)
     else:
-        state = read_authors_state(weights.state[''], weights.source)
+        state = rename_keys(weights.state[''])
         unused = ('online.',) if config.align else ('online.', 'heads.align.')
         state = {key: value for key, value in state.items() if not key.startswith(unused)}
         if config.align and not any(key.startswith('heads.align.') for key in state):
@@ -459,7 +459,7 @@ def build_online(weights: Weights) -> OnlineNetwork:
         randomize(network)
         network.reset_loss()
     else:
-        state = read_authors_state(weights.state[''], weights.source)
+        state = rename_keys(weights.state[''])
         prefix = 'online.'
         state = {key[len(prefix) :]: v for key, v in state.items() if key.startswith(prefix)}
         if not state:

@@ -28,7 +28,7 @@ def coarse_from_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     without the kernels of the last template that the file also holds."""
     state = {key: value for key, value in state.items() if key not in CACHED_KERNELS}
     first = 'z_net.conv1.conv.weight'
-    if first in state:
+    if first in state and state[first].ndim == 4:
         state[first] = state[first].flip(1)
     return state
 
@@ -38,8 +38,9 @@ def fine_from_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     parts, for template and candidate."""
     state = dict(state)
     name, parent = 'siam_fusion.roi_conv.roi_conv0', 'siam_fusion'
-    if f'{name}.weight' in state:
-        template, candidate = state.pop(f'{name}.weight').chunk(2, dim=1)
+    joined = state.get(f'{name}.weight')
+    if joined is not None and joined.ndim == 4 and joined.shape[1] % 2 == 0:
+        template, candidate = state.pop(f'{name}.weight').tensor_split(2, dim=1)
         state[f'{parent}.template_conv.weight'] = template.contiguous()
         state[f'{parent}.candidate_conv.weight'] = candidate.contiguous()
     if f'{name}.bias' in state:

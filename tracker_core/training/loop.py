@@ -31,9 +31,9 @@ from tqdm import tqdm
 import yaml
 
 from tracker_core.backbones.compact import Maps
-from tracker_core.errors import ParameterError
+from tracker_core.errors import ParameterError, WeightsError
 from tracker_core.training.data import load_pool, PairConfig, PairSampler, Pool
-from tracker_core.weights import read_weight_file, save_safetensors
+from tracker_core.weights import read_checkpoint, read_weight_file, save_safetensors
 from tracker_core.weights.registry import BUNDLED_FOLDER
 
 CHECK_SEED = 987_654_321  # of the pairs from held-out photos
@@ -319,21 +319,31 @@ class Trainer:
 
         Raises:
             ParameterError: There is none, or it belongs to another config.
+            WeightsError: It is damaged, or no checkpoint of a training.
         """
         if not self.checkpoint.is_file():
             raise ParameterError(f'nothing to resume: there is no {self.checkpoint}')
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        state = read_checkpoint(self.checkpoint)
+        if not isinstance(state, dict) or 'config' not in state:
+            raise WeightsError(f'{self.checkpoint} is no checkpoint of a training')
         if state['config'] != dataclasses.asdict(self.config):
             raise ParameterError(
                 f'{self.checkpoint} was made with another config; use another --out'
             )
+        try:
+            self.restore(state)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise WeightsError(f'{self.checkpoint} does not fit this training') from error
+
+    def restore(self, state: Mapping[str | int, Any]) -> None:
+        """Take over what `save` wrote."""
         self.learner.load_state_dict(state['learner'])
         self.averaged.load_state_dict(state['averaged'])
         self.optimizer.load_state_dict(state['optimizer'])
         self.step, self.seconds, self.history = state['step'], state['seconds'], state['history']
-        torch.set_rng_state(state['random'].cpu())
+        torch.set_rng_state(state['random'])
         if self.device.type == 'cuda' and 'random_device' in state:
-            torch.cuda.set_rng_state(state['random_device'].cpu(), self.device)
+            torch.cuda.set_rng_state(state['random_device'], self.device)
 
     def rate(self, progress: float) -> float:
         """Learning rate at a progress in [0, 1]."""

@@ -6,6 +6,7 @@ executing anything."""
 from tracker_core.weights.files import (
     load_into,
     randomize,
+    read_checkpoint,
     read_weight_file,
     save_safetensors,
 )
@@ -24,6 +25,7 @@ __all__ = [
     'load_into',
     'load_weights',
     'randomize',
+    'read_checkpoint',
     'read_weight_file',
     'save_safetensors',
     'weights_folder',

@@ -1,171 +1,157 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""Readers for weight files: safetensors, PyTorch checkpoints (.pth, .pt, .tar) and MatConvNet
-networks (.mat).
+"""Weight files: what comes out of one is names and tensors, or an error that names the file.
 
-A pickled checkpoint can name any function and so run any code. Here it cannot: only the
-constructors of tensors and plain containers are known, every other class becomes an inert
-placeholder.
+Nothing in a file is executed, whatever its suffix: its kind is decided by its bytes (`kinds`), and
+what could be a program is read as a description (`pickles`).
 """
 
 from __future__ import annotations
 
-import collections
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+import json
+import os
 from pathlib import Path
-import pickle
-import types
-from typing import Any
+from typing import TypeVar
 import zlib
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 import torch
 from torch import nn, Tensor
 
 from tracker_core.errors import WeightsError
+from tracker_core.weights import checkpoints
+from tracker_core.weights.kinds import Kind, kind_of, REFUSED
+from tracker_core.weights.matconvnet import read_matconvnet
+
+LARGEST_FILE = 1 << 32  # bytes; the largest that a tracker reads has 0.5 GB
+LARGEST_HEADER = 1 << 23  # bytes, of safetensors
+LONGEST_NAME = 300
+MOST_SHARED = 4  # the tensors of a file may be so many times its size, where they share numbers
+DTYPES = frozenset(checkpoints.DTYPES.values())
+
+T = TypeVar('T')
 
 
-class Inert:
-    """Stands in for any class a checkpoint names and we do not need; takes whatever the pickle
-    does to it."""
+def read_bytes(path: str | Path) -> bytes:
+    """The content of a weight file.
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Inert:
-        return object.__new__(cls)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.items: list[Any] = []
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        pass
-
-    def append(self, item: Any) -> None:
-        pass
-
-    def extend(self, items: Any) -> None:
-        pass
+    Raises:
+        WeightsError: There is no such file, it cannot be read, or it is too large.
+    """
+    if not os.path.isfile(path):  # a pipe would wait, a device would never end
+        problem = 'is not a file' if os.path.exists(path) else 'does not exist'
+        raise WeightsError(f'weight file {path} {problem}')
+    try:
+        with open(path, 'rb') as file:
+            data = file.read(min(os.fstat(file.fileno()).st_size, LARGEST_FILE) + 1)
+    except OSError as error:
+        raise WeightsError(f'weight file {path} cannot be read: {error.strerror}') from None
+    if len(data) > LARGEST_FILE:
+        raise WeightsError(f'{path} is larger than any weight file: {LARGEST_FILE >> 30} GiB')
+    return data
 
 
-_STORAGES = ('Float', 'Double', 'Half', 'BFloat16', 'Long', 'Int', 'Short', 'Char', 'Byte', 'Bool')
-_CONSTRUCTORS = {
-    ('collections', 'OrderedDict'): collections.OrderedDict,
-    ('torch', 'Size'): torch.Size,
-    ('torch._utils', '_rebuild_tensor'): torch._utils._rebuild_tensor,
-    ('torch._utils', '_rebuild_tensor_v2'): torch._utils._rebuild_tensor_v2,
-    ('torch._utils', '_rebuild_parameter'): torch._utils._rebuild_parameter,
-    ('torch.nn.parameter', 'Parameter'): nn.Parameter,
-    **{('torch', f'{kind}Storage'): getattr(torch, f'{kind}Storage') for kind in _STORAGES},
+def read_weight_file(path: str | Path) -> dict[str, Tensor]:
+    """Read a weight file, whatever its suffix; nothing in it is executed.
+
+    Returns:
+        Names and tensors, on the CPU. Of a checkpoint with other things beside them it is the
+        mapping under one of `checkpoints.STATE_NAMES`; what is no tensor in it is left out.
+
+    Raises:
+        WeightsError: The file is missing, damaged, of a kind that is not read, or holds something
+            else; the message names the file and says what it holds.
+    """
+    return interpret(read_bytes(path), path)
+
+
+def interpret(data: bytes, path: str | Path) -> dict[str, Tensor]:
+    """The names and tensors in the content of a weight file; see `read_weight_file`."""
+    kind = kind_of(data)
+    return _refusing(path, kind, lambda: _checked(_READERS[kind](data), len(data)))
+
+
+def read_checkpoint(path: str | Path) -> checkpoints.Loaded:
+    """All that a checkpoint of ours holds, which are plain values, containers and tensors.
+
+    Raises:
+        WeightsError: The file is missing or damaged, or holds something else.
+    """
+    data = read_bytes(path)
+    kind = kind_of(data)
+    if kind not in _CHECKPOINTS:
+        raise WeightsError(f'{path} is no checkpoint that torch.save wrote')
+    return _refusing(path, kind, lambda: checkpoints.load(_CHECKPOINTS[kind](data)))
+
+
+def _refusing(path: str | Path, kind: Kind, read: Callable[[], T]) -> T:
+    """What a reader returns; whatever it raises becomes one error that names the file."""
+    if kind in REFUSED:
+        raise WeightsError(f'{path} {REFUSED[kind]}')
+    try:
+        return read()
+    except WeightsError as error:
+        raise WeightsError(f'{path} {error}') from None
+    except Exception as error:  # whatever a damaged file provokes
+        raise WeightsError(f'{path} is a damaged {kind.value}: get it again') from error
+
+
+def _read_safetensors(data: bytes) -> dict[str, Tensor]:
+    length = int.from_bytes(data[:8], 'little')
+    if length > min(LARGEST_HEADER, len(data) - 8):
+        raise WeightsError('is cut, or is no safetensors file: its header is longer than it')
+
+    def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        if len(dict(pairs)) < len(pairs):
+            raise WeightsError('is a safetensors file in which a name stands twice')
+        return dict(pairs)
+
+    json.loads(data[8 : 8 + length], object_pairs_hook=once, parse_int=str)
+    return load(data)
+
+
+_CHECKPOINTS = {Kind.ZIP: checkpoints.read_zip, Kind.LEGACY: checkpoints.read_legacy}
+_READERS: dict[Kind, Callable[[bytes], dict[str, Tensor]]] = {
+    Kind.ZIP: lambda data: checkpoints.state_of(checkpoints.read_zip(data)),
+    Kind.LEGACY: lambda data: checkpoints.state_of(checkpoints.read_legacy(data)),
+    Kind.MAT: read_matconvnet,
+    Kind.SAFETENSORS: _read_safetensors,
 }
 
 
-class _TensorUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        return _CONSTRUCTORS.get((module, name), Inert)
-
-
-def _load(file: Any, **options: Any) -> Any:
-    return _TensorUnpickler(file, **options).load()
-
-
-_tensor_pickle = types.SimpleNamespace(
-    Unpickler=_TensorUnpickler, load=_load, __name__='tensor_pickle'
-)
-
-
-def read_checkpoint(path: Path) -> Any:
-    """The content of a PyTorch checkpoint, old or new format, with every foreign class made
-    `Inert`.
-
-    Raises:
-        WeightsError: Not a PyTorch checkpoint, or a damaged one.
-    """
-    try:
-        return torch.load(
-            path, map_location='cpu', pickle_module=_tensor_pickle, weights_only=False
-        )
-    except Exception as error:  # whatever a damaged file provokes
-        raise WeightsError(f'{path} is not a readable PyTorch checkpoint: {error}') from error
-
-
-def read_matconvnet(path: Path) -> dict[str, Tensor]:
-    """Kernels and biases of a MatConvNet network, in the order of the file.
-
-    Returns:
-        `<layer>.weight` (out, in, height, width) and `<layer>.bias` (out,) for every convolution,
-        float32.
-
-    Raises:
-        WeightsError: Not such a file, or SciPy is not installed.
-    """
-    try:
-        from scipy.io import loadmat
-    except ImportError:
-        raise WeightsError(
-            f"reading {path.name} needs SciPy: pip install 'tracker_nodes[mat]'"
-        ) from None
-    try:
-        layers = loadmat(path)['layers'][0]
-        state = {}
-        for cell in layers:
-            layer = cell[0, 0]
-            fields = layer.dtype.names
-            if str(layer['type'][0] if 'type' in fields else layer[1][0]) != 'conv':
-                continue
-            name = str(layer['name'][0] if 'name' in fields else layer[0][0])
-            kernel, bias = (layer['weights'] if 'weights' in fields else layer[2])[0]
-            kernel = kernel.reshape(kernel.shape + (1,) * (4 - kernel.ndim))
-            state[f'{name}.weight'] = torch.from_numpy(
-                np.ascontiguousarray(kernel.transpose(3, 2, 0, 1), np.float32)
-            )
-            state[f'{name}.bias'] = torch.from_numpy(
-                np.ascontiguousarray(bias.reshape(-1), np.float32)
-            )
-    except Exception as error:  # whatever a damaged file provokes
-        raise WeightsError(f'{path} is not a readable MatConvNet network: {error}') from error
+def _checked(state: dict[str, Tensor], size: int) -> dict[str, Tensor]:
+    """A state as it came out of a file of `size` bytes, if a network can have it."""
     if not state:
-        raise WeightsError(f'{path} has no convolution layers')
+        raise WeightsError('holds no tensors')
+    for name, value in state.items():
+        if len(name) > LONGEST_NAME or not name.isprintable():
+            raise WeightsError('has names that are no names of tensors')
+        if value.dtype not in DTYPES or value.ndim > checkpoints.MOST_AXES:
+            raise WeightsError(f'holds {name} as {value.dtype}: save it as float32')
+    if sum(value.nbytes for value in state.values()) > MOST_SHARED * size:
+        raise WeightsError('claims more numbers than it holds')
     return state
-
-
-def read_weight_file(path: str | Path) -> Any:
-    """Read a weight file by its suffix; nothing in it is executed.
-
-    Returns:
-        Names and tensors; for a checkpoint (.pth, .pt, .tar) whatever container was saved.
-
-    Raises:
-        WeightsError: The file is missing, damaged or of an unknown kind.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsError(f'weight file {path} does not exist')
-    if path.suffix == '.safetensors':
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise WeightsError(f'{path} is not a readable safetensors file: {error}') from error
-    if path.suffix == '.mat':
-        return read_matconvnet(path)
-    if path.suffix in ('.pth', '.pt', '.tar'):
-        return read_checkpoint(path)
-    raise WeightsError(
-        f'{path}: unknown kind of weight file; known are .safetensors, .pth, .pt, .tar and .mat'
-    )
 
 
 def save_safetensors(
     state: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write tensors to a safetensors file, contiguous and on the CPU."""
-    save_file(
-        {key: value.detach().cpu().contiguous() for key, value in state.items()},
-        str(path),
-        dict(metadata or {}),
-    )
+    """Write tensors to a safetensors file, contiguous and on the CPU.
+
+    Raises:
+        WeightsError: The file cannot be written.
+    """
+    values = {key: value.detach().cpu() for key, value in state.items()}
+    values = {  # each has memory of its own, as the format demands
+        key: value.clone(memory_format=torch.contiguous_format) for key, value in values.items()
+    }
+    try:
+        save_file(values, str(path), dict(metadata or {}))
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f'{path} cannot be written: {error}') from None
 
 
 def load_into(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:

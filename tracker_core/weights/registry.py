@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
+
+from torch import Tensor
 
 from tracker_core.errors import WeightsError
-from tracker_core.weights.files import read_weight_file
+from tracker_core.weights.files import interpret, read_bytes
 
 BUNDLED_FOLDER = Path(__file__).parent
 
@@ -136,14 +137,14 @@ class Weights:
     """Weights as they were read.
 
     Attributes:
-        state: Per part (see `WeightFile.part`) what the file held; None stands for seeded random
-            weights.
+        state: Per part (see `WeightFile.part`) the names and tensors of its file; None stands for
+            seeded random weights.
         source: Names of the files, or 'random'.
         checksum: First 16 hexadecimal digits of the SHA-256 over the files; 'random' where there
             is none.
     """
 
-    state: dict[str, Any] | None
+    state: dict[str, dict[str, Tensor]] | None
     source: str
     checksum: str
 
@@ -171,7 +172,8 @@ def load_weights(tracker: str, preset: str, weights: str | None = None) -> Weigh
             files.
 
     Raises:
-        WeightsError: A file is missing, damaged, or its checksum is not the expected one.
+        WeightsError: A file is missing, damaged, holds something else than names and tensors, or
+            its checksum is not the expected one.
     """
     if weights == 'random':
         return Weights(None, 'random', 'random')
@@ -179,7 +181,7 @@ def load_weights(tracker: str, preset: str, weights: str | None = None) -> Weigh
         entry for entry in WEIGHT_FILES if (entry.tracker, entry.preset) == (tracker, preset)
     ]
     paths: dict[str, Path] = {}
-    if weights is None or Path(weights).is_dir():
+    if weights is None or os.path.isdir(weights):
         for entry in entries:
             path = entry.path if weights is None else entry.find_in(Path(weights))
             if path is None:
@@ -198,10 +200,10 @@ def load_weights(tracker: str, preset: str, weights: str | None = None) -> Weigh
     else:
         paths[''] = Path(weights)
 
-    state = {part: read_weight_file(path) for part, path in paths.items()}
+    state: dict[str, dict[str, Tensor]] = {}
     whole = hashlib.sha256()
     for part, path in paths.items():
-        content = path.read_bytes()
+        content = read_bytes(path)  # once: the checksum is that of what is read
         digest = hashlib.sha256(content).hexdigest()
         expected = {entry.sha256 for entry in entries if entry.part == part and entry.is_bundled}
         if weights is None and expected - {'', digest}:
@@ -210,4 +212,5 @@ def load_weights(tracker: str, preset: str, weights: str | None = None) -> Weigh
                 f'{expected.pop()}; install the package again'
             )
         whole.update(content)
+        state[part] = interpret(content, path)
     return Weights(state, ', '.join(path.name for path in paths.values()), whole.hexdigest()[:16])
