@@ -154,7 +154,7 @@ def build_parser(with_training: bool = True) -> argparse.ArgumentParser:
     convert = _add(
         actions, 'convert', run_convert, "turn an authors' weight file into safetensors"
     )
-    convert.add_argument('source', metavar='IN', help='.mat, .pth, .pt or .tar')
+    convert.add_argument('source', metavar='IN', help='safetensors, torch.save or MatConvNet')
     convert.add_argument('target', metavar='OUT', help='.safetensors')
     convert.add_argument('--tracker', required=True, metavar='T')
     convert.add_argument('--preset', default='paper', metavar='P', help=DEFAULT)

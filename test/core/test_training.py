@@ -23,7 +23,7 @@ from tracker_core.backbones.compact import (
     TrainableBackbone,
     unfold_batch_norm,
 )
-from tracker_core.errors import ParameterError
+from tracker_core.errors import ParameterError, WeightsError
 from tracker_core.training import (
     atom,
     augment,
@@ -433,6 +433,20 @@ def test_resuming_with_another_config_is_refused(tmp_path):
     other = loop.Trainer(backbone.make_part(config), pool, config, tmp_path)
     with pytest.raises(ParameterError, match='another config'):
         other.resume()
+
+
+def test_resuming_what_is_no_checkpoint_is_refused(tmp_path):
+    trainer = small_trainer('backbone', tmp_path)
+    trainer.save()
+    data = trainer.checkpoint.read_bytes()
+    foreign = {'config': dataclasses.asdict(trainer.config), 'learner': {}}
+    for content in ({'a': torch.ones(1)}, torch.nn.Linear(2, 2), foreign):
+        torch.save(content, trainer.checkpoint)
+        with pytest.raises(WeightsError, match=trainer.checkpoint.name):
+            trainer.resume()
+    trainer.checkpoint.write_bytes(data[: len(data) // 2])
+    with pytest.raises(WeightsError, match=trainer.checkpoint.name):
+        trainer.resume()
 
 
 @pytest.mark.parametrize('part', PARTS)
