@@ -63,6 +63,13 @@ def build_parser(with_training: bool = True) -> argparse.ArgumentParser:
     track.add_argument('--out', metavar='FILE', help='write the video with its boxes, .mp4')
     track.add_argument('--csv', metavar='FILE', help='write a line per object and frame')
     track.add_argument('--frames', type=_count, metavar='N', help='stop after so many frames')
+    track.add_argument(
+        '--bit-depth',
+        type=_bit_depth,
+        default=0,
+        metavar='auto|8..16',
+        help='of a folder of 16-bit images; default: auto (what the images hold)',
+    )
 
     evaluate = _add(commands, 'evaluate', run_evaluate, 'measure accuracy on annotated sequences')
     evaluate.add_argument('--dataset', required=True, metavar='otb:DIR', help='OTB-format folder')
@@ -186,12 +193,16 @@ def run_track(args: argparse.Namespace) -> None:
     from tracker_core.evaluation.overlay import draw_track
     from tracker_core.evaluation.progress import progress_bar
     from tracker_core.evaluation.video import open_frames, VideoWriter
+    from tracker_core.gray import GrayRange, Span
     from tracker_core.tracker import Track, TrackStatus
+
+    def tell(span: Span) -> None:
+        print(span.sentence('--bit-depth'), file=sys.stderr)
 
     writer = log = None
     tracks_of_frames: list[list[Track]] = []
     seconds = 0.0
-    with open_frames(args.video) as source:
+    with open_frames(args.video, GrayRange(args.bit_depth, tell)) as source:
         boxes = args.box or (source.boxes and source.boxes[:1])
         if not boxes:
             raise BoxError('where is the object in the first frame? Give --box X,Y,W,H')
@@ -517,6 +528,15 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f'{text!r} is not a number from 1')
     return int(text)
+
+
+def _bit_depth(text: str) -> int:
+    from tracker_core.gray import AUTO, BIT_DEPTHS
+
+    depth = AUTO if text == 'auto' else int(text) if text.isdecimal() else -1
+    if depth not in BIT_DEPTHS:
+        raise argparse.ArgumentTypeError(f'{text!r} is neither auto nor 8 to 16')
+    return depth
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -21,6 +21,7 @@ from tracker_core.evaluation.metrics import box_rows, ERROR_THRESHOLDS, measure,
 from tracker_core.evaluation.progress import progress_bar
 from tracker_core.evaluation.tables import format_table
 from tracker_core.evaluation.video import read_image
+from tracker_core.gray import GrayRange
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ def run_sequence(
         sequence: Frames and boxes; of the boxes only the first is shown to the tracker.
         on_frame: Called after every frame.
     """
-    image = read_image(sequence.frames[0])
+    gray = GrayRange()
+    image = read_image(sequence.frames[0], gray)
     begin = time.perf_counter()
     target = tracker.start(image, sequence.first_box)
     start_seconds = time.perf_counter() - begin
@@ -65,7 +67,7 @@ def run_sequence(
     boxes, scores, raw_scores = [sequence.first_box], [1.0], [1.0]
     track_seconds = 0.0
     for path in sequence.frames[1:]:
-        image = read_image(path)
+        image = read_image(path, gray)
         begin = time.perf_counter()
         track = tracker.track(image, target)
         track_seconds += time.perf_counter() - begin

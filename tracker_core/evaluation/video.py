@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 import re
 from types import TracebackType
@@ -15,6 +16,7 @@ import numpy as np
 from tracker_core.boxes import Box
 from tracker_core.errors import ImageError, TrackerError
 from tracker_core.evaluation.scene import render_scene
+from tracker_core.gray import GrayRange
 
 IMAGE_SUFFIXES = {'.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp'}
 DEFAULT_FPS = 30.0
@@ -24,18 +26,26 @@ class VideoError(TrackerError, ValueError):
     """A video that is missing, cannot be decoded, holds no frames, or cannot be written."""
 
 
-def read_image(path: str | Path) -> np.ndarray:
+def read_image(path: str | Path, gray: GrayRange | None = None) -> np.ndarray:
     """An image file as (H, W, 3) uint8 RGB.
+
+    Args:
+        path: The file.
+        gray: The range of the images that it is one of, if they have 16 bits; None: its own.
 
     Raises:
         ImageError: The file is missing or is not an image that OpenCV reads.
     """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if image is None:
         state = (
             'is not an image that OpenCV can read' if Path(path).is_file() else 'does not exist'
         )
         raise ImageError(f'{path} {state}')
+    if image.dtype == np.uint16:
+        image = (gray or GrayRange()).at()(image)
+    if image.dtype != np.uint8:
+        raise ImageError(f'{path} holds {image.dtype} values; images of 8 or 16 bits are read')
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
@@ -96,12 +106,13 @@ class FrameSource:
         self.close()
 
 
-def open_frames(source: str | int | Path) -> FrameSource:
+def open_frames(source: str | int | Path, gray: GrayRange | None = None) -> FrameSource:
     """Open a video.
 
     Args:
         source: A video file, a folder of images, the number of a camera (0 or '0'), or a rendered
             scene: 'scene' or 'scene:NAME'.
+        gray: How a folder of 16-bit images is brought to 8 bits; None: by what they hold.
 
     Raises:
         VideoError: There is no such thing, it cannot be decoded, or it holds no frames.
@@ -117,7 +128,7 @@ def open_frames(source: str | int | Path) -> FrameSource:
         return _open_capture(int(text), f'camera {text}')
     path = Path(text).expanduser()
     if path.is_dir():
-        return _open_folder(path)
+        return _open_folder(path, gray or GrayRange())
     if not path.exists():
         raise VideoError(
             f'{path} does not exist; a video is a file, a folder of images, the number of a '
@@ -126,16 +137,18 @@ def open_frames(source: str | int | Path) -> FrameSource:
     return _open_capture(path, text)
 
 
-def _open_folder(folder: Path) -> FrameSource:
+def _open_folder(folder: Path, gray: GrayRange) -> FrameSource:
     files = list_images(folder)
     if not files:
         raise VideoError(
             f'{folder} holds no images; files ending in {", ".join(sorted(IMAGE_SUFFIXES))} count'
         )
     height, width = read_image(files[0]).shape[:2]
-    return FrameSource(
-        str(folder), DEFAULT_FPS, (width, height), len(files), lambda: map(read_image, files)
-    )
+
+    def read() -> Iterator[np.ndarray]:
+        return map(partial(read_image, gray=gray.fresh()), files)
+
+    return FrameSource(str(folder), DEFAULT_FPS, (width, height), len(files), read)
 
 
 def _open_capture(source: Path | int, name: str) -> FrameSource:
