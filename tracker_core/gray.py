@@ -66,9 +66,10 @@ class GrayRange:
 
     With a `bit_depth` of 8 to 16 that is `value >> (bit_depth - 8)`, and what lies above is white.
     With 0 the range is found: from the 0.2nd to the 99.8th percentile of the pixels without single
-    hot or dead ones, and an eighth more at either end. The images' middle one of the last 0.6 s counts, so a flash moves nothing;
-    the range follows it with a time constant of a second, and jumps where it is far from it (a
-    cut, another gain). It never spans fewer than 255 values, so a constant image stays constant.
+    hot or dead ones, and an eighth more at either end. The middle one of the images of the last
+    0.6 s counts, so a flash moves nothing; the range follows it with a time constant of a second,
+    and jumps where it is far from it (a cut, another gain). It never spans fewer than 255 values,
+    so a constant image stays constant.
 
     The calls of `at` may come from another thread than those of what it returns.
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 import time
 from typing import Any
 
@@ -13,6 +14,7 @@ from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
+from tracker_core.gray import GrayRange, Span
 from tracker_nodes.arrivals import Arrivals
 from tracker_nodes.conversions import nanoseconds
 from tracker_nodes.encodings import compressed_to_rgb, LONGEST_WORD, to_rgb
@@ -41,12 +43,20 @@ class ImageInput:
         node: The node that subscribes.
         is_compressed: Which of the two topics.
         take: Called with each frame.
+        bit_depth: See `GrayRange`.
 
     Raises:
         ParameterError: One of the node's `qos_overrides` is no such policy.
     """
 
-    def __init__(self, node: Node, is_compressed: bool, take: Callable[[Frame], None]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        is_compressed: bool,
+        take: Callable[[Frame], None],
+        bit_depth: int = 0,
+    ) -> None:
+        self.gray = GrayRange(bit_depth, self._note_range)
         self._node = node
         self._take = take
         self._message = CompressedImage if is_compressed else Image
@@ -156,7 +166,12 @@ class ImageInput:
         self._last_image = time.monotonic()
         self._arrivals.add(stamp, self._node.get_clock().now().nanoseconds)
         self._note_changes(message, stamp)
-        self._take(Frame(stamp, message, self._decode))
+        decode = partial(self._decode, scale=self.gray.at(stamp))
+        self._take(Frame(stamp, message, decode))
+
+    def _note_range(self, span: Span) -> None:
+        """Called in the thread that looks at the images."""
+        self._node.get_logger().info(span.sentence('bit_depth'), throttle_duration_sec=10.0)
 
     def _note_changes(self, message: Any, stamp: int) -> None:
         if isinstance(message, Image):

@@ -19,6 +19,7 @@ from typing import Any
 from rclpy.node import Node
 
 from tracker_core import list_trackers, ParameterError, tracker_class, UnknownTrackerError
+from tracker_core.gray import AUTO, BIT_DEPTHS
 from tracker_core.parameters import describe, parameter, ParameterInfo, TrackerConfig
 from tracker_core.tracker import PRECISIONS, RUNTIMES
 from tracker_nodes.declaring import checked, declare, descriptor
@@ -59,6 +60,11 @@ class NodeConfig:
         'What to subscribe to: the topic image, or image/compressed.',
         choices=('raw', 'compressed'),
         live=False,
+    )
+    bit_depth: int = parameter(
+        AUTO,
+        'Bits that 16-bit images really have; 0: their range is found, and followed slowly.',
+        choices=BIT_DEPTHS,
     )
     max_targets: int = parameter(
         8, 'So many targets are followed at most.', minimum=1, maximum=100

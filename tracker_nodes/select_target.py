@@ -26,6 +26,7 @@ from tracker_nodes.srv import InitTarget, RemoveTarget
 from vision_msgs.msg import Detection2DArray
 
 from tracker_core import Box, BoxError, ImageError, TrackerError
+from tracker_core.gray import AUTO, BIT_DEPTHS, GrayRange
 from tracker_core.parameters import parameter
 from tracker_nodes.conversions import box_from_message, box_to_message, nanoseconds
 from tracker_nodes.declaring import declare_config
@@ -50,6 +51,9 @@ class SelectConfig:
         'raw',
         'What to subscribe to: the topic image, or image/compressed.',
         choices=('raw', 'compressed'),
+    )
+    bit_depth: int = parameter(
+        AUTO, 'Bits that 16-bit images really have; 0: their range is found.', choices=BIT_DEPTHS
     )
     label: str = parameter('', "What is followed: the label of the targets; empty for 'target'.")
 
@@ -158,6 +162,7 @@ class SelectTarget(Node):
 
         is_compressed = self._config.image_transport == 'compressed'
         self._decode = compressed_to_rgb if is_compressed else to_rgb
+        self._gray = GrayRange(self._config.bit_depth)
         # Best effort takes what any publisher offers.
         newest = QoSProfile(
             depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT
@@ -195,8 +200,9 @@ class SelectTarget(Node):
         if self._message is not None:
             message, self._message = self._message, None
             try:
-                image = self._decode(message)
-                self._selection.put(View(image, nanoseconds(message.header.stamp), self._known))
+                stamp = nanoseconds(message.header.stamp)
+                image = self._decode(message, self._gray.at(stamp))
+                self._selection.put(View(image, stamp, self._known))
             except ImageError as error:
                 self._say(str(error))
         self._window.show(self._selection.render())

@@ -155,7 +155,7 @@ class TrackerNode(LifecycleNode):
         self._worker.reset_counts()
         self._counts_before = Counts()
         is_compressed = self._options['image_transport'] == 'compressed'
-        self._input = ImageInput(self, is_compressed, self._on_frame)
+        self._input = ImageInput(self, is_compressed, self._on_frame, self._options['bit_depth'])
         self._is_active = True
         return super().on_activate(state)
 
@@ -397,6 +397,8 @@ class TrackerNode(LifecycleNode):
         if reason:
             return SetParametersResult(successful=False, reason=reason)
         self._options.accept(changes)
+        if 'bit_depth' in changes and self._input is not None:
+            self._input.gray.bit_depth = changes['bit_depth']
         if self._worker is not None:
             if 'max_targets' in changes:
                 self._worker.max_targets = changes['max_targets']

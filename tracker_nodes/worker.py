@@ -95,8 +95,8 @@ def _size(frame: Frame) -> int:
 class Motion:
     """Velocity of a box by the stamps of its frames, smoothed over two of them.
 
-    A target that is lost stands still, and so does one after a pause or a jump back of the time:
-    what it did meanwhile is not known.
+    Of a target that is lost it is not known, nor after a pause or a jump back of the time. Of
+    several images of one stamp the first counts: how it moves between them cannot be told.
     """
 
     LONGEST_GAP = 1_000_000_000  # nanoseconds
@@ -108,8 +108,11 @@ class Motion:
     def add(self, box: Box, status: TrackStatus, stamp: int) -> None:
         """Note where the box was in the next frame."""
         x, y, before = self._last
+        is_lost = status is TrackStatus.LOST
+        if stamp == before and not is_lost:
+            return
         self._last = box.cx, box.cy, stamp
-        if status is TrackStatus.LOST or not 0 < stamp - before <= self.LONGEST_GAP:
+        if is_lost or not 0 < stamp - before <= self.LONGEST_GAP:
             self.velocity = None
             return
         seconds = (stamp - before) / 1e9

@@ -65,6 +65,13 @@ def test_history_finds_a_frame_and_all_after_it():
     assert history.since(4) == []
 
 
+def test_history_keeps_all_images_of_a_stamp():
+    history = FrameHistory()
+    for stamp in (3, 5, 5, 8):
+        history.append(frame(stamp))
+    assert [kept.stamp for kept in history.since(5)] == [5, 5, 8]
+
+
 def test_history_starts_anew_when_time_jumps_back():
     history = FrameHistory(megabytes=1)
     for stamp in (5, 6, 2, 3):
@@ -157,6 +164,20 @@ def test_motion_is_in_pixels_per_second_of_the_stamps():
     ):
         motion.add(Box(70, 5, 20, 20), status, stamp)
         assert motion.velocity is None
+
+
+def test_images_of_one_stamp_leave_the_velocity():
+    motion = Motion(Box(10, 10, 20, 20), SECOND)
+    motion.add(Box(12, 10, 20, 20), TrackStatus.TRACKING, SECOND)
+    assert motion.velocity is None
+    stamp = SECOND + SECOND // 10
+    for x in (20, 20, 24):  # the same image again, and another one of this stamp
+        motion.add(Box(x, 10, 20, 20), TrackStatus.TRACKING, stamp)
+        assert motion.velocity == pytest.approx((100, 0))
+    motion.add(Box(30, 10, 20, 20), TrackStatus.TRACKING, SECOND + SECOND // 5)
+    assert motion.velocity == pytest.approx((100, 0))
+    motion.add(Box(30, 10, 20, 20), TrackStatus.LOST, SECOND + SECOND // 5)
+    assert motion.velocity is None
 
 
 def test_late_targets_catch_up_while_frames_keep_coming(make_worker):
