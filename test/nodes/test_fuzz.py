@@ -29,7 +29,15 @@ from std_srvs.srv import SetBool, Trigger
 from tracker_nodes.srv import InitTarget, RemoveTarget
 from vision_msgs.msg import BoundingBox2D, Detection2D, ObjectHypothesisWithPose
 
-from tracker_nodes.encodings import ENCODINGS, fill_compressed, fill_image
+from tracker_core import ImageError
+from tracker_core.gray import GrayRange
+from tracker_nodes.encodings import (
+    compressed_to_rgb,
+    ENCODINGS,
+    fill_compressed,
+    fill_image,
+    to_rgb,
+)
 
 MESSAGES = int(os.environ.get('TRACKER_NODES_FUZZ', '1000'))
 SEED = int(os.environ.get('TRACKER_NODES_FUZZ_SEED', '1'))
@@ -38,11 +46,32 @@ HISTORY_MB = 16
 MEMORY_GROWTH = 64  # MiB after the first third of the messages
 INT32 = (-(2**31), -1, 0, 1, 2**31 - 1)
 UINT32 = (0, 1, 2, 3, 15, 16, 17, 319, 2**16, 2**31, 2**32 - 1)
-CHANNELS = {'rgb8': 3, 'bgr8': 3, '8UC3': 3, 'rgba8': 4, 'bgra8': 4, '8UC4': 4}
-TWO_BYTES = ('mono16', '16UC1', 'yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv')
+PIXEL_BYTES = {
+    **dict.fromkeys(('mono8', '8UC1', 'bayer_rggb8', 'bayer_bggr8', 'bayer_gbrg8'), 1),
+    **dict.fromkeys(('rgb8', 'bgr8', '8UC3'), 3),
+    **dict.fromkeys(('rgba8', 'bgra8', '8UC4'), 4),
+    **dict.fromkeys(('mono16', '16UC1', 'yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv'), 2),
+    **dict.fromkeys(('bayer_rggb16', 'bayer_bggr16', 'bayer_gbrg16', 'bayer_grbg16'), 2),
+    **dict.fromkeys(('rgb16', 'bgr16', '16UC3'), 6),
+    **dict.fromkeys(('rgba16', 'bgra16', '16UC4'), 8),
+}
+HALVES = {  # of planes: how many half rows there are to a row of the image
+    **dict.fromkeys(('nv12', 'nv21', 'i420', 'yuv420', 'yuv420p', 'yv12'), 3),
+    **dict.fromkeys(('nv16', 'nv61'), 4),
+    **dict.fromkeys(('nv24', 'nv42'), 6),
+}
+FORMATS = (
+    'jpeg',
+    'rgb8; jpeg compressed bgr8',
+    'bayer_grbg8; jpeg compressed ',
+    'bayer_rggb16; png compressed',
+    'mono16; png compressed ',
+    '16UC1; compressedDepth png',
+)
 NUMBERS = (math.nan, math.inf, -math.inf, 0.0, -0.0, -5.0, 1e-300, 1e-3, 1e9, 1e300, 1.7e308)
 PARAMETERS = (
     'max_targets',
+    'bit_depth',
     'tadt.lost_after',
     'tadt.score_slope',
     'tadt.lost_score',
@@ -106,11 +135,11 @@ class Fuzzer:
         message = Image(width=width, height=height)
         self.stamp_into(message.header)
         message.encoding = encoding = self.random.choice(ENCODINGS)
-        pixel = CHANNELS.get(encoding, 2 if encoding in TWO_BYTES else 1)
-        row = width * pixel + self.random.choice((0, 0, 0, 1, 7, 64))
+        row = width * PIXEL_BYTES.get(encoding, 1) + self.random.choice((0, 0, 0, 1, 7, 64))
         message.step = row
+        rows = -(-height * HALVES.get(encoding, 2) // 2) + self.random.choice((0, 1))
         flat = self.picture.reshape(-1)
-        message.data = array.array('B', np.resize(flat, row * height).tobytes())
+        message.data = array.array('B', np.resize(flat, row * rows).tobytes())
         message.is_bigendian = self.random.choice((0, 0, 1, 255))
         for wrong in self.random.sample(
             ('width', 'height', 'step', 'encoding', 'data', 'none', 'none', 'none'),
@@ -128,7 +157,12 @@ class Fuzzer:
         """A compressed image; in half of them something is wrong."""
         width, height = self.size()
         suffix = self.random.choice(('.jpg', '.jpg', '.png'))
-        encoded = cv2.imencode(suffix, self.picture[:height, :width])[1].tobytes()
+        picture = self.picture[:height, :width]
+        if self.random.random() < 0.3:
+            picture = picture[..., 0]
+        if suffix == '.png' and self.random.random() < 0.5:
+            picture = picture * np.uint16(self.random.choice((4, 16, 256)))
+        encoded = cv2.imencode(suffix, picture)[1].tobytes()
         kind = self.random.random()
         if kind < 0.15:
             encoded = encoded[: self.random.randint(0, len(encoded))]
@@ -141,7 +175,7 @@ class Fuzzer:
         elif kind < 0.5:
             encoded = self.random.randbytes(self.random.choice((0, 1, 2, 999, 70_000)))
         message = CompressedImage(data=array.array('B', encoded))
-        message.format = self.random.choice(('jpeg', 'rgb8; jpeg compressed bgr8', *TEXTS))
+        message.format = self.random.choice((*FORMATS, *TEXTS))
         self.stamp_into(message.header)
         return message
 
@@ -323,6 +357,28 @@ class Run:
                 .results[0]
                 .successful
             )
+
+
+def test_garbage_becomes_an_image_or_an_image_error():
+    """Without a node, so many more of each encoding."""
+    fuzzer = Fuzzer(SEED)
+    gray = GrayRange()
+    counts: Counter[bool] = Counter()
+    for number in range(MESSAGES):
+        is_raw = number % 3 > 0
+        message = fuzzer.image() if is_raw else fuzzer.compressed()
+        try:
+            rgb = (to_rgb if is_raw else compressed_to_rgb)(message, gray.at(number))
+        except ImageError as error:
+            assert len(str(error)) < 900
+            counts[False] += 1
+            continue
+        assert rgb.dtype == np.uint8
+        assert rgb.shape[2:] == (3,)
+        if is_raw and message.encoding not in HALVES:
+            assert rgb.shape[:2] == (message.height, message.width)
+        counts[True] += 1
+    assert min(counts[True], counts[False]) > MESSAGES / 6
 
 
 @pytest.mark.parametrize('transport', ['raw', 'compressed'])
