@@ -219,8 +219,8 @@ def page() -> str:
         '(parameters) and of every lifecycle node (`~/change_state`, `~/get_state`, ...) are '
         'there as well.',
         f'Encodings of `image`: {", ".join(f"`{name}`" for name in ENCODINGS)}. Sizes may be odd '
-        'and rows padded. In those with planes (`nv12`, `i420`, ...) `height` is that of the image '
-        'and `step` that of the luma. What else there is goes through cv_bridge where that is '
+        'and rows padded. In those with planes (`nv12`, `i420`, ...) `height` is of the image and '
+        '`step` of the luma. What else there is goes through cv_bridge where that is '
         'installed; depth (`32FC1`, `compressedDepth`) is refused. Of `image/compressed` an image '
         'of one channel whose `format` begins with a Bayer encoding is a mosaic.',
         '### Error codes of init_target',

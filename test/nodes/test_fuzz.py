@@ -43,7 +43,7 @@ MESSAGES = int(os.environ.get('TRACKER_NODES_FUZZ', '1000'))
 SEED = int(os.environ.get('TRACKER_NODES_FUZZ_SEED', '1'))
 MAX_TARGETS = 3
 HISTORY_MB = 16
-MEMORY_GROWTH = 64  # MiB after the first third of the messages
+MEMORY_GROWTH = 96  # MiB after the first third of the messages, of which the largest has 17 MB
 INT32 = (-(2**31), -1, 0, 1, 2**31 - 1)
 UINT32 = (0, 1, 2, 3, 15, 16, 17, 319, 2**16, 2**31, 2**32 - 1)
 PIXEL_BYTES = {
@@ -364,13 +364,14 @@ def test_garbage_becomes_an_image_or_an_image_error():
     fuzzer = Fuzzer(SEED)
     gray = GrayRange()
     counts: Counter[bool] = Counter()
+    longest = 0
     for number in range(MESSAGES):
         is_raw = number % 3 > 0
         message = fuzzer.image() if is_raw else fuzzer.compressed()
         try:
             rgb = (to_rgb if is_raw else compressed_to_rgb)(message, gray.at(number))
         except ImageError as error:
-            assert len(str(error)) < 900
+            longest = max(longest, len(str(error)))
             counts[False] += 1
             continue
         assert rgb.dtype == np.uint8
@@ -379,6 +380,7 @@ def test_garbage_becomes_an_image_or_an_image_error():
             assert rgb.shape[:2] == (message.height, message.width)
         counts[True] += 1
     assert min(counts[True], counts[False]) > MESSAGES / 6
+    assert longest < 900
 
 
 @pytest.mark.parametrize('transport', ['raw', 'compressed'])
