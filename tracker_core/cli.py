@@ -22,7 +22,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status: 0, 2 for a refused input, 130 after Ctrl-C."""
+    """Run the command; returns its exit status.
+
+    0, 1 where some frames could not be read, 2 for a refused input, 130 after Ctrl-C.
+    """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     args = build_parser(with_training=arguments[:1] == ['train']).parse_args(arguments)
     from tracker_core.errors import TrackerError
@@ -48,7 +51,8 @@ def build_parser(with_training: bool = True) -> argparse.ArgumentParser:
     track.add_argument(
         'video',
         metavar='VIDEO',
-        help="video file, folder of images, number of a camera, or 'scene[:NAME]' (rendered)",
+        help='video file, folder of images, number of a camera, stream (rtsp://, http://, a '
+        "GStreamer pipeline ending in appsink), pipe, or 'scene[:NAME]' (rendered)",
     )
     _add_tracker_options(track)
     track.add_argument(
@@ -183,7 +187,7 @@ def build_parser(with_training: bool = True) -> argparse.ArgumentParser:
     return parser
 
 
-def run_track(args: argparse.Namespace) -> None:
+def run_track(args: argparse.Namespace) -> int:
     import csv
     from itertools import chain, islice
     import time
@@ -192,7 +196,7 @@ def run_track(args: argparse.Namespace) -> None:
     from tracker_core.evaluation.metrics import box_rows, overlap
     from tracker_core.evaluation.overlay import draw_track
     from tracker_core.evaluation.progress import progress_bar
-    from tracker_core.evaluation.video import open_frames, VideoWriter
+    from tracker_core.evaluation.video import open_frames, some_names, VideoError, VideoWriter
     from tracker_core.gray import GrayRange, Span
     from tracker_core.tracker import Track, TrackStatus
 
@@ -208,7 +212,9 @@ def run_track(args: argparse.Namespace) -> None:
             raise BoxError('where is the object in the first frame? Give --box X,Y,W,H')
         tracker = _create(args, args.tracker, args.preset)
         frames = islice(source, args.frames)
-        first = next(frames)
+        first = next(frames, None)
+        if first is None:
+            raise VideoError(f'{source.name} gives no frames')
         targets = [tracker.start(first, box) for box in boxes]
         if args.out:
             writer = VideoWriter(args.out, source.fps)
@@ -229,7 +235,7 @@ def run_track(args: argparse.Namespace) -> None:
                 for i, track in enumerate(tracks, start=1):
                     if log:
                         numbers = [f'{v:.4f}' for v in (*track.box.as_xywh(), track.score)]
-                        row = [len(tracks_of_frames), i, *numbers]
+                        row = [source.number, i, *numbers]
                         table.writerow([*row, f'{track.raw_score:.6g}', track.status.name])
                     if writer:
                         draw_track(frame, track, str(i) if len(tracks) > 1 else '')
@@ -255,9 +261,14 @@ def run_track(args: argparse.Namespace) -> None:
     for path in filter(None, (writer and writer.path, args.csv)):
         line += f'; wrote {path}'
     print(line)
+    bad = source.unreadable
+    if bad:
+        read = source.number + 1
+        print(f'{len(bad)} of {read} frames could not be read: {some_names(bad)}', file=sys.stderr)
+    return 1 if bad else 0
 
 
-def run_evaluate(args: argparse.Namespace) -> None:
+def run_evaluate(args: argparse.Namespace) -> int:
     from tracker_core.errors import ParameterError
     from tracker_core.evaluation.datasets import load_dataset, with_later_starts
     from tracker_core.evaluation.machine import describe_machine, machine_line
@@ -269,9 +280,15 @@ def run_evaluate(args: argparse.Namespace) -> None:
         summary_table,
         write_json,
     )
+    from tracker_core.evaluation.video import check_images, some_names
     from tracker_core.tracker import list_trackers
 
-    sequences = with_later_starts(load_dataset(args.dataset, args.sequences), args.starts)
+    whole = load_dataset(args.dataset, args.sequences)
+    for sequence in whole:
+        check_images(sequence.frames)
+        if sequence.note:
+            print(f'warning: {sequence.note}', file=sys.stderr)
+    sequences = with_later_starts(whole, args.starts)
     names = list_trackers() if args.tracker == ['all'] else args.tracker
     if args.set and len(names) > 1:
         raise ParameterError('--set goes with a single --tracker')
@@ -299,6 +316,17 @@ def run_evaluate(args: argparse.Namespace) -> None:
         from tracker_core.evaluation.plots import write_plots
 
         print(f'wrote {", ".join(map(str, write_plots(report, args.plots)))}')
+    bad = sorted(
+        {
+            Path(path)
+            for result in results
+            for entry in result['sequences']
+            for path in entry['unreadable']
+        }
+    )
+    if bad:
+        print(f'{len(bad)} frames could not be read: {some_names(bad)}', file=sys.stderr)
+    return 1 if bad else 0
 
 
 def run_benchmark(args: argparse.Namespace) -> None:

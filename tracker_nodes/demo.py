@@ -331,6 +331,12 @@ def main(arguments: list[str] | None = None) -> int:
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         video = open_frames(options.video)
+        if not video.is_repeatable:
+            video.close()
+            raise DemoError(
+                f'{video.name} cannot be played twice, to be followed and to be drawn on; give a '
+                'file, a folder of images or a scene'
+            )
         box = options.box or (video.boxes[0] if video.boxes else None)
         if box is None:
             parser.error('--box x,y,w,h is needed: where is the object in the first frame?')

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 import json
 import math
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tracker_core.errors import ImageError
 from tracker_core.evaluation.datasets import OtbSequence
 from tracker_core.evaluation.machine import describe_machine
 from tracker_core.evaluation.metrics import box_rows, ERROR_THRESHOLDS, measure, OVERLAP_THRESHOLDS
@@ -34,6 +35,8 @@ class SequenceRun:
         start_seconds: Time for `start`.
         track_seconds: Time for all N - 1 calls of `track`, online updates included, images ready
             in memory.
+        unreadable: Images that could not be decoded. Their rows repeat the box before, with a
+            score of 0.
     """
 
     boxes: np.ndarray
@@ -41,6 +44,7 @@ class SequenceRun:
     raw_scores: np.ndarray
     start_seconds: float
     track_seconds: float
+    unreadable: list[Path] = field(default_factory=list)
 
     @property
     def fps(self) -> float:
@@ -57,6 +61,9 @@ def run_sequence(
         tracker: A `Tracker`, or anything with its `start` and `track`.
         sequence: Frames and boxes; of the boxes only the first is shown to the tracker.
         on_frame: Called after every frame.
+
+    Raises:
+        ImageError: The first frame cannot be read.
     """
     gray = GrayRange()
     image = read_image(sequence.frames[0], gray)
@@ -66,8 +73,17 @@ def run_sequence(
     on_frame()
     boxes, scores, raw_scores = [sequence.first_box], [1.0], [1.0]
     track_seconds = 0.0
+    unreadable = []
     for path in sequence.frames[1:]:
-        image = read_image(path, gray)
+        try:
+            image = read_image(path, gray)
+        except ImageError:
+            unreadable.append(path)
+            boxes.append(boxes[-1])
+            scores.append(0.0)
+            raw_scores.append(raw_scores[-1])
+            on_frame()
+            continue
         begin = time.perf_counter()
         track = tracker.track(image, target)
         track_seconds += time.perf_counter() - begin
@@ -76,7 +92,12 @@ def run_sequence(
         raw_scores.append(track.raw_score)
         on_frame()
     return SequenceRun(
-        box_rows(boxes), np.array(scores), np.array(raw_scores), start_seconds, track_seconds
+        box_rows(boxes),
+        np.array(scores),
+        np.array(raw_scores),
+        start_seconds,
+        track_seconds,
+        unreadable,
     )
 
 
@@ -109,9 +130,9 @@ def evaluate_tracker(
         progress: Show a progress bar.
 
     Returns:
-        What `describe_tracker` says; `sequences`: the measures of each, with fps and start_ms;
-        `mean`: over sequences, but fps over all frames; `success_curve` and `precision_curve`:
-        means over sequences.
+        What `describe_tracker` says; `sequences`: the measures of each, with fps, start_ms
+        and the unreadable images; `mean`: over sequences, but fps over all frames;
+        `success_curve` and `precision_curve`: means over sequences.
     """
     results, runs, curves = [], [], []
     total = sum(map(len, sequences))
@@ -127,7 +148,13 @@ def evaluate_tracker(
             curves.append([measures.pop('success_curve'), measures.pop('precision_curve')])
             start_ms = 1e3 * run.start_seconds
             results.append(
-                {'name': sequence.name, **measures, 'fps': run.fps, 'start_ms': start_ms}
+                {
+                    'name': sequence.name,
+                    **measures,
+                    'fps': run.fps,
+                    'start_ms': start_ms,
+                    'unreadable': [str(path) for path in run.unreadable],
+                }
             )
     keys = ('auc', 'precision', 'success', 'overlap', 'start_ms')
     mean = {key: float(np.mean([result[key] for result in results])) for key in keys}

@@ -38,6 +38,13 @@ from numpy.random import Generator
 from tqdm import tqdm
 
 from tracker_core.errors import ParameterError
+from tracker_core.evaluation.datasets import published_images
+from tracker_core.evaluation.video import (
+    IMAGE_SUFFIXES,
+    is_image_name,
+    list_images,
+    read_image,
+)
 from tracker_core.training.augment import (
     Bend,
     blend,
@@ -55,7 +62,6 @@ from tracker_core.training.augment import (
     warp,
 )
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
 SMALLEST_BOX = 12.0  # pixels, the geometric mean of the sides; smaller ones are left out
 HELD_OUT_SHARE = 16  # one photo in so many is kept for checking
 HELD_OUT_FOLDERS = 9  # and one folder of frames in so many
@@ -239,6 +245,7 @@ def load_pool(
 
     Raises:
         ParameterError: The folder is missing, holds no images, or an annotation cannot be read.
+        ImageError: An image cannot be read.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -246,21 +253,23 @@ def load_pool(
     if part not in ('train', 'held_out', 'all'):
         raise ParameterError(f"part must be 'train', 'held_out' or 'all', not {part!r}")
     ordered = {path for pattern in video_folders for path in root.glob(pattern) if path.is_dir()}
-    files = sorted(path for path in root.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES)
-    folders: dict[Path, list[Path]] = {}
-    for path in files:
-        folders.setdefault(path.parent, []).append(path)
+    parents = [path.parent for path in sorted(root.rglob('*')) if is_image_name(path.name)]
+    folders = {
+        parent: list_images(parent)
+        for parent in dict.fromkeys(parents)
+        if not any(part.startswith('.') for part in parent.relative_to(root).parts)
+    }
 
     pool = Pool()
     bar = tqdm(
-        total=len(files),
+        total=sum(map(len, folders.values())),
         desc=f'reading photos ({part})',
         unit='image',
         disable=not progress,
         leave=False,
     )
     for directory, paths in folders.items():
-        truth = read_ground_truth(directory, len(paths))
+        truth, paths = read_ground_truth(directory, paths)
         boxes = read_boxes(directory / 'boxes.csv')
         is_ordered = directory in ordered or truth is not None
         indices: list[int] = []
@@ -271,10 +280,7 @@ def load_pool(
             share = HELD_OUT_FOLDERS if is_ordered else HELD_OUT_SHARE
             if part != 'all' and is_held_out(name, share) != (part == 'held_out'):
                 continue
-            image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-            if image is None:
-                raise ParameterError(f'{path} cannot be read as an image')
-            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+            image = read_image(path)
             factor = min(longest_side / max(image.shape[:2]), 1.0)
             if factor < 1:
                 image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
@@ -294,7 +300,7 @@ def load_pool(
     bar.close()
     if not pool.photos:
         raise ParameterError(
-            f'training data: no images ({", ".join(IMAGE_SUFFIXES)}) below {root} '
+            f'training data: no images ({", ".join(sorted(IMAGE_SUFFIXES))}) below {root} '
             f'for part {part!r}'
         )
     return pool
@@ -332,14 +338,24 @@ def read_boxes(path: Path) -> dict[str, list[list[float]]]:
     return boxes
 
 
-def read_ground_truth(directory: Path, frames: int) -> list[list[float]] | None:
+def read_ground_truth(
+    directory: Path, images: list[Path]
+) -> tuple[list[list[float]] | None, list[Path]]:
     """One box per frame from an annotation file of the OTB or GOT-10k form, or None.
 
     OTB folders have their frames in `img`, beside which the file stands and counts pixels from
     one; GOT-10k folders have file and frames together.
 
+    Args:
+        directory: Where the frames are.
+        images: All of them, in order.
+
+    Returns:
+        The boxes, and the frames that they belong to; without an annotation all.
+
     Raises:
-        ParameterError: A line is not x, y, w, h, or there are fewer lines than frames.
+        ParameterError: A line is not x, y, w, h, or there are not as many lines as frames, which
+            is not known of this sequence (see `published_images`).
     """
     beside, within = directory.parent / 'groundtruth_rect.txt', directory / 'groundtruth.txt'
     if directory.name == 'img' and beside.is_file():
@@ -347,17 +363,20 @@ def read_ground_truth(directory: Path, frames: int) -> list[list[float]] | None:
     elif within.is_file():
         path, offset = within, 0.0
     else:
-        return None
+        return None, images
     boxes = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(path.read_text().rstrip().splitlines(), 1):
         try:
             x, y, w, h = (float(word) for word in re.split(r'[,\s]+', line.strip()))
         except ValueError:
             raise ParameterError(f'{path}, line {number}: {line!r} is not x,y,w,h') from None
         boxes.append([x - offset, y - offset, w, h])
-    if len(boxes) < frames:
-        raise ParameterError(f'{path} has {len(boxes)} boxes for {frames} frames')
-    return boxes
+    if len(boxes) == len(images):
+        return boxes, images
+    frames = published_images(directory.parent.name, images, len(boxes)) if offset else None
+    if frames is None:
+        raise ParameterError(f'{path} has {len(boxes)} boxes for {len(images)} frames')
+    return boxes, frames
 
 
 def draw_region(rng: Generator, photo: Photo, tries: int = 5) -> Floats:
