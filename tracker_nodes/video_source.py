@@ -277,7 +277,7 @@ class VideoSource(Node):
             self.get_logger().error(f'{path} could not be read; going on with the next frame')
         self._unreadable = len(self._video.unreadable)
         if self._frame is None:
-            bad = f', {self._unreadable} of which could not be read' if self._unreadable else ''
+            bad = f', {self._unreadable} more could not be read' if self._unreadable else ''
             self.get_logger().info(f'the end after {self._number} frames{bad}')
         return True
 

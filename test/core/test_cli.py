@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 
@@ -127,6 +128,33 @@ def test_evaluate(dataset, tmp_path, capsys):
     assert result['mean']['auc'] == pytest.approx(np.mean(aucs), abs=0.02)
     for name in ('success.png', 'precision.png'):
         assert (tmp_path / 'plots' / name).stat().st_size > 10_000
+
+
+def test_frames_that_cannot_be_read_are_named_at_the_end(dataset, tmp_path, capsys):
+    shutil.copytree(dataset, tmp_path, dirs_exist_ok=True)
+    bad = tmp_path / 'Ape/img/0003.png'
+    bad.write_bytes(bad.read_bytes()[:2000])
+    arguments = ['track', str(bad.parent), *RANDOM, '--box', '40,40,40,30']
+    assert main([*arguments, '--csv', str(tmp_path / 'a.csv'), '--out', str(tmp_path / 'a')]) == 1
+    output = capsys.readouterr()
+    assert output.out.startswith('4 frames, ')
+    assert output.err.endswith('1 of 5 frames could not be read: 0003.png\n')
+    with open(tmp_path / 'a.csv', newline='') as file:
+        assert [row['frame'] for row in csv.DictReader(file)] == ['0', '1', '3', '4']
+
+    with (tmp_path / 'Bee/groundtruth_rect.txt').open() as file:
+        lines = file.readlines()
+    (tmp_path / 'Bee/groundtruth_rect.txt').write_text(''.join(lines[:3]))
+    assert main(['evaluate', *RANDOM, '--dataset', f'otb:{tmp_path}']) == 1
+    complaints = capsys.readouterr().err
+    assert 'warning: ' in complaints
+    assert 'has 3 lines for 5 images' in complaints
+    assert '2 are left out: 0004.png, 0005.png\n' in complaints
+    assert complaints.endswith('1 frames could not be read: 0003.png\n')
+
+    bad.write_bytes(b'')
+    for command in (['evaluate', *RANDOM, '--dataset', f'otb:{tmp_path}'], arguments):
+        assert '1 of 5 images in' in refusal(command, capsys)
 
 
 def test_evaluate_all_with_peers_and_chosen_sequences(dataset, capsys):

@@ -21,6 +21,7 @@ from tracker_core.evaluation.calibration import (
     scenes_for_calibration,
 )
 from tracker_core.evaluation.datasets import (
+    annotated_images,
     DatasetError,
     load_dataset,
     OtbSequence,
@@ -155,12 +156,67 @@ def test_several_objects_in_one_sequence(tmp_path):
     assert [(s.name, s.first_box.x) for s in sequences] == [('Jogging-1', 0), ('Jogging-2', 8)]
 
 
-def test_david_begins_at_image_300(tmp_path):
-    write_sequence(tmp_path / 'David', [(1, 1, 8, 6)] * 2, images=0)
+def numbered(first, last):
+    return [Path(f'{number:04d}.jpg') for number in range(first, last + 1)]
+
+
+@pytest.mark.parametrize('name', ['David', 'david', 'DAVID', 'David_0', 'otb-david'])
+def test_david_begins_at_image_300(tmp_path, name):
+    write_sequence(tmp_path / name, [(1, 1, 8, 6)] * 2, images=0)
     for i in (298, 299, 300, 301, 302):
-        cv2.imwrite(str(tmp_path / f'David/img/{i:04d}.png'), np.zeros((48, 64, 3), np.uint8))
+        cv2.imwrite(str(tmp_path / f'{name}/img/{i:04d}.png'), np.zeros((48, 64, 3), np.uint8))
     (david,) = load_dataset(f'otb:{tmp_path}')
     assert [path.name for path in david.frames] == ['0300.png', '0301.png']
+    assert 'from 0300.png to 0301.png, as published, and 3 are left out: 0298.png' in david.note
+
+
+@pytest.mark.parametrize(
+    ('name', 'images', 'lines', 'expected'),
+    [
+        ('whatever', numbered(1, 770), 471, numbered(300, 770)),  # the published counts
+        ('david', numbered(1, 770), 471, numbered(300, 770)),
+        ('david', numbered(300, 770), 471, numbered(300, 770)),
+        ('david', numbered(1, 471), 471, numbered(1, 471)),
+        ('david', numbered(1, 400), 350, numbered(1, 350)),  # 300 and 349 more are not there
+        ('David2', numbered(1, 537), 530, numbered(1, 530)),
+        ('freeman4', numbered(1, 297), 283, numbered(1, 283)),
+        ('Football1', numbered(1, 81), 74, numbered(1, 74)),
+        ('BlurCar1', numbered(247, 988), 742, numbered(247, 988)),
+    ],
+)
+def test_images_of_an_annotation(name, images, lines, expected):
+    chosen, note = annotated_images(Path(name, 'groundtruth_rect.txt'), images, lines)
+    assert chosen == expected
+    assert bool(note) == (len(images) > lines)
+
+
+def test_a_data_set_in_the_working_directory_has_a_name(tmp_path, monkeypatch):
+    write_sequence(tmp_path / 'Bee', [(1, 1, 8, 6)])
+    monkeypatch.chdir(tmp_path / 'Bee')
+    for text in ('otb:.', 'otb:./', 'otb:../Bee/'):
+        assert [sequence.name for sequence in load_dataset(text)] == ['Bee']
+
+
+def test_an_empty_annotation_beside_another_is_left_out(tmp_path):
+    write_sequence(tmp_path / 'Human4', [(1, 1, 8, 6)], suffix='.2')
+    (tmp_path / 'Human4/groundtruth_rect1.txt').touch()
+    assert [sequence.name for sequence in load_dataset(f'otb:{tmp_path}')] == ['Human4-2']
+    write_sequence(tmp_path / 'Human4-2', [(1, 1, 8, 6)])
+    with pytest.raises(DatasetError, match='are both called Human4-2'):
+        load_dataset(f'otb:{tmp_path}')
+
+
+def test_a_frame_that_cannot_be_read_keeps_its_place(tmp_path):
+    write_sequence(tmp_path / 'A', [(1, 1, 10, 10)] * 4)
+    bad = tmp_path / 'A/img/0002.png'
+    bad.write_bytes(bad.read_bytes()[:40])
+    (sequence,) = load_dataset(f'otb:{tmp_path}')
+    tracker = StandStill()
+    run = run_sequence(tracker, sequence)
+    assert len(tracker.seen) == 3
+    assert run.boxes.shape == (4, 4)
+    assert list(run.scores) == [1, 0, 0.5, 0.5]
+    assert run.unreadable == [bad]
 
 
 @pytest.mark.parametrize(

@@ -212,6 +212,23 @@ def test_flow_follows_a_moving_region():
         assert later == pytest.approx(box - [3 * gap, 2 * gap, 0, 0], abs=0.5)
 
 
+def test_pool_reads_frames_in_their_order(tmp_path):
+    for name, numbers in (('david', range(295, 306)), ('other', range(5, 16))):
+        (tmp_path / name / 'img').mkdir(parents=True)
+        for number in numbers:
+            path = tmp_path / name / 'img' / f'{number}.pgm'
+            cv2.imwrite(str(path), np.full((60, 80), number % 100, np.uint8))
+        (tmp_path / name / 'img' / '._5.pgm').write_bytes(b'no image')
+        (tmp_path / name / 'img' / 'preview.png').mkdir()
+    (tmp_path / '.thumbnails').mkdir()
+    (tmp_path / '.thumbnails' / '1.png').write_bytes(b'no image')
+    (tmp_path / 'david/groundtruth_rect.txt').write_text('11,13,20,30\n' * 6)
+    (tmp_path / 'other/groundtruth_rect.txt').write_text('11,13,20,30\n' * 11)
+    pool = data.load_pool(tmp_path, 'all')
+    shades = [[pool.photos[index].mean[0] for index, _ in each] for each in pool.sequences]
+    assert shades == [list(range(6)), list(range(5, 16))]
+
+
 def test_pool_reads_boxes_sequences_and_parts(tmp_path):
     (tmp_path / 'set' / 'scene' / 'img').mkdir(parents=True)
     for index in range(68):

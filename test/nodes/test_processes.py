@@ -7,22 +7,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 import contextlib
 from dataclasses import dataclass
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 import io
 from itertools import islice
+import os
 from pathlib import Path
 import re
 import signal
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
 from tracker_core import create_tracker, TrackerError, TrackStatus
+from tracker_core.evaluation import video
 from tracker_core.evaluation.video import open_frames
 from tracker_nodes import demo
 from tracker_nodes.conversions import nanoseconds
@@ -66,9 +72,9 @@ def test_every_frame_is_answered_in_lockstep(finished: Demo):
 def test_boxes_over_dds_equal_those_of_the_library(finished: Demo):
     """What video_source sends as bgr8 and tracker_node answers is what `tracker track` gives."""
     tracker = create_tracker('tadt', device='cpu')
-    video = open_frames('scene')
-    frames = iter(video)
-    target = tracker.start(next(frames), video.boxes[0])
+    scene = open_frames('scene')
+    frames = iter(scene)
+    target = tracker.start(next(frames), scene.boxes[0])
     for number in range(1, FRAMES):
         track = tracker.track(next(frames), target)
         answer = finished.recording.answers[number]
@@ -178,6 +184,142 @@ def test_video_source_plays_a_folder(tmp_path: Path, operator: Any, spin: Any):
     (result,) = node.set_parameters(overrides(rate=5.0))
     assert not result.successful
     assert 'started' in result.reason
+
+
+class Camera:
+    """A network camera on this machine: motion JPEG over HTTP, all frames of one shade.
+
+    Args:
+        shade: Of gray.
+        port: To serve on; 0 for any.
+        frames: Sent to whoever connects, after which the connection is kept and nothing more comes
+            (it stalls).
+    """
+
+    def __init__(self, shade: int, port: int = 0, frames: int = 10**6) -> None:
+        data = cv2.imencode('.jpg', np.full((48, 64, 3), shade, np.uint8))[1].tobytes()
+        head = f'--f\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n'
+        self.has_died = has_died = threading.Event()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header('Content-Type', 'multipart/x-mixed-replace; boundary=f')
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    for _ in range(frames):
+                        self.wfile.write(head.encode() + data + b'\r\n')
+                        if has_died.wait(0.03):
+                            return
+                has_died.wait()
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+        self._server = Server(('127.0.0.1', port), Handler)
+        self.port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def die(self) -> None:
+        self.has_died.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def shades(images: list[Image]) -> list[int]:
+    return [round(to_rgb(image).mean()) for image in images]
+
+
+def test_video_source_opens_a_stream_again_that_has_died(start_process: Any, operator: Any):
+    images = operator.listen(Image, 'image', qos=qos_profile_sensor_data)
+    camera = Camera(50)
+    url = f'http://me:hidden@127.0.0.1:{camera.port}/cam.mjpg'
+    node = start_process('video_source', video=url, reconnect=0.3)
+    operator.wait_until(lambda: shades(images[-3:]) == [50] * 3, 'the images')
+    camera.die()
+    operator.wait_until(lambda: node.logged('has ended or stalled'), 'word of the loss')
+    camera = Camera(150, camera.port, frames=20)
+    operator.wait_until(lambda: shades(images[-3:]) == [150] * 3, 'the images after the loss')
+    assert node.logged('is back after')
+    assert node.is_alive
+    camera.has_died.wait(1.0)  # it stalls now, and the node waits for it
+    node.end(signal.SIGTERM)
+    camera.die()
+    assert node.process.returncode == 0
+    assert node.logged(f'http://***@127.0.0.1:{camera.port}/cam.mjpg')
+    assert not node.logged('hidden')
+    assert not node.logged('Traceback')
+
+
+def test_video_source_opens_a_stream_again_that_stalls(
+    monkeypatch: pytest.MonkeyPatch, operator: Any, spin: Any
+):
+    monkeypatch.setattr(video, 'STALLED_MS', 1000)
+    images = operator.listen(Image, 'image', qos=qos_profile_sensor_data)
+    camera = Camera(100, frames=3)
+    url = f'http://127.0.0.1:{camera.port}/cam.mjpg'
+    node = VideoSource(parameter_overrides=overrides(video=url, reconnect=0.1))
+    spin(node)
+    operator.wait_until(lambda: len(images) > 6, 'images of three connections')
+    assert not node.is_over
+    camera.die()
+
+
+def test_video_source_ends_with_a_recording_and_a_pipe(tmp_path: Path, operator: Any, spin: Any):
+    images = operator.listen(Image, 'image', qos=qos_profile_sensor_data)
+    with video.VideoWriter(tmp_path / 'film.avi') as writer:
+        for shade in (50, 100, 150, 200):
+            writer.write(np.full((48, 64, 3), shade, np.uint8))
+    data = (tmp_path / 'film.avi').read_bytes()
+    os.mkfifo(tmp_path / 'fifo')
+
+    def settings(**more: Any) -> list[Parameter]:
+        """With a writer at the other end of the pipe."""
+        threading.Thread(target=(tmp_path / 'fifo').write_bytes, args=[data], daemon=True).start()
+        return overrides(video=str(tmp_path / 'fifo'), **more)
+
+    with pytest.raises(TrackerError, match='fifo is a pipe: it cannot start over'):
+        VideoSource(parameter_overrides=settings(loop=True))
+    pipe = VideoSource(parameter_overrides=settings(rate=20.0, wait_for_subscriber=True))
+    spin(pipe)
+    operator.wait_until(lambda: pipe.is_over, 'the end of the pipe')
+    assert np.allclose(shades(images), (50, 100, 150, 200), atol=3)
+
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f'http://127.0.0.1:{server.server_port}/film.avi'
+        recording = VideoSource(parameter_overrides=overrides(video=url, reconnect=0.1))
+        spin(recording)
+        operator.wait_until(lambda: recording.is_over, 'the end of the recording')
+        server.shutdown()
+
+
+def test_video_source_names_the_images_that_it_cannot_read(
+    tmp_path: Path, operator: Any, start_process: Any
+):
+    images = operator.listen(Image, 'image', qos=qos_profile_sensor_data)
+    for number in range(4):
+        noise = np.random.default_rng(number).integers(0, 255, (48, 64, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / f'{number}.png'), noise)
+    (tmp_path / '2.png').write_bytes((tmp_path / '2.png').read_bytes()[:2000])
+    node = start_process('video_source', video=tmp_path, rate=20.0, wait_for_subscriber=True)
+    assert node.process.wait(60) == 0
+    operator.wait_until(lambda: node.logged('the end after'), 'the last line')
+    assert node.logged('2.png could not be read; going on')
+    assert node.logged('the end after 3 frames, 1 more could not be read')
+    assert len(images) == 3
+
+
+def test_the_demo_needs_what_can_be_played_twice(tmp_path: Path, capfd: Any):
+    camera = Camera(50)
+    url = f'http://me:hidden@127.0.0.1:{camera.port}/cam.mjpg'
+    assert demo.main(['--video', url, '--box', '1,1,20,20', '--out', str(tmp_path)]) == 1
+    camera.die()
+    assert re.search(r'http://\*\*\*@.* cannot be played twice', capfd.readouterr().err)
 
 
 @pytest.mark.parametrize(

@@ -101,32 +101,33 @@ def in_order(names: Iterable[str]) -> list[str]:
     """
     names = list(names)
     pieces = [NUMBER.split(os.path.splitext(name)[0].casefold()) for name in names]
-    decimals: dict[int, list[str]] = {}  # by the number's place in the name
+    decimals: dict[int, list[list[str]]] = {}  # by the number's place in the name
+    keys = []
     for parts in pieces:
-        for place in range(1, len(parts), 2):
-            if parts[place].count('.') == 1 and 'e' not in parts[place]:
-                decimals.setdefault(place, []).append(parts[place])
-    counters = {place for place, numbers in decimals.items() if _are_counters(numbers)}
-
-    def key(parts: list[str]) -> list[str | tuple[Decimal, ...]]:
-        result: list[str | tuple[Decimal, ...]] = list(parts)
+        key: list[str | list[str] | list[int]] = list(parts)
         for place in range(1, len(parts), 2):
             number = parts[place]
-            is_one = 'e' in number or (number.count('.') < 2 and place not in counters)
-            result[place] = tuple(map(Decimal, [number] if is_one else number.split('.')))
-        return result
+            digits = (f'{Decimal(number):f}' if 'e' in number else number).split('.')
+            key[place] = digits
+            if len(digits) == 2:
+                decimals.setdefault(place, []).append(digits)
+        keys.append(key)
+    for numbers in decimals.values():
+        if not _are_counters(numbers):
+            longest = max(len(after) for _, after in numbers)
+            for digits in numbers:
+                digits[1] = digits[1].ljust(longest, '0')
+    for key in keys:
+        key[1::2] = [[int(digit) for digit in digits] for digits in key[1::2]]
+    return [name for _, name in sorted(zip(keys, names, strict=True))]
 
-    ordered = sorted((key(parts), name) for parts, name in zip(pieces, names, strict=True))
-    return [name for _, name in ordered]
 
-
-def _are_counters(numbers: list[str]) -> bool:
-    """Whether numbers with a point are two whole numbers rather than decimals: see `in_order`."""
-    split = [number.split('.') for number in numbers]
-    digits = {len(after) for _, after in split}
-    return len(digits) > 1 and (
-        any(len(after) > 1 and after.endswith('0') for _, after in split)
-        or (max(digits) == 9 and all(len(before) >= 10 for before, _ in split))
+def _are_counters(numbers: list[list[str]]) -> bool:
+    """Whether the digits before and after a point are two whole numbers: see `in_order`."""
+    lengths = {len(after) for _, after in numbers}
+    return len(lengths) > 1 and (
+        any(len(after) > 1 and after.endswith('0') for _, after in numbers)
+        or (max(lengths) == 9 and all(len(before) >= 10 for before, _ in numbers))
     )
 
 
