@@ -35,6 +35,7 @@ LIBRARY_REQUIREMENTS = ROOT / 'requirements.txt'
 DEV_REQUIREMENTS = ROOT / 'requirements' / 'dev.txt'
 OLDEST, NEWEST = (3, 10), (3, 14)
 TORCH = 'torch==2.13.0'
+TOOLS = ('flake8', 'pytest', 'ruff')  # of the development requirements, those that ROS lacks
 APT = 'on Debian and Ubuntu: sudo apt install g++ make python3-dev python3-venv'
 
 
@@ -172,7 +173,7 @@ def install_beside_ros(pip, torch):
     wanted = [line for line in read_requirements(LIBRARY_REQUIREMENTS) if 'torch' not in line]
     if import_version('cv2'):  # pip does not recognise the system's package
         wanted = [line for line in wanted if 'opencv' not in line]
-    tools = [line for line in read_requirements(DEV_REQUIREMENTS) if line[:4] in ('pyte', 'ruff')]
+    tools = [line for line in read_requirements(DEV_REQUIREMENTS) if line.startswith(TOOLS)]
     step('Python packages', [*pip, *wanted, *tools, 'scipy'])
     if not shutil.which('colcon'):
         step('colcon', [*pip, 'colcon-common-extensions'])

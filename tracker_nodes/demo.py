@@ -35,7 +35,9 @@ from vision_msgs.msg import Detection2DArray
 from tracker_core import Box, list_trackers, Track, TrackerError, TrackStatus
 from tracker_core.evaluation.overlay import contact_sheet, draw_box, draw_track
 from tracker_core.evaluation.video import FrameSource, open_frames, VideoWriter
+from tracker_nodes import stopping
 from tracker_nodes.conversions import box_from_message, box_to_message, nanoseconds
+from tracker_nodes.executables import executable
 from tracker_nodes.isolation import isolate
 
 START_TIMEOUT = 180.0  # seconds for a tracker to load and warm up
@@ -131,6 +133,7 @@ class Viewer(Node):
         """
         end = time.monotonic() + timeout
         while not condition():
+            stopping.check()
             self._executor.spin_once(timeout_sec=0.1)
             for name, child in self._children.items():
                 if child.poll() not in (None, 0):
@@ -188,21 +191,24 @@ def nodes(**parameters: dict[str, Any]) -> Iterator[dict[str, subprocess.Popen]]
     children: dict[str, subprocess.Popen] = {}
     try:
         for name, values in parameters.items():
-            command = [sys.executable, '-m', f'tracker_nodes.{name}', '--ros-args']
+            command = [sys.executable, str(executable('tracker_nodes', name)), '--ros-args']
             command += ['-r', f'__ns:={NAMESPACE}', '--log-level', 'warn']
             for key, value in values.items():
                 text = str(value).lower() if isinstance(value, bool) else str(value)
                 command += ['-p', f'{key}:={text}' if text else f"{key}:=''"]
             # In a session of its own a Ctrl-C reaches it once, from here.
-            children[name] = subprocess.Popen(command, start_new_session=True)
+            with stopping.blocked():
+                children[name] = subprocess.Popen(command, start_new_session=True)
         yield children
     finally:
         for child in children.values():
             if child.poll() is None:
                 child.send_signal(signal.SIGINT)
+        # Asked to end itself, this process has not long to live.
+        patience = time.monotonic() + (stopping.GRACE - 0.3 if stopping.is_requested() else 15.0)
         for child in children.values():
             try:
-                child.wait(15)
+                child.wait(max(0.0, patience - time.monotonic()))
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
@@ -273,6 +279,7 @@ def write_pictures(
     sheet = []
     with VideoWriter(video_path, video.fps) as writer:
         for number, frame in enumerate(video):
+            stopping.check()
             if number > last:
                 break
             if number in recording.answers:
@@ -327,8 +334,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument('--out', type=Path, default=Path('out'), help='folder for the pictures')
     options = parser.parse_args(arguments)
-    # Ended from outside, the nodes are ended too.
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    stopping.end_orderly()  # ended from outside, the nodes are ended too
     try:
         video = open_frames(options.video)
         if not video.is_repeatable:
@@ -355,12 +361,10 @@ def main(arguments: list[str] | None = None) -> int:
     except (DemoError, TrackerError) as error:
         print(f'demo: {error}', file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    except stopping.StoppedError:
+        print('demo: interrupted', file=sys.stderr)
     return 0
 
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    stopping.execute(main)

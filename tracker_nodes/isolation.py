@@ -14,6 +14,8 @@ from typing import TextIO
 
 from ament_index_python.packages import get_package_share_directory, PackageNotFoundError
 
+from tracker_nodes.compat import stay_on_this_machine
+
 _held: list[TextIO] = []  # locks, until the process ends
 
 
@@ -28,9 +30,7 @@ def isolate(domain: bool = True) -> None:
     """
     if domain or 'ROS_DOMAIN_ID' not in os.environ:
         os.environ['ROS_DOMAIN_ID'] = str(_free_domain())
-    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    if os.environ.get('ROS_DISTRO') == 'humble':
-        os.environ.setdefault('ROS_LOCALHOST_ONLY', '1')
+    stay_on_this_machine(os.environ)
     with contextlib.suppress(PackageNotFoundError):
         profile = Path(get_package_share_directory('tracker_nodes'), 'config', 'fastdds_shm.xml')
         os.environ.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(profile))

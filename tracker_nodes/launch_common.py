@@ -8,6 +8,7 @@ activated virtual environment.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import os
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from tracker_nodes.executables import what_is_missing
 
 # Handed on to the node if they are given; otherwise the parameter file decides, then the defaults.
 # With each its choices; a device has a number, and the presets depend on the tracker.
@@ -99,14 +101,14 @@ def tracker_launch(tracker: str | None = None, preset: str = '') -> LaunchDescri
             'rviz',
             default_value='false',
             choices=['true', 'false'],
-            description='Open rviz on the annotated image',
+            description='Open rviz on the annotated image (needs the package rviz2 and a display)',
         ),
         DeclareLaunchArgument(
             'select',
             default_value='false',
             choices=['true', 'false'],
             description='Open a window in which a box is drawn around what is to be followed '
-            '(needs an OpenCV with windows)',
+            '(needs a display and an OpenCV with windows)',
         ),
         DeclareLaunchArgument(
             'dds_profile',
@@ -133,6 +135,7 @@ def _nodes(context: LaunchContext, tracker: str | None) -> list[LaunchDescriptio
     def text(word: str) -> ParameterValue:
         return ParameterValue(word, value_type=str)  # not a number, even where it looks like one
 
+    _check_executables(value)
     share = Path(get_package_share_directory('tracker_nodes'))
     tracker = tracker or value('tracker')
     given = {name: value(name) for name in NODE_PARAMETERS if value(name)}
@@ -193,3 +196,26 @@ def _nodes(context: LaunchContext, tracker: str | None) -> list[LaunchDescriptio
             )
         )
     return entities
+
+
+def _check_executables(value: Callable[[str], str]) -> None:
+    """Refuse before anything runs: launch would leave behind what it has started already.
+
+    Args:
+        value: Gives the value of a launch argument.
+
+    Raises:
+        RuntimeError: Something that is asked for cannot be started; the message says what to do.
+    """
+    wanted = [('tracker_nodes', 'tracker_node', '')]
+    windows = []
+    if value('video'):
+        wanted.append(('tracker_nodes', 'video_source', 'video:=...'))
+    if value('select') == 'true':
+        wanted.append(('tracker_nodes', 'select_target', 'select:=true'))
+        windows.append('select:=true')
+    if value('rviz') == 'true':
+        wanted.append(('rviz2', 'rviz2', 'rviz:=true'))
+        windows.append('rviz:=true')
+    if problem := what_is_missing(wanted, windows):
+        raise RuntimeError(problem)

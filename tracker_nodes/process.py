@@ -10,12 +10,14 @@ from typing import Any
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
 
 from tracker_core import TrackerError
+from tracker_nodes import stopping
 
 
 def run(make_node: Callable[[], Any], arguments: list[str] | None = None) -> int:
-    """Run a node until it is over, or until SIGINT or SIGTERM.
+    """Run a node until it is over, or until SIGINT, SIGTERM or SIGHUP (see `stopping`).
 
     Args:
         make_node: Makes the node, which has besides `is_over` and `close()`; a TrackerError from
@@ -25,22 +27,27 @@ def run(make_node: Callable[[], Any], arguments: list[str] | None = None) -> int
     Returns:
         The exit code.
     """
-    rclpy.init(args=arguments)
+    stopping.end_orderly()
+    # rclpy's own handlers end the context in the middle of whatever is going on.
+    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     node: Any = None
     try:
+        stopping.check()
         node = make_node()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         while not node.is_over:
+            stopping.check()
             executor.spin_once(timeout_sec=0.2)
-    except TrackerError as error:
+    except (KeyboardInterrupt, ExternalShutdownException, stopping.StoppedError):
+        pass
+    except Exception as error:
+        if stopping.is_requested():  # it came of the end
+            return 0
+        if not isinstance(error, TrackerError):
+            raise
         print(f'error: {error}', file=sys.stderr)
         return 1
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except Exception:
-        if rclpy.ok():  # otherwise the signal came in the middle of a call
-            raise
     finally:
         if node is not None:
             node.close()

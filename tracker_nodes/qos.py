@@ -23,11 +23,7 @@ from rclpy.qos import (
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from tracker_core import ParameterError
-
-try:
-    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
-except ImportError:  # Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
+from tracker_nodes.compat import SubscriptionEventCallbacks, UnsupportedEventTypeError
 
 __all__ = [
     'NO_EVENTS',

@@ -33,6 +33,7 @@ from tracker_nodes.declaring import declare_config
 from tracker_nodes.encodings import compressed_to_rgb, to_rgb
 from tracker_nodes.process import run
 from tracker_nodes.selection import Mouse, Request, Selection, View
+from tracker_nodes.stopping import execute
 
 TITLE = 'select_target'
 RATE = 30.0  # times a second that the window is drawn
@@ -262,4 +263,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    execute(main)

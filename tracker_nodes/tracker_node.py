@@ -9,7 +9,7 @@ itself.
 
 from __future__ import annotations
 
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 import gc
 import time
@@ -49,6 +49,7 @@ from tracker_nodes.image_input import image_topic, ImageInput
 from tracker_nodes.parameters import NodeParameters
 from tracker_nodes.process import run
 from tracker_nodes.qos import given_overrides, publisher_with_overrides
+from tracker_nodes.stopping import execute, is_requested
 from tracker_nodes.worker import (
     Counts,
     Frame,
@@ -131,6 +132,11 @@ class TrackerNode(LifecycleNode):
                 max_targets=options['max_targets'],
                 history=FrameHistory(options['history_seconds'], options['history_megabytes']),
             )
+            while not (self._worker.loaded.done() or is_requested()):
+                wait([self._worker.loaded], timeout=0.1)
+            if is_requested():
+                self._release()
+                return TransitionCallbackReturn.FAILURE
             try:
                 self._tracker = self._worker.loaded.result()
             except TrackerError as error:
@@ -192,7 +198,9 @@ class TrackerNode(LifecycleNode):
         )
 
     def _release(self) -> None:
-        if self._worker is not None and not self._worker.close():
+        # A process that ends does not wait for a long step: it leaves the thread behind.
+        patience = 0.5 if is_requested() else 10.0
+        if self._worker is not None and not self._worker.close(patience) and not is_requested():
             self.get_logger().error('the tracker does not come to an end')
         was_on_gpu = self._tracker is not None and self._tracker.device.type == 'cuda'
         self._worker = self._tracker = None
@@ -464,4 +472,4 @@ def started_node() -> TrackerNode:
 
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    execute(main)

@@ -32,6 +32,7 @@ from tracker_nodes.conversions import nanoseconds
 from tracker_nodes.declaring import declare_config
 from tracker_nodes.encodings import fill_image, OUTPUT_ENCODINGS
 from tracker_nodes.process import run
+from tracker_nodes.stopping import execute
 
 REPEAT = 2.0  # seconds after which the first frame is shown again if nobody answered it
 PATIENCE = 30.0  # seconds to wait in lockstep for the answer to a frame
@@ -291,4 +292,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    execute(main)

@@ -79,19 +79,42 @@ def test_vision_msgs_is_ours_to_maintain() -> None:
     assert ours.findtext('version').startswith('4.')
 
 
+def imported(path: Path) -> set[str]:
+    """The packages that a file imports, without the standard library's."""
+    names: list[str] = []
+    for statement in ast.walk(ast.parse(path.read_text())):
+        if isinstance(statement, ast.Import):
+            names += [alias.name for alias in statement.names]
+        elif isinstance(statement, ast.ImportFrom) and statement.level == 0:
+            names.append(statement.module)
+    return {name.split('.')[0] for name in names} - sys.stdlib_module_names
+
+
 def test_the_library_imports_only_what_it_requires() -> None:
     allowed = {MODULES.get(name, name) for name in requirements()} | {'tracker_core'} | OPTIONAL
-    foreign = set()
-    for path in CORE.rglob('*.py'):
-        for statement in ast.walk(ast.parse(path.read_text())):
-            names = []
-            if isinstance(statement, ast.Import):
-                names = [alias.name for alias in statement.names]
-            elif isinstance(statement, ast.ImportFrom) and statement.level == 0:
-                names = [statement.module]
-            roots = {name.split('.')[0] for name in names} - sys.stdlib_module_names - allowed
-            foreign |= {f'{path.relative_to(ROOT)}: {root}' for root in roots}
+    foreign = {
+        f'{path.relative_to(ROOT)}: {root}'
+        for path in CORE.rglob('*.py')
+        for root in imported(path) - allowed
+    }
     assert not foreign
+
+
+def test_package_xml_names_what_the_nodes_and_launch_files_need() -> None:
+    needed = {'rosidl_default_runtime'}
+    for folder in ('launch', 'tracker_nodes'):
+        for path in (ROOT / folder).glob('*.py'):
+            needed |= imported(path)
+    needed -= {MODULES.get(name, name) for name in requirements()}
+    needed -= {'tracker_core', 'tracker_nodes'}
+    started = (ROOT / 'tracker_nodes/launch_common.py').read_text()
+    needed |= set(re.findall(r"package='(\w+)'", started)) - {'tracker_nodes'}
+    needed |= set(
+        re.findall(r'Class: (rviz_default_plugins)/', (ROOT / 'rviz/tracker.rviz').read_text())
+    )
+    named = {tag.text for kind in ('depend', 'exec_depend') for tag in PACKAGE.iter(kind)}
+    assert {'rviz2', 'launch_ros', 'rclpy'} <= needed
+    assert not needed - named
 
 
 def test_every_data_file_is_installed() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip('launch_ros')
 
+from ament_index_python.packages import get_package_prefix
 from launch.actions import (
     DeclareLaunchArgument,
     IncludeLaunchDescription,
@@ -32,6 +33,7 @@ from sensor_msgs.msg import Image
 from tracker_nodes.msg import TrackStatusArray
 
 from launch import LaunchContext, LaunchDescription, LaunchService
+from tracker_nodes.executables import what_is_missing
 from tracker_nodes.isolation import isolate
 
 LAUNCH_FILES = sorted((Path(__file__).parents[2] / 'launch').glob('*.launch.py'))
@@ -67,11 +69,27 @@ def test_arguments_are_described(path: Path):
 
 
 @pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda path: path.name)
-def test_nodes_are_started(path: Path):
+def test_nodes_are_started(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv('DISPLAY', ':0')
     assert nodes(path).keys() == {'tracker_node'}
-    started = nodes(path, video='scene', namespace='robot', rviz='true', select='true')
-    assert started.keys() == {'tracker_node', 'video_source', 'rviz', 'select_target'}
+    wanted = {'video_source': ('video', 'scene'), 'select_target': ('select', 'true')}
+    if not what_is_missing([('rviz2', 'rviz2', '')]):
+        wanted['rviz'] = ('rviz', 'true')
+    started = nodes(path, namespace='robot', **dict(wanted.values()))
+    assert started.keys() == {'tracker_node', *wanted}
     assert started['tracker_node'].node_name == '/robot/tracker_node'
+
+
+def test_nothing_is_started_unless_everything_can_be(monkeypatch: pytest.MonkeyPatch):
+    for name in ('DISPLAY', 'WAYLAND_DISPLAY', 'QT_QPA_PLATFORM'):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(RuntimeError, match='select:=true: there is no display'):
+        nodes(LAUNCH_FILES[0], select='true')
+    monkeypatch.setenv('DISPLAY', ':0')
+    monkeypatch.setenv('AMENT_PREFIX_PATH', get_package_prefix('tracker_nodes'))
+    if what_is_missing([('rviz2', 'rviz2', '')]):  # else everything is in one folder
+        with pytest.raises(RuntimeError, match='rviz:=true: the package rviz2 is not installed'):
+            nodes(LAUNCH_FILES[0], rviz='true')
 
 
 @pytest.mark.parametrize(
