@@ -7,7 +7,7 @@ TRACKER_NODES_MOMENTS=20 in the environment tries so many moments for each node.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 import os
@@ -16,7 +16,10 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 import pytest
 
 from tracker_nodes.executables import executable
@@ -28,6 +31,7 @@ NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NODES = {  # arguments, what is printed when the start is over, and how many moments are tried
     'video_source': (['--ros-args', '-p', 'loop:=true'], 'frames per second', 8),
     'tracker_node': (['--ros-args', '-p', 'device:=cpu'], 'is ready', 6),
+    'select_target': ([], 'the window is open', 4),
     'demo': (['--device', 'cpu', '--out', 'out'], ' frames [', 2),
 }
 
@@ -46,6 +50,38 @@ class Ended:
         return f'{self.moment:6.2f} s  {self.signals:<15} {self.status:3} {self.seconds:7.2f} s'
 
 
+BLANK = """
+from tracker_nodes.process import run
+from tracker_nodes.select_target import SelectTarget
+
+class Blank:
+    def __init__(self, on_mouse):
+        print('the window is open', flush=True)
+
+    def show(self, rgb):
+        pass
+
+    def key(self):
+        return ''
+
+    def close(self):
+        pass
+
+execute(lambda: run(lambda: SelectTarget(Blank)))
+"""
+
+
+def installed(name: str, folder: Path) -> Path:
+    """The executable; that of select_target gets a window that needs no display."""
+    path = executable('tracker_nodes', name)
+    if name != 'select_target':
+        return path
+    script = folder / name
+    script.write_text(path.read_text().replace('execute(main)', BLANK))
+    script.chmod(0o755)
+    return script
+
+
 class Trial:
     """A node in a process group of its own, as a launch or a service manager starts it."""
 
@@ -55,7 +91,7 @@ class Trial:
         with self._log.open('w') as log:
             self._start = time.monotonic()
             self.process = subprocess.Popen(
-                [executable('tracker_nodes', name), *NODES[name][0]],
+                [installed(name, folder), *NODES[name][0]],
                 cwd=folder,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -101,8 +137,11 @@ class Trial:
 
 
 @pytest.fixture(autouse=True)
-def _alone(ros: None) -> None:
-    """In the session's own domain."""
+def _hang_up(ros: None) -> Iterator[None]:
+    """SIGHUP as a terminal has it: where nohup started the tests, nodes would ignore it, too."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize('name', NODES)
@@ -131,6 +170,18 @@ def test_a_node_ends_at_any_moment(name: str, tmp_path: Path):
         assert each.seconds < BOUND, f'{each}\n{each.output}'
         for words in ('Traceback', 'terminate called', 'Error'):
             assert words not in each.output, f'{each}\n{each.output}'
+
+
+def test_a_node_that_was_shut_down_ends(start_process: Callable, operator: Any):
+    """By the transition of its lifecycle, which leaves the process to be ended by a signal."""
+    node = start_process('tracker_node', device='cpu', weights='random')
+    operator.wait_until(lambda: node.logged('is ready'), 'the tracker')
+    transition = Transition(id=Transition.TRANSITION_ACTIVE_SHUTDOWN)
+    answer = operator.call(ChangeState, 'tracker_node/change_state', transition=transition)
+    assert answer.success
+    node.end(signal.SIGTERM)
+    assert node.process.returncode == 0
+    assert not node.logged('Traceback')
 
 
 def run(code: str, *numbers: int) -> tuple[int, str]:
