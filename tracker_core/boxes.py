@@ -48,6 +48,9 @@ class Box:
                 f'box is empty: width {self.w:g}, height {self.h:g}; both must be above zero'
             )
 
+    def __str__(self) -> str:
+        return f'box of {self.w:g} x {self.h:g} pixels at ({self.x:g}, {self.y:g})'
+
     @classmethod
     def from_center(cls, cx: float, cy: float, w: float, h: float) -> Box:
         return cls(cx - w / 2, cy - h / 2, w, h)
@@ -85,3 +88,17 @@ class Box:
         """Intersection over union, in [0, 1]."""
         shared = self.intersection(other)
         return shared / (self.area + other.area - shared)
+
+
+def startable(box: Box) -> Box:
+    """The box, if there can be an object in it.
+
+    Raises:
+        BoxError: It is less than a pixel wide or high, as a box in shares of the image is.
+    """
+    if min(box.w, box.h) < 1:
+        raise BoxError(
+            f'the {box} is smaller than a pixel; give it in pixels of the image, not in shares '
+            'of its width and height (0 to 1)'
+        )
+    return box

@@ -396,11 +396,14 @@ def run_export(args: argparse.Namespace) -> None:
 
 
 def run_list(args: argparse.Namespace) -> None:
+    from tracker_core.errors import ParameterError
     from tracker_core.evaluation.tables import format_table
     from tracker_core.parameters import describe
-    from tracker_core.tracker import list_trackers, tracker_class
+    from tracker_core.tracker import list_trackers, preset_config, tracker_class
 
     if not args.tracker:
+        if args.preset:
+            raise ParameterError(f'of which tracker? tracker list NAME --preset {args.preset}')
         rows = []
         for name in list_trackers():
             cls = tracker_class(name)
@@ -409,8 +412,7 @@ def run_list(args: argparse.Namespace) -> None:
         return
     presets = tracker_class(args.tracker).presets
     if args.preset:
-        _check_preset(args.tracker, args.preset)
-        presets = {args.preset: presets[args.preset]}
+        presets = {args.preset: preset_config(args.tracker, args.preset)}
     rows = []
     for info in describe(next(iter(presets.values()))):
         bounds = (('>=', info.minimum), ('<=', info.maximum))
@@ -489,36 +491,24 @@ def _add_tracker_options(
 
 def _create(args: argparse.Namespace, name: str, preset: str, **fixed: Any) -> Any:
     """The tracker that the options ask for."""
-    from tracker_core.errors import ParameterError
+    from tracker_core.errors import ParameterError, suggestion
     from tracker_core.parameters import describe
-    from tracker_core.tracker import create_tracker
+    from tracker_core.tracker import create_tracker, preset_config
 
-    _check_preset(name, preset)
-    infos = {info.name: info for info in describe(_presets(name)[preset])}
+    infos = {info.name: info for info in describe(preset_config(name, preset))}
     parameters = {}
     for setting in args.set:
         key, separator, text = setting.partition('=')
         if not separator:
             raise ParameterError(f'--set takes NAME=VALUE, not {setting!r}')
         if key not in infos:
-            raise ParameterError(f'{name} has no parameter {key!r}; it has {", ".join(infos)}')
+            raise ParameterError(
+                f'{name} has no parameter {key!r}; it has {", ".join(infos)}'
+                f'{suggestion(key, infos)}'
+            )
         parameters[key] = infos[key].parse(text)
     options = {key: getattr(args, key) for key in ('device', 'precision', 'runtime', 'weights')}
     return create_tracker(name, preset, **options, **{**parameters, **fixed})
-
-
-def _presets(name: str) -> Any:
-    from tracker_core.tracker import tracker_class
-
-    return tracker_class(name).presets
-
-
-def _check_preset(name: str, preset: str) -> None:
-    from tracker_core.errors import UnknownTrackerError
-
-    if preset not in _presets(name):
-        known = ', '.join(_presets(name))
-        raise UnknownTrackerError(f'{name} has no preset {preset!r}; choose one of {known}')
 
 
 def _shown(value: Any) -> str:
@@ -526,11 +516,11 @@ def _shown(value: Any) -> str:
 
 
 def _box(text: str) -> Any:
-    from tracker_core.boxes import Box
+    from tracker_core.boxes import Box, startable
     from tracker_core.errors import BoxError
 
     try:
-        return Box(*(float(part) for part in text.split(',')))
+        return startable(Box(*(float(part) for part in text.split(','))))
     except BoxError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     except (TypeError, ValueError):

@@ -5,6 +5,9 @@ cure."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+import difflib
+
 
 class TrackerError(Exception):
     """Base of all errors raised on purpose by tracker_core."""
@@ -28,3 +31,10 @@ class UnknownTrackerError(ParameterError):
 
 class WeightsError(TrackerError, ValueError):
     """A weight file that is missing, damaged, or does not fit the network."""
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """To be put behind the complaint that there is no such name: the nearest one that there is,
+    or nothing."""
+    nearest = difflib.get_close_matches(name, known, 1)
+    return f'; did you mean {nearest[0]!r}?' if nearest else ''

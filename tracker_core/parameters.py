@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import math
 from typing import Any, TypeVar
 
-from tracker_core.errors import ParameterError
+from tracker_core.errors import ParameterError, suggestion
 
 Value = bool | int | float | str
+KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text'}
 
 
 def parameter(
@@ -85,21 +86,22 @@ class ParameterInfo:
     choices: tuple[Value, ...] | None
     live: bool
 
-    def check(self, value: Any, owner: str = '') -> Value:
+    def check(self, value: Any) -> Value:
         """Return `value` in the parameter's type.
 
         Raises:
             ParameterError: Wrong type, not finite, out of range or not among the choices.
         """
-        name = f'{owner}.{self.name}' if owner else self.name
+        name = self.name
         if self.type is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if type(value) is not self.type:
-            raise ParameterError(f'{name} must be of type {self.type.__name__}, not {value!r}')
+            raise ParameterError(f'{name} must be {KINDS[self.type]}, not {value!r}')
         if self.type is float and not math.isfinite(value):
             raise ParameterError(f'{name} must be finite, not {value}')
         if self.choices is not None and value not in self.choices:
-            raise ParameterError(f'{name} must be one of {list(self.choices)}, not {value!r}')
+            choices = ', '.join(map(str, self.choices))
+            raise ParameterError(f'{name} must be one of {choices}, not {value!r}')
         if self.minimum is not None and value < self.minimum:
             raise ParameterError(f'{name} must be at least {self.minimum:g}, not {value:g}')
         if self.maximum is not None and value > self.maximum:
@@ -117,7 +119,7 @@ class ParameterInfo:
             if isinstance(error, ParameterError):
                 raise
             raise ParameterError(
-                f'{self.name} must be of type {self.type.__name__}, not {text!r}'
+                f'{self.name} must be {KINDS[self.type]}, not {text!r}'
             ) from None
 
 
@@ -166,12 +168,10 @@ class TrackerConfig:
 
     def __post_init__(self) -> None:
         for info in describe(self):
-            object.__setattr__(
-                self, info.name, info.check(getattr(self, info.name), type(self).__name__)
-            )
+            object.__setattr__(self, info.name, info.check(getattr(self, info.name)))
         if self.lost_score > self.tracking_score:
             raise ParameterError(
-                f'{type(self).__name__}.lost_score ({self.lost_score:g}) must not exceed '
+                f'lost_score ({self.lost_score:g}) must not exceed '
                 f'tracking_score ({self.tracking_score:g})'
             )
 
@@ -186,6 +186,7 @@ def with_parameters(config: Config, parameters: Mapping[str, Any]) -> Config:
     for name in parameters:
         if name not in known:
             raise ParameterError(
-                f'{type(config).__name__} has no parameter {name!r}; it has {", ".join(known)}'
+                f'this tracker has no parameter {name!r}; it has {", ".join(known)}'
+                f'{suggestion(name, known)}'
             )
     return dataclasses.replace(config, **parameters)

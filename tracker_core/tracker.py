@@ -25,7 +25,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from tracker_core.boxes import Box
+from tracker_core.boxes import Box, startable
 from tracker_core.errors import BoxError, ParameterError, TrackerError, UnknownTrackerError
 from tracker_core.images import as_frame
 from tracker_core.parameters import TrackerConfig, with_parameters
@@ -165,17 +165,19 @@ class Tracker:
 
         Raises:
             ImageError: The image is of another kind, see `as_frame`.
-            BoxError: The box does not overlap the image, or is far larger than it.
+            BoxError: The box does not overlap the image, is far larger than it, or is smaller than
+                a pixel.
         """
         frame = as_frame(image, self.device)
         height, width = frame.shape[:2]
         if not isinstance(box, Box):
-            raise BoxError(f'start needs a tracker_core.Box, not {type(box).__name__}')
+            raise BoxError(f'start needs a tracker_core.Box, not {box!r}')
+        startable(box)
         if box.intersection(Box(0, 0, width, height)) <= 0:
-            raise BoxError(f'{box} lies outside the image of {width} x {height} pixels')
+            raise BoxError(f'the {box} lies outside the image of {width} x {height} pixels')
         if max(box.w / width, box.h / height) > LARGEST_BOX:
             raise BoxError(
-                f'{box} is more than {LARGEST_BOX} times as large as the image of {width} x '
+                f'the {box} is more than {LARGEST_BOX} times as large as the image of {width} x '
                 f'{height} pixels'
             )
         with torch.inference_mode():
@@ -412,6 +414,20 @@ def tracker_class(name: str) -> type[Tracker]:
     return getattr(importlib.import_module(module), attribute)
 
 
+def preset_config(name: str, preset: str) -> TrackerConfig:
+    """A tracker's parameters as one of its presets has them.
+
+    Raises:
+        UnknownTrackerError: There is no such tracker, or it has no such preset.
+    """
+    presets = tracker_class(name).presets
+    if preset not in presets:
+        raise UnknownTrackerError(
+            f'{name} has no preset {preset!r}; choose one of {", ".join(presets)}'
+        )
+    return presets[preset]
+
+
 def create_tracker(
     name: str,
     preset: str = 'compact',
@@ -445,13 +461,10 @@ def create_tracker(
         WeightsError: The weight file is missing or does not fit.
     """
     cls = tracker_class(name)
-    if preset not in cls.presets:
-        raise UnknownTrackerError(
-            f'{name} has no preset {preset!r}; choose one of {", ".join(cls.presets)}'
-        )
+    default = preset_config(name, preset)
     if runtime not in RUNTIMES:
         raise ParameterError(f'runtime must be one of {", ".join(RUNTIMES)}, not {runtime!r}')
-    config = with_parameters(cls.presets[preset], parameters)
+    config = with_parameters(default, parameters)
     torch_device = _find_device(device)
     if precision not in ('auto', *PRECISIONS):
         raise ParameterError(

@@ -4,14 +4,26 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass
 import math
+from pathlib import Path
+import re
 
 import numpy as np
 import pytest
 import torch
 
-from tracker_core import Box, BoxError, ParameterError
+from tracker_core import (
+    Box,
+    BoxError,
+    create_tracker,
+    list_trackers,
+    ParameterError,
+    tracker_class,
+    TrackerError,
+)
+from tracker_core.boxes import startable
 from tracker_core.images import as_frame, sample_grid, window_positions
 from tracker_core.layers.interpolation import bilinear_weights, resample
 from tracker_core.parameters import describe, parameter, TrackerConfig, with_parameters
@@ -45,6 +57,17 @@ def test_box_edges_and_centre() -> None:
 def test_refused_boxes(numbers: tuple) -> None:
     with pytest.raises(BoxError, match='box'):
         Box(*numbers)
+
+
+@pytest.mark.parametrize('size', [(0.2, 0.3), (0.9, 40), (40, 0.9)])
+def test_a_box_in_shares_of_the_image_is_refused(size: tuple[float, float]) -> None:
+    with pytest.raises(BoxError, match='shares of its width and height'):
+        startable(Box(0.4, 0.4, *size))
+    assert startable(Box(0.4, 0.4, 1, 1)) == Box(0.4, 0.4, 1, 1)
+
+
+def test_a_box_reads_like_a_sentence() -> None:
+    assert str(Box(3, 4.5, 10, 20)) == 'box of 10 x 20 pixels at (3, 4.5)'
 
 
 def test_sample_grid_agrees_with_torch() -> None:
@@ -105,14 +128,15 @@ class Example(TrackerConfig):
         ({'gain': -0.1}, 'at least 0'),
         ({'gain': 2.5}, 'at most 2'),
         ({'gain': math.inf}, 'finite'),
-        ({'gain': '1'}, 'type float'),
-        ({'gain': True}, 'type float'),
+        ({'gain': '1'}, "gain must be a number, not '1'"),
+        ({'gain': True}, 'a number'),
         ({'steps': 0}, 'at least 1'),
-        ({'steps': 1.5}, 'type int'),
-        ({'mode': 'slow'}, 'fast'),
-        ({'mirror': 1}, 'type bool'),
+        ({'steps': 1.5}, 'a whole number'),
+        ({'mode': 'slow'}, "mode must be one of fast, exact, not 'slow'"),
+        ({'mirror': 1}, 'true or false'),
         ({'speed': 1}, 'no parameter'),
-        ({'lost_score': 0.9}, 'tracking_score'),
+        ({'stepps': 1}, "did you mean 'steps'"),
+        ({'lost_score': 0.9}, r'^lost_score \(0.9\) must not exceed tracking_score'),
     ],
 )
 def test_refused_parameters(change: dict, message: str) -> None:
@@ -130,3 +154,69 @@ def test_parameters_from_text() -> None:
     for name, text in (('gain', 'much'), ('steps', '1.5'), ('mirror', 'perhaps'), ('mode', '')):
         with pytest.raises(ParameterError, match=name):
             infos[name].parse(text)
+
+
+ROOT = Path(__file__).parents[2]
+SOURCES = [*sorted((ROOT / 'tracker_core').rglob('*.py')), *(ROOT / 'tracker_nodes').glob('*.py')]
+
+
+def class_names() -> set[str]:
+    """Of two words or more: what nobody takes for a word of the sentence."""
+    text = '\n'.join(path.read_text() for path in SOURCES)
+    found = re.findall(r'^class (\w+)', text, re.MULTILINE)
+    return {name for name in found if re.fullmatch(r'(?:[A-Z][a-z0-9]+){2,}', name)}
+
+
+@pytest.mark.parametrize('path', SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_is_raised_names_no_classes(path: Path) -> None:
+    pattern = re.compile(rf'\b({"|".join(sorted(class_names()))})\b')
+    for raised in (node for node in ast.walk(ast.parse(path.read_text())) if is_refusal(node)):
+        for part in ast.walk(raised.exc):
+            if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                assert not pattern.search(part.value), f'line {part.lineno}: {part.value}'
+            # What the caller gave may be named by its type, what is ours may not.
+            if isinstance(part, ast.Attribute) and part.attr == '__name__':
+                assert path.name == 'images.py', f'line {part.lineno}'
+
+
+def is_refusal(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Raise)
+        and isinstance(node.exc, ast.Call)
+        and isinstance(node.exc.func, ast.Name)
+        and node.exc.func.id.endswith('Error')
+        and node.exc.func.id not in ('AttributeError', 'NotImplementedError')
+    )
+
+
+@pytest.mark.parametrize('name', list_trackers())
+def test_refused_parameters_of_trackers_name_no_classes(name: str) -> None:
+    """Values that do not fit together are told by the names that a user gives them."""
+    refused = {
+        'atom': {'search_side': 250, 'kernel_size': 3},
+        'dat': {'averaged': 10_000, 'mined_from': 1},
+        'tadt': {'smallest_side': 1000.0},
+    }
+    config = tracker_class(name).presets['compact']
+    for field, value in {'lost_score': 0.9, **refused.get(name, {})}.items():
+        with pytest.raises(ParameterError) as error:
+            with_parameters(config, {field: value})
+        assert str(error.value).startswith(field)
+        assert 'Config' not in str(error.value)
+
+
+def test_refused_starts_name_no_classes() -> None:
+    tracker = create_tracker('spm', device='cpu', runtime='eager', weights='random')
+    image = np.zeros((64, 64, 3), np.uint8)
+    for box, words in [
+        (Box(-50, 0, 20, 20), r'the box of 20 x 20 pixels at \(-50, 0\) lies outside'),
+        (Box(0, 0, 9000, 20), 'times as large'),
+        (Box(0.1, 0.1, 0.5, 0.5), 'shares of its width and height'),
+    ]:
+        with pytest.raises(BoxError, match=words) as error:
+            tracker.start(image, box)
+        assert 'Box(' not in str(error.value)
+    with pytest.raises(TrackerError, match=r"no tracker 'tdat'.*tadt"):
+        create_tracker('tdat')
+    with pytest.raises(TrackerError, match=r"no preset 'compakt'.*compact"):
+        create_tracker('tadt', 'compakt')

@@ -175,12 +175,12 @@ class AtomConfig(TrackerConfig):
         super().__post_init__()
         if self.search_side % 32:
             raise ParameterError(
-                f'AtomConfig.search_side must be a multiple of 32, not {self.search_side}'
+                f'search_side must be a multiple of 32, not {self.search_side}'
             )
         if self.kernel_size % 2:
-            raise ParameterError(f'AtomConfig.kernel_size must be even, not {self.kernel_size}')
+            raise ParameterError(f'kernel_size must be even, not {self.kernel_size}')
         if self.refine and self.scales > 1:
-            raise ParameterError('AtomConfig.scales above 1 needs refine to be false')
+            raise ParameterError('scales above 1 needs refine to be false')
         if self.released:
             object.__setattr__(self, 'recover', False)
 

@@ -149,12 +149,12 @@ class DatConfig(TrackerConfig):
         super().__post_init__()
         if self.averaged > self.candidates:
             raise ParameterError(
-                f'DatConfig.averaged ({self.averaged}) must not exceed candidates '
+                f'averaged ({self.averaged}) must not exceed candidates '
                 f'({self.candidates})'
             )
         if self.mined_from < self.batch:
             raise ParameterError(
-                f'DatConfig.mined_from ({self.mined_from}) must not be below batch ({self.batch})'
+                f'mined_from ({self.mined_from}) must not be below batch ({self.batch})'
             )
         if self.released:
             object.__setattr__(self, 'attention', 'signed')

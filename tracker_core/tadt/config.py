@@ -95,7 +95,7 @@ class TadtConfig(TrackerConfig):
         super().__post_init__()
         if self.smallest_side > self.largest_side:
             raise ParameterError(
-                f'TadtConfig.smallest_side ({self.smallest_side:g}) must not exceed largest_side '
+                f'smallest_side ({self.smallest_side:g}) must not exceed largest_side '
                 f'({self.largest_side:g})'
             )
         if self.released:

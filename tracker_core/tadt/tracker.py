@@ -105,7 +105,7 @@ class TadtTracker(Tracker):
         self._map_side = config.search_side // stride
         if config.search_side % (2 * stride) != stride:
             raise ParameterError(
-                f'TadtConfig.search_side must be an odd multiple of {stride} for preset {preset}, '
+                f'search_side must be an odd multiple of {stride} for preset {preset}, '
                 f'not {config.search_side}'
             )
         step = config.scale_step

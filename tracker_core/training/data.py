@@ -166,28 +166,28 @@ class PairConfig:
         for name in ('template_size', 'search_size', 'object_size'):
             if getattr(self, name) < 16:
                 raise ParameterError(
-                    f'PairConfig.{name} must be at least 16 pixels, not {getattr(self, name)}'
+                    f'pairs.{name} must be at least 16 pixels, not {getattr(self, name)}'
                 )
         if self.context < 0:
-            raise ParameterError(f'PairConfig.context must not be negative, but {self.context} is')
+            raise ParameterError(f'pairs.context must not be negative, but {self.context} is')
         if not 0 <= self.bend <= 0.2:
-            raise ParameterError(f'PairConfig.bend must lie between 0 and 0.2, not {self.bend}')
+            raise ParameterError(f'pairs.bend must lie between 0 and 0.2, not {self.bend}')
         for name in ('turn', 'paste', 'distractor', 'alike', 'occluder', 'gray'):
             if not 0 <= getattr(self, name) <= 1:
                 raise ParameterError(
-                    f'PairConfig.{name} must lie between 0 and 1, not {getattr(self, name)}'
+                    f'pairs.{name} must lie between 0 and 1, not {getattr(self, name)}'
                 )
         for name in ('scale', 'size_jitter'):
             if getattr(self, name) < 1:
                 raise ParameterError(
-                    f'PairConfig.{name} must be at least 1, not {getattr(self, name)}'
+                    f'pairs.{name} must be at least 1, not {getattr(self, name)}'
                 )
         if not 0 <= self.shift <= self.search_size / 2:
             raise ParameterError(
-                f'PairConfig.shift must lie between 0 and half the search size, not {self.shift}'
+                f'pairs.shift must lie between 0 and half the search size, not {self.shift}'
             )
         if len(self.sources) != 4 or min(self.sources) < 0 or sum(self.sources) <= 0:
-            raise ParameterError(f'PairConfig.sources must be four weights, not {self.sources}')
+            raise ParameterError(f'pairs.sources must be four weights, not {self.sources}')
 
 
 @dataclass(frozen=True)

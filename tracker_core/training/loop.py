@@ -31,7 +31,7 @@ from tqdm import tqdm
 import yaml
 
 from tracker_core.backbones.compact import Maps
-from tracker_core.errors import ParameterError, WeightsError
+from tracker_core.errors import ParameterError, suggestion, WeightsError
 from tracker_core.training.data import load_pool, PairConfig, PairSampler, Pool
 from tracker_core.weights import read_checkpoint, read_weight_file, save_safetensors
 from tracker_core.weights.registry import BUNDLED_FOLDER
@@ -97,8 +97,8 @@ def config_from(kind: type[Config], values: Mapping[str, Any], origin: str = 'co
         for name in entries:
             if name not in known:
                 raise ParameterError(
-                    f'{origin}: {type(default).__name__} has no {name!r}; '
-                    f'it has {", ".join(sorted(known))}'
+                    f'{origin}: there is no {name!r} here, only {", ".join(sorted(known))}'
+                    f'{suggestion(name, known)}'
                 )
         return dataclasses.replace(
             default,

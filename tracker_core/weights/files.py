@@ -184,7 +184,7 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], source: str) -> N
     ]
     if complaints:
         raise WeightsError(
-            f'{source} does not fit {type(network).__name__}: {"; ".join(complaints)}'
+            f'{source} does not fit the network that is to read it: {"; ".join(complaints)}'
         )
     network.load_state_dict({key: state[key] for key in wanted if key in state}, strict=False)
 
