@@ -272,6 +272,8 @@ def test_every_tracker_refuses_what_is_no_weights(
 ) -> None:
     entries = [e for e in list_weights() if (e.tracker, e.preset) == (name, preset)]
     for what, data in junk[0].items():
+        if what == 'other names' and preset not in ('compact', 'paper'):
+            continue  # builds a network: once for each kind of it
         for entry in entries:
             (tmp_path / entry.file).write_bytes(data)
         weights = tmp_path if len(entries) > 1 else tmp_path / entries[0].file

@@ -216,7 +216,7 @@ def pickle_bombs() -> dict[str, bytes]:
     """Instructions that would cost an unwary reader its memory or its time."""
     return {
         'memo': b'Nr\xff\xff\xff\xff',
-        'nesting': b'\x85' * 200_000,
+        'nesting': b'N' + b'\x85' * 200_000,
         'nested lists': b']' * 100_000 + b'a' * 99_999,
         'hash of nested tuples': b'}N' + b'\x85' * 100_000 + b'Ns',
         'hash of doubled tuples': b'})' + b'2\x86' * 90 + b'Ns',

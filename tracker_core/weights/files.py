@@ -95,6 +95,8 @@ def _refusing(path: str | Path, kind: Kind, read: Callable[[], T]) -> T:
         return read()
     except WeightsError as error:
         raise WeightsError(f'{path} {error}') from None
+    except MemoryError:
+        raise WeightsError(f'{path} needs more memory than there is') from None
     except Exception as error:  # whatever a damaged file provokes
         raise WeightsError(f'{path} is a damaged {kind.value}: get it again') from error
 
