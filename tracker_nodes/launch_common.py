@@ -95,7 +95,7 @@ def tracker_launch(tracker: str | None = None, preset: str = '') -> LaunchDescri
             'video',
             default_value='',
             description='Play this as the camera: a video file, a folder of images, the number of '
-            "a camera, or 'scene'; empty: none",
+            "a camera, a stream (rtsp://...), or 'scene'; empty: none",
         ),
         DeclareLaunchArgument(
             'rviz',

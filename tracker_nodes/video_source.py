@@ -177,12 +177,13 @@ class VideoSource(Node):
         super().__init__('video_source', **options)
         self._config = config = declare_config(self, SourceConfig)
         self._video = open_frames(config.video)
+        if config.loop and not (self._video.is_repeatable or self._video.is_live):
+            self._video.close()
+            raise TrackerError(f'{self._video.name} is a pipe: it cannot start over, as loop asks')
         self._frames = iter(self._video)
         self._frame = next(self._frames, None)  # None after the last
         if self._frame is None:
             raise TrackerError(f'{self._video.name} holds no frames')
-        if config.loop and not (self._video.is_repeatable or self._video.is_live):
-            raise TrackerError(f'{self._video.name} is a pipe: it cannot start over, as loop asks')
         self._number = 0
         self._unreadable = 0  # files that have been named in the log
         self._is_held = config.start_paused

@@ -170,6 +170,24 @@ def test_files_that_are_no_images_are_refused_before_the_run(tmp_path, content):
         open_frames(tmp_path)
 
 
+def test_names_that_are_not_utf8_are_refused(tmp_path):
+    """OpenCV crashes on them."""
+    (tmp_path / '1.png').write_bytes(cv2.imencode('.png', flat(COLOURED[0]))[1].tobytes())
+    name = os.fsdecode(b'\xff.png')
+    try:
+        (tmp_path / '1.png').rename(tmp_path / name)
+    except OSError:
+        pytest.skip('this file system has no such names')
+    with pytest.raises(ImageError, match='a name not in UTF-8'):
+        open_frames(tmp_path)
+    with pytest.raises(ImageError, match='not an image'):
+        read_image(tmp_path / name)
+    with pytest.raises(VideoError, match='not UTF-8; rename it'):
+        open_frames(tmp_path / name)
+    with VideoWriter(tmp_path / name) as writer, pytest.raises(VideoError, match='in UTF-8 works'):
+        writer.write(flat(COLOURED[0]))
+
+
 def test_an_image_that_breaks_off_is_left_out_and_named(tmp_path):
     for number in range(4):
         noise = np.random.default_rng(number).integers(0, 255, (48, 64, 3), np.uint8)

@@ -58,7 +58,8 @@ def read_image(path: str | Path, gray: GrayRange | None = None) -> np.ndarray:
     Raises:
         ImageError: The file is missing or is not an image that OpenCV reads.
     """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+    image = cv2.imread(str(path), flags) if _is_utf8(path) else None
     if image is None:
         state = (
             'is not an image that OpenCV can read' if Path(path).is_file() else 'does not exist'
@@ -69,6 +70,15 @@ def read_image(path: str | Path, gray: GrayRange | None = None) -> np.ndarray:
     if image.dtype != np.uint8:
         raise ImageError(f'{path} holds {image.dtype} values; images of 8 or 16 bits are read')
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _is_utf8(path: str | Path) -> bool:
+    """Whether a name can be given to OpenCV, which crashes on others."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_image_name(name: str) -> bool:
@@ -141,12 +151,13 @@ def check_images(files: Sequence[Path]) -> None:
     if bad:
         raise ImageError(
             f'{len(bad)} of {len(files)} images in {files[0].parent} are none that OpenCV can '
-            f'read (empty, another format?): {some_names(bad)}; remove or replace them'
+            f'read (empty, another format, a name not in UTF-8?): {some_names(bad)}; remove or '
+            'replace them'
         )
 
 
 def _begins_as_image(path: Path) -> bool:
-    return path.is_file() and cv2.haveImageReader(str(path))
+    return path.is_file() and _is_utf8(path) and cv2.haveImageReader(str(path))
 
 
 def some_names(paths: Sequence[Path], most: int = 5) -> str:
@@ -240,6 +251,8 @@ def open_frames(source: str | int | Path, gray: GrayRange | None = None) -> Fram
         ParameterError: There is no such scene.
     """
     text = str(source)
+    if not _is_utf8(text):
+        raise VideoError(f'OpenCV cannot open {text!r}, whose name is not UTF-8; rename it')
     if text == 'scene' or text.startswith('scene:'):
         scene = render_scene(text.partition(':')[2] or 'default')
         return FrameSource(
@@ -504,6 +517,8 @@ class VideoWriter:
         self.close()
 
     def _open(self) -> cv2.VideoWriter:
+        if not _is_utf8(self.path):
+            raise VideoError(f'{str(self.path)!r} cannot be written; a name in UTF-8 works')
         if not self.path.suffix:
             self.path = self.path.with_suffix('.mp4')
         self.path.parent.mkdir(parents=True, exist_ok=True)
