@@ -54,6 +54,7 @@ TRACKER_NODE = {
 }
 VIDEO_SOURCE = {
     'image': 'The frames.',
+    'image/compressed': 'The same as JPEG. Only rendered while somebody subscribes.',
     '~/frame': 'For each frame its stamp, with its number as `frame_id`.',
     'detections': 'Only with `lockstep` or `start_paused`: the answer that the next frame waits '
     'for.',
@@ -148,9 +149,7 @@ def parameter_table(config: Any, when: Any) -> str:
 
 def changes(info: ParameterInfo) -> str:
     """When a parameter of the node can be set."""
-    return {'': 'any time', 'fixed at start-up': 'start-up only'}.get(
-        constraint(info), 'before configure'
-    )
+    return 'before configure' if constraint(info) else 'any time'
 
 
 def tracker_table(name: str) -> str:
@@ -229,8 +228,10 @@ def page() -> str:
         constants(ROOT / 'msg' / 'TrackStatus.msg'),
         '### Parameters',
         'A value that does not fit is refused with the reason. "Before configure" means: while no '
-        'tracker is loaded, so at start-up or after a cleanup. `qos_overrides.TOPIC...` of the '
-        'camera images and of all publishers come on top, as ROS defines them.',
+        'tracker is loaded, so at start-up or after a cleanup. With another `tracker` or `preset` '
+        'the node has the parameters of that one: as given at start-up, else as in the preset. '
+        '`qos_overrides.TOPIC...` of the camera images and of all publishers come on top, as ROS '
+        'defines them.',
         parameter_table(NodeConfig, changes),
         'Those of the tracker carry its name in front.',
     ]

@@ -118,9 +118,7 @@ class ParameterInfo:
         except ValueError as error:
             if isinstance(error, ParameterError):
                 raise
-            raise ParameterError(
-                f'{self.name} must be {KINDS[self.type]}, not {text!r}'
-            ) from None
+            raise ParameterError(f'{self.name} must be {KINDS[self.type]}, not {text!r}') from None
 
 
 def describe(config: type | Any) -> list[ParameterInfo]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import (
@@ -18,11 +19,16 @@ from rclpy.exceptions import (
     InvalidParameterValueException,
 )
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
-from tracker_core.errors import ParameterError
+from tracker_core.errors import ParameterError, suggestion
 from tracker_core.parameters import describe, ParameterInfo
 
 Config = TypeVar('Config')
+OF_EVERY_NODE = {'use_sim_time', 'start_type_description_service'}
+QOS_OF_EVERY_NODE = tuple(
+    f'qos_overrides.{topic}.' for topic in ('/clock', '/parameter_events', '/rosout')
+)
 
 
 def checked(info: ParameterInfo, value: Any) -> Any:
@@ -48,7 +54,7 @@ def declare(node: Node, info: ParameterInfo, default: Any, constraint: str = '')
         InvalidParameterTypeException,
         InvalidParameterValueException,
     ) as error:
-        problem = f'{info.name}: {error}'
+        problem = _problem_of_given(node, info) or f'{info.name}: {error}'
     else:
         try:
             checked(info, node.get_parameter(info.name).value)
@@ -58,6 +64,36 @@ def declare(node: Node, info: ParameterInfo, default: Any, constraint: str = '')
             problem = str(error)
     node.declare_parameter(info.name, default, description, ignore_override=True)
     return problem
+
+
+def _problem_of_given(node: Node, info: ParameterInfo) -> str:
+    given = given_at_start(node).get(info.name)
+    try:
+        checked(info, info.default if given is None else given.value)
+    except ParameterError as error:
+        return str(error)
+    return ''
+
+
+def given_at_start(node: Node) -> dict[str, Parameter]:
+    """The values of parameter files and of the command line, declared or not, by their names."""
+    return getattr(node, '_parameter_overrides', {})
+
+
+def warn_of_unknown(node: Node, known: Iterable[str] = ()) -> None:
+    """Log which parameters were given at start-up that the node does not have. To be called when
+    it has declared all of them.
+
+    Args:
+        node: The node.
+        known: Names that are not declared, but mean something nevertheless.
+    """
+    names = {*node.get_parameters_by_prefix(''), *known}
+    for name in sorted(given_at_start(node).keys() - names - OF_EVERY_NODE):
+        if not name.startswith(QOS_OF_EVERY_NODE):
+            node.get_logger().warning(
+                f'there is no parameter {name!r}, it is ignored{suggestion(name, names)}'
+            )
 
 
 def declare_config(node: Node, config: type[Config]) -> Config:
@@ -75,6 +111,7 @@ def declare_config(node: Node, config: type[Config]) -> Config:
         if problem:
             raise ParameterError(problem)
         values[info.name] = checked(info, node.get_parameter(info.name).value)
+    warn_of_unknown(node)
     node.add_on_set_parameters_callback(
         lambda changes: SetParametersResult(
             successful=not any(change.name in values for change in changes),

@@ -33,6 +33,7 @@ from tracker_nodes.srv import InitTarget
 from vision_msgs.msg import Detection2DArray
 
 from tracker_core import Box, list_trackers, Track, TrackerError, TrackStatus
+from tracker_core.boxes import startable
 from tracker_core.evaluation.overlay import contact_sheet, draw_box, draw_track
 from tracker_core.evaluation.video import FrameSource, open_frames, VideoWriter
 from tracker_nodes import stopping
@@ -312,7 +313,7 @@ def table(recording: Recording, truth: list[Box] | None) -> str:
 def parse_box(text: str) -> Box:
     """'x,y,w,h' in pixels, x and y of the top-left corner."""
     try:
-        return Box(*(float(number) for number in text.split(',')))
+        return startable(Box(*(float(number) for number in text.split(','))))
     except (TypeError, ValueError) as error:
         raise argparse.ArgumentTypeError(f'{text!r} is not x,y,w,h: {error}') from None
 

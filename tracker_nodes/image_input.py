@@ -18,6 +18,7 @@ from tracker_core.gray import GrayRange, Span
 from tracker_nodes.arrivals import Arrivals
 from tracker_nodes.conversions import nanoseconds
 from tracker_nodes.encodings import compressed_to_rgb, LONGEST_WORD, to_rgb
+from tracker_nodes.fast_dds import profile_variables
 from tracker_nodes.qos import (
     given_overrides,
     image_qos,
@@ -26,8 +27,10 @@ from tracker_nodes.qos import (
     loss_events,
     NO_EVENTS,
     overridden,
+    type_name,
     UnsupportedEventTypeError,
 )
+from tracker_nodes.silence import name_of, Silence
 from tracker_nodes.worker import Frame
 
 SILENCE = 2.0  # seconds without an image after which something is wrong
@@ -71,6 +74,7 @@ class ImageInput:
         self._last_image = 0.0  # time.monotonic()
         self._looks = 0  # in a row that have seen a loss
         self._loss_told = -TELL_AGAIN  # time.monotonic()
+        self._silence = Silence(node, self.topic, type_name(self._message))
         self._old: Subscription | None = None  # for a second, beside the one that replaces it
         self._subscription = self._subscribe(self._adoptable(self._infos()))
 
@@ -129,6 +133,9 @@ class ImageInput:
         self._note_publishers(infos)
         if not self._adopt(infos):
             self._note_incompatible(infos)
+        silence = self._silence.sentence(infos, lambda info: not self._incompatibility(info))
+        if silence:
+            self._node.get_logger().warning(silence)
         self._note_losses()
         problem = self._arrivals.clock_problem(max_age)
         if problem and (max_age, 'clock') not in self._told:
@@ -164,6 +171,7 @@ class ImageInput:
         if self._old is not None and 0 < stamp <= self._stamp:
             return  # the other subscription brought it
         self._last_image = time.monotonic()
+        self._silence.end()
         self._arrivals.add(stamp, self._node.get_clock().now().nanoseconds)
         self._note_changes(message, stamp)
         decode = partial(self._decode, scale=self.gray.at(stamp))
@@ -255,9 +263,9 @@ class ImageInput:
         self._loss_told = time.monotonic()
         self._node.get_logger().warning(
             f'{self._loss()}. On one machine: Fast DDS needs config/fastdds_shm.xml for the '
-            "camera's process too (FASTDDS_DEFAULT_PROFILES_FILE), Cyclone DDS larger receive "
-            'buffers; between machines compressed images help. See "Images between two processes" '
-            'in the README'
+            f"camera's process too ({' or '.join(profile_variables())}), Cyclone DDS larger "
+            'receive buffers; between machines compressed images help. See "Images between two '
+            'processes" in the README'
         )
 
     def _loss(self) -> str:
@@ -268,8 +276,3 @@ class ImageInput:
 def image_topic(node: Node, is_compressed: bool) -> str:
     """The full name of the topic of images."""
     return node.resolve_topic_name('image') + ('/compressed' if is_compressed else '')
-
-
-def name_of(publisher: Any) -> str:
-    """The full name of a publisher's node."""
-    return f'{publisher.node_namespace.rstrip("/")}/{publisher.node_name}'

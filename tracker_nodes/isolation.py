@@ -15,6 +15,7 @@ from typing import TextIO
 from ament_index_python.packages import get_package_share_directory, PackageNotFoundError
 
 from tracker_nodes.compat import stay_on_this_machine
+from tracker_nodes.fast_dds import profile_variables
 
 _held: list[TextIO] = []  # locks, until the process ends
 
@@ -33,8 +34,8 @@ def isolate(domain: bool = True) -> None:
     stay_on_this_machine(os.environ)
     with contextlib.suppress(PackageNotFoundError):
         profile = Path(get_package_share_directory('tracker_nodes'), 'config', 'fastdds_shm.xml')
-        os.environ.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(profile))
-        os.environ.setdefault('FASTRTPS_DEFAULT_PROFILES_FILE', str(profile))
+        for name in profile_variables():
+            os.environ.setdefault(name, str(profile))
 
 
 def _free_domain() -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 import os
 from pathlib import Path
+from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
@@ -20,14 +21,19 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from tracker_nodes.executables import what_is_missing
+from tracker_nodes.fast_dds import profile_variables
+from tracker_nodes.launch_arguments import (
+    logger_name,
+    parameter_file,
+    presets,
+    reason_to_refuse,
+    trackers,
+)
 
 # Handed on to the node if they are given; otherwise the parameter file decides, then the defaults.
 # With each its choices; a device has a number, and the presets depend on the tracker.
 NODE_PARAMETERS = {
-    'preset': (
-        "'compact' (small network, bundled weights) or 'paper' (the published architecture)",
-        None,
-    ),
+    'preset': ('Which variant of the tracker', None),
     'device': ("'auto' (CUDA where there is one), 'cpu', 'cuda' or 'cuda:N'", None),
     'precision': (
         'Number format of the networks',
@@ -42,14 +48,6 @@ NODE_PARAMETERS = {
         ['', 'raw', 'compressed'],
     ),
 }
-# The second up to Jazzy
-PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
-
-
-def trackers() -> list[str]:
-    """The trackers that have a parameter file."""
-    files = Path(get_package_share_directory('tracker_nodes'), 'config').glob('*.yaml')
-    return sorted(file.stem for file in files if not file.stem.startswith('train_'))
 
 
 def tracker_launch(tracker: str | None = None, preset: str = '') -> LaunchDescription:
@@ -60,7 +58,11 @@ def tracker_launch(tracker: str | None = None, preset: str = '') -> LaunchDescri
         preset: Default of the launch argument; empty: the parameter file's.
     """
     arguments = []
+    parameters = dict(NODE_PARAMETERS)
+    text, _ = parameters['preset']
     if tracker is None:
+        each = (f'{name}: {", ".join(presets(name))}' for name in trackers())
+        parameters['preset'] = f'{text} ({"; ".join(each)})', None
         arguments.append(
             DeclareLaunchArgument(
                 'tracker',
@@ -69,6 +71,8 @@ def tracker_launch(tracker: str | None = None, preset: str = '') -> LaunchDescri
                 description='Which tracker',
             )
         )
+    else:
+        parameters['preset'] = text, ['', *presets(tracker)]
     arguments += [
         DeclareLaunchArgument(
             'image', default_value='image', description='Topic of the camera images'
@@ -89,7 +93,7 @@ def tracker_launch(tracker: str | None = None, preset: str = '') -> LaunchDescri
                 description=f'{text}; empty: as in params_file',
                 choices=choices,
             )
-            for name, (text, choices) in NODE_PARAMETERS.items()
+            for name, (text, choices) in parameters.items()
         ),
         DeclareLaunchArgument(
             'video',
@@ -115,14 +119,21 @@ def tracker_launch(tracker: str | None = None, preset: str = '') -> LaunchDescri
             default_value='shm',
             choices=['shm', 'none'],
             description="Transport of Fast DDS: 'shm' has shared memory for whole frames (set "
-            "FASTDDS_DEFAULT_PROFILES_FILE for the camera's process too), 'none' its defaults; a "
-            'profile that is set already stays',
+            f"{' or '.join(profile_variables())} for the camera's process too), 'none' its "
+            'defaults; a profile that is set already stays',
         ),
         DeclareLaunchArgument(
             'log_level',
             default_value='info',
             choices=['debug', 'info', 'warn', 'error', 'fatal'],
-            description='Least severity that is logged',
+            description='Least severity that the nodes log',
+        ),
+        DeclareLaunchArgument(
+            'use_sim_time',
+            default_value='',
+            choices=['', 'true', 'false'],
+            description="Whether the nodes' clock is /clock (ros2 bag play --clock); empty: as in "
+            'params_file',
         ),
     ]
     return LaunchDescription([*arguments, OpaqueFunction(function=_nodes, args=[tracker])])
@@ -135,55 +146,48 @@ def _nodes(context: LaunchContext, tracker: str | None) -> list[LaunchDescriptio
     def text(word: str) -> ParameterValue:
         return ParameterValue(word, value_type=str)  # not a number, even where it looks like one
 
+    clock = {'use_sim_time': value('use_sim_time') == 'true'} if value('use_sim_time') else {}
+    around = context.launch_configurations.get('ros_namespace', '')  # of PushRosNamespace
+
+    def node(name: str, *parameters: str | dict[str, Any]) -> Node:
+        # By the full name: a level without one would be that of rcl and the middleware, too.
+        logger = logger_name(name, around, value('namespace'))
+        return Node(
+            package='tracker_nodes',
+            executable=name,
+            name=name,
+            namespace=value('namespace'),
+            parameters=[each for each in (*parameters, clock) if each],
+            remappings=[('image', value('image'))],
+            ros_arguments=['--log-level', f'{logger}:={value("log_level")}'],
+            output='screen',
+        )
+
     _check_executables(value)
-    share = Path(get_package_share_directory('tracker_nodes'))
     tracker = tracker or value('tracker')
     given = {name: value(name) for name in NODE_PARAMETERS if value(name)}
-    common = {
-        'namespace': value('namespace'),
-        'remappings': [('image', value('image'))],
-        'ros_arguments': ['--log-level', value('log_level')],
-        'output': 'screen',
-    }
+    refusal = reason_to_refuse(tracker, {name: value(name) for name in ('params_file', 'preset')})
+    if refusal:
+        raise RuntimeError(refusal)
+    share = Path(get_package_share_directory('tracker_nodes'))
     entities: list[LaunchDescriptionEntity] = []
-    if value('dds_profile') == 'shm' and not any(name in os.environ for name in PROFILE_VARIABLES):
+    variables = profile_variables()
+    if value('dds_profile') == 'shm' and not any(name in os.environ for name in variables):
         profile = str(share / 'config' / 'fastdds_shm.xml')
-        entities += [SetEnvironmentVariable(name, profile) for name in PROFILE_VARIABLES]
+        entities += [SetEnvironmentVariable(name, profile) for name in variables]
     entities.append(
-        Node(
-            package='tracker_nodes',
-            executable='tracker_node',
-            name='tracker_node',
-            parameters=[
-                value('params_file') or str(share / 'config' / f'{tracker}.yaml'),
-                {name: text(word) for name, word in {'tracker': tracker, **given}.items()},
-            ],
-            **common,
+        node(
+            'tracker_node',
+            value('params_file') or str(parameter_file(tracker)),
+            {name: text(word) for name, word in {'tracker': tracker, **given}.items()},
         )
     )
     if value('video'):
-        entities.append(
-            Node(
-                package='tracker_nodes',
-                executable='video_source',
-                name='video_source',
-                parameters=[
-                    {'video': text(value('video')), 'loop': True, 'wait_for_subscriber': True}
-                ],
-                **common,
-            )
-        )
+        played = {'video': text(value('video')), 'loop': True, 'wait_for_subscriber': True}
+        entities.append(node('video_source', played))
     if value('select') == 'true':
-        transport = {'image_transport': value('image_transport')}
-        entities.append(
-            Node(
-                package='tracker_nodes',
-                executable='select_target',
-                name='select_target',
-                parameters=[transport] if value('image_transport') else [],
-                **common,
-            )
-        )
+        transport = value('image_transport')
+        entities.append(node('select_target', {'image_transport': transport} if transport else {}))
     if value('rviz') == 'true':
         entities.append(
             Node(
@@ -192,6 +196,7 @@ def _nodes(context: LaunchContext, tracker: str | None) -> list[LaunchDescriptio
                 name='rviz',
                 namespace=value('namespace'),
                 arguments=['-d', str(share / 'rviz' / 'tracker.rviz')],
+                parameters=[clock] if clock else [],
                 output='screen',
             )
         )

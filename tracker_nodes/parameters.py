@@ -18,13 +18,17 @@ from typing import Any
 
 from rclpy.node import Node
 
-from tracker_core import list_trackers, ParameterError, tracker_class, UnknownTrackerError
+from tracker_core import list_trackers, ParameterError, tracker_class
 from tracker_core.gray import AUTO, BIT_DEPTHS
 from tracker_core.parameters import describe, parameter, ParameterInfo, TrackerConfig
-from tracker_core.tracker import PRECISIONS, RUNTIMES
-from tracker_nodes.declaring import checked, declare, descriptor
-
-FIXED_AT_START = ('tracker', 'preset')  # the tracker's own parameters follow from these two
+from tracker_core.tracker import PRECISIONS, preset_config, RUNTIMES
+from tracker_nodes.declaring import (
+    checked,
+    declare,
+    descriptor,
+    given_at_start,
+    warn_of_unknown,
+)
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,8 @@ class NodeParameters:
 
     A value given at start-up that does not fit is replaced by its default; `problem` tells, until
     the parameter is set to one that does.
+
+    Which parameters the tracker has follows from two others, `tracker` and `preset`: see `choose`.
     """
 
     def __init__(self, node: Node) -> None:
@@ -107,26 +113,34 @@ class NodeParameters:
         self._infos: dict[str, ParameterInfo] = {}
         self._refused: dict[str, str] = {}  # the problem by the name of the parameter
         self._declare('', describe(NodeConfig))
+        self._chosen = ('', '')  # tracker and preset
         self._preset: TrackerConfig | None = None
-        try:
-            presets = tracker_class(self['tracker']).presets
-            if self['preset'] not in presets:
-                raise UnknownTrackerError(
-                    f'{self["tracker"]} has no preset {self["preset"]!r}; '
-                    f'choose one of {", ".join(presets)}'
-                )
-        except ParameterError as error:
-            self._refused.setdefault('tracker', str(error))
+        self._unknown = ''  # why there is no such preset
+        self.choose()
+
+    def choose(self) -> None:
+        """Have the parameters of the tracker and the preset that are set now, instead of those of
+        the ones before: as given at start-up, else as in the preset."""
+        chosen = self['tracker'], self['preset']
+        if chosen == self._chosen:
             return
-        self._preset = presets[self['preset']]
-        self._declare(f'{self["tracker"]}.', describe(self._preset), self._preset)
-        self._warn_of_unknown(f'{self["tracker"]}.')
+        self._chosen, self._preset, self._unknown = chosen, None, ''
+        for name in [name for name in self._infos if self.is_of_tracker(name)]:
+            self._node.undeclare_parameter(name)
+            self._refused.pop(name, None)
+            del self._infos[name]
+        try:
+            self._preset = preset_config(*chosen)
+        except ParameterError as error:
+            self._unknown = str(error)
+        else:
+            self._declare(f'{chosen[0]}.', describe(self._preset), self._preset)
 
     @property
     def problem(self) -> str:
         """One sentence if no tracker can be made from the parameters, else empty."""
-        if self._refused:
-            return next(iter(self._refused.values()))
+        if self._refused or self._unknown:
+            return next(iter(self._refused.values()), self._unknown)
         try:
             self.tracker_config()
         except ParameterError as error:
@@ -144,7 +158,7 @@ class NodeParameters:
     def tracker_values(self, changed: dict[str, Any] | None = None) -> dict[str, Any]:
         """The tracker's own parameters, without their prefix; `changed` holds full names and
         values to take instead."""
-        prefix = f'{self["tracker"]}.'
+        prefix = f'{self._chosen[0]}.'
         names = [name for name in self._infos if name.startswith(prefix)]
         return {
             name.removeprefix(prefix): (changed or {}).get(
@@ -159,7 +173,10 @@ class NodeParameters:
         Raises:
             ParameterError: Values that do not fit together.
         """
-        return type(self._preset)(**self.tracker_values(changed))
+        try:
+            return type(self._preset)(**self.tracker_values(changed))
+        except ParameterError as error:
+            raise ParameterError(f'{self._chosen[0]}.{error}') from error
 
     def reason_to_refuse(self, changes: Mapping[str, Any], configured: bool) -> str:
         """Why new values cannot be set now; empty if they can.
@@ -175,18 +192,35 @@ class NodeParameters:
                 checked(info, value)
                 if value == self[name]:
                     continue
-                if name in FIXED_AT_START:
-                    return f'{name} can only be given when the node is started'
                 if configured and not info.live:
                     return (
                         f'{name} is fixed while the tracker is loaded; '
                         'clean the node up first (lifecycle: cleanup)'
                     )
-            if self._preset is not None:
+            tracker, preset = (changed.get(name, self[name]) for name in ('tracker', 'preset'))
+            if 'tracker' in changed or ('preset' in changed and tracker in list_trackers()):
+                preset_config(tracker, preset)
+            elif self._preset is not None:
                 self.tracker_config(changed)
         except ParameterError as error:
             return str(error)
         return ''
+
+    def warn_of_unknown(self, known: Iterable[str]) -> None:
+        """Log which parameters were given at start-up that do not count; see the function of this
+        name."""
+        tracker = self._chosen[0]
+        others: list[str] = []
+        for other in list_trackers():
+            if other != tracker:
+                fields = describe(preset_config(other, 'compact'))
+                others += [f'{other}.{field.name}' for field in fields]
+        meant = sorted(given_at_start(self._node).keys() & others)
+        if meant:
+            self._node.get_logger().warning(
+                f'{", ".join(meant)}: ignored while the parameter tracker is {tracker!r}'
+            )
+        warn_of_unknown(self._node, {*known, *meant})
 
     def is_of_tracker(self, name: str) -> bool:
         return '.' in name and name in self._infos
@@ -195,24 +229,17 @@ class NodeParameters:
         for info in infos:
             name = prefix + info.name
             info = ParameterInfo(**{**vars(info), 'name': name})
-            self._infos[name] = info
             default = (
                 info.default if values is None else getattr(values, name.removeprefix(prefix))
             )
             problem = declare(self._node, info, default, constraint(info))
+            self._infos[name] = info
             if problem:
                 self._refused[name] = problem
-
-    def _warn_of_unknown(self, prefix: str) -> None:
-        for name in getattr(self._node, '_parameter_overrides', {}):
-            if name.startswith(prefix) and name not in self._infos:
-                self._node.get_logger().warning(f'there is no parameter {name!r}; it is ignored')
 
 
 def constraint(info: ParameterInfo) -> str:
     """When a parameter of the node cannot be set, in words."""
-    if info.name in FIXED_AT_START:
-        return 'fixed at start-up'
     return '' if info.live else 'fixed while the tracker is loaded'
 
 
@@ -224,6 +251,7 @@ def parameter_file(tracker: str) -> str:
     config = tracker_class(tracker).presets['compact']
     lines = [
         f'# Parameters of tracker_node for {tracker}, shown as in its preset compact.',
+        f'# Presets: {", ".join(tracker_class(tracker).presets)}',
         '# To set one, remove the # that stands directly in front of its name.',
         f'# Written by: python3 -m tracker_nodes.parameters {tracker}',
         '/**:',

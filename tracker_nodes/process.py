@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import re
 import sys
 from typing import Any
 
@@ -28,8 +29,13 @@ def run(make_node: Callable[[], Any], arguments: list[str] | None = None) -> int
         The exit code.
     """
     stopping.end_orderly()
-    # rclpy's own handlers end the context in the middle of whatever is going on.
-    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        # rclpy's own handlers end the context in the middle of whatever is going on.
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    except Exception as error:  # a parameter file that cannot be read, an option that is none
+        sentence = re.sub(r', at \S+:\d+', '', str(error)).partition('\n')[0]
+        print(f'error: {sentence}', file=sys.stderr)
+        return 1
     node: Any = None
     try:
         stopping.check()

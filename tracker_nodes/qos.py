@@ -34,7 +34,9 @@ __all__ = [
     'is_of_type',
     'loss_events',
     'overridden',
+    'override_names',
     'publisher_with_overrides',
+    'type_name',
 ]
 
 # rclpy would warn of a publisher that does not fit a second before its offer is adopted.
@@ -86,8 +88,7 @@ def given_overrides(node: Node, topic: str, entity: str) -> dict[QoSPolicyKind, 
         ParameterError: A value that is no such policy.
     """
     given = {}
-    for kind, values in POLICIES.items():
-        name = f'qos_overrides.{topic}.{entity}.{kind.name.lower()}'
+    for kind, name in override_names(topic, entity).items():
         if node.has_parameter(name):  # declared when the topic was subscribed to before
             value = node.get_parameter(name).value
         else:
@@ -96,8 +97,13 @@ def given_overrides(node: Node, topic: str, entity: str) -> dict[QoSPolicyKind, 
             value = node.declare_parameter(name, None, trial).value
             node.undeclare_parameter(name)
         if value is not None:
-            given[kind] = _parsed(name, values, value)
+            given[kind] = _parsed(name, POLICIES[kind], value)
     return given
+
+
+def override_names(topic: str, entity: str) -> dict[QoSPolicyKind, str]:
+    """The parameters that `given_overrides` reads."""
+    return {kind: f'qos_overrides.{topic}.{entity}.{kind.name.lower()}' for kind in POLICIES}
 
 
 def _parsed(name: str, values: Any, value: Any) -> Any:
@@ -141,12 +147,16 @@ def incompatibility(publisher: Any, message: type, subscription: QoSProfile) -> 
         subscription: With which quality of service.
     """
     if not is_of_type(publisher, message):
-        return f'it is a {publisher.topic_type}, and {message.__name__} is subscribed to'
+        return f'it is a {publisher.topic_type}, and {type_name(message)} is subscribed to'
     compatibility, reason = qos_check_compatible(publisher.qos_profile, subscription)
     return reason.strip().rstrip(';') if compatibility == QoSCompatibility.ERROR else ''
 
 
 def is_of_type(publisher: Any, message: type) -> bool:
     """Whether a publisher's messages are of this type."""
-    package = message.__module__.partition('.')[0]
-    return publisher.topic_type == f'{package}/msg/{message.__name__}'
+    return publisher.topic_type == type_name(message)
+
+
+def type_name(message: type) -> str:
+    """Of a class of messages, such as sensor_msgs/msg/Image."""
+    return f'{message.__module__.partition(".")[0]}/msg/{message.__name__}'

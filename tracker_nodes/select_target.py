@@ -32,7 +32,9 @@ from tracker_nodes.conversions import box_from_message, box_to_message, nanoseco
 from tracker_nodes.declaring import declare_config
 from tracker_nodes.encodings import compressed_to_rgb, to_rgb
 from tracker_nodes.process import run
+from tracker_nodes.qos import type_name
 from tracker_nodes.selection import Mouse, Request, Selection, View
+from tracker_nodes.silence import Silence
 from tracker_nodes.stopping import execute
 
 TITLE = 'select_target'
@@ -168,18 +170,17 @@ class SelectTarget(Node):
         newest = QoSProfile(
             depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT
         )
-        self.create_subscription(
-            CompressedImage if is_compressed else Image,
-            self.resolve_topic_name('image') + ('/compressed' if is_compressed else ''),
-            self._on_image,
-            newest,
-        )
+        kind = CompressedImage if is_compressed else Image
+        self._topic = self.resolve_topic_name('image') + ('/compressed' if is_compressed else '')
+        self._silence = Silence(self, self._topic, type_name(kind))
+        self.create_subscription(kind, self._topic, self._on_image, newest)
         self.create_subscription(Detection2DArray, 'detections', self._on_detections, 10)
         self._init = self.create_client(InitTarget, 'init_target')
         self._remove = self.create_client(RemoveTarget, 'remove_target')
         self._reset = self.create_client(Trigger, 'reset')
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1 / RATE, self._on_timer, clock=steady)
+        self.create_timer(1.0, self._on_second, clock=steady)
 
     def close(self) -> None:
         """Take the window away."""
@@ -187,6 +188,12 @@ class SelectTarget(Node):
 
     def _on_image(self, message: Any) -> None:
         self._message = message
+        self._silence.end()
+
+    def _on_second(self) -> None:
+        publishers = self.get_publishers_info_by_topic(self._topic)
+        if silence := self._silence.sentence(publishers, lambda publisher: True):
+            self._say(silence)
 
     def _on_detections(self, message: Detection2DArray) -> None:
         boxes = []

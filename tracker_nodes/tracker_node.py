@@ -35,6 +35,7 @@ from tracker_core import (
     TrackerError,
     TrackStatus,
 )
+from tracker_core.boxes import startable
 from tracker_core.evaluation.overlay import draw_track
 from tracker_nodes.awaiting import finished
 from tracker_nodes.conversions import (
@@ -48,13 +49,13 @@ from tracker_nodes.encodings import fill_compressed, fill_image
 from tracker_nodes.image_input import image_topic, ImageInput
 from tracker_nodes.parameters import NodeParameters
 from tracker_nodes.process import run
-from tracker_nodes.qos import given_overrides, publisher_with_overrides
+from tracker_nodes.qos import given_overrides, override_names, publisher_with_overrides
 from tracker_nodes.stopping import execute, is_requested
 from tracker_nodes.worker import (
     Counts,
     Frame,
     FrameHistory,
-    LONGEST_NAME,
+    quoted,
     RefusedError,
     Result,
     TrackingWorker,
@@ -64,6 +65,7 @@ ANSWER_TIMEOUT = 30.0  # seconds that a service waits for the worker
 NO_ANSWER = (
     f'the tracker did not answer within {ANSWER_TIMEOUT:g} s, or the node was shut down meanwhile'
 )
+SHUT_DOWN = 'the node has been shut down (lifecycle: finalized); start it anew'
 RECENT = 3.0  # seconds for which diagnostics repeat why a frame was skipped
 
 
@@ -80,6 +82,7 @@ class TrackerNode(LifecycleNode):
         self._tracker: Tracker | None = None
         self._is_active = False
         self._is_enabled = True
+        self._is_shut_down = False
         self._input: ImageInput | None = None
         self._image_size = (0, 0)  # of the last processed frame
         self._timings = Timings()
@@ -110,6 +113,9 @@ class TrackerNode(LifecycleNode):
         # By the machine's clock: simulated time may stand still.
         self.create_timer(1.0, self._on_second, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.add_on_set_parameters_callback(self._on_set_parameters)
+        if hasattr(self, 'add_post_set_parameters_callback'):  # Humble: when it is configured
+            self.add_post_set_parameters_callback(lambda _: self._options.choose())
+        self._options.warn_of_unknown(self._names_of_overrides_of_images())
 
     # Lifecycle
 
@@ -122,6 +128,7 @@ class TrackerNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         options = self._options
+        options.choose()
         self._problem = options.problem or self._qos_problem
         if not self._problem:
             self._worker = TrackingWorker(
@@ -177,6 +184,8 @@ class TrackerNode(LifecycleNode):
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         self.close()
+        self._is_shut_down = True
+        self.get_logger().info(SHUT_DOWN)
         return TransitionCallbackReturn.SUCCESS
 
     def close(self) -> None:
@@ -218,6 +227,13 @@ class TrackerNode(LifecycleNode):
                 given_overrides(self, image_topic(self, is_compressed), 'subscription')
             except ParameterError as error:
                 self._qos_problem = str(error)
+
+    def _names_of_overrides_of_images(self) -> list[str]:
+        return [
+            name
+            for is_compressed in (False, True)
+            for name in override_names(image_topic(self, is_compressed), 'subscription').values()
+        ]
 
     def _unsubscribe(self) -> None:
         if self._input is not None:
@@ -304,6 +320,8 @@ class TrackerNode(LifecycleNode):
     # Services
 
     def _refuse_early(self) -> RefusedError | None:
+        if self._is_shut_down:
+            return RefusedError('NOT_ACTIVE', SHUT_DOWN)
         if self._problem or self._worker is None:
             return RefusedError(
                 'NOT_READY', self._problem or 'the node has not been configured yet'
@@ -318,9 +336,8 @@ class TrackerNode(LifecycleNode):
         refused = self._refuse_early()
         if refused is None:
             try:
-                return self._worker.start_target(
-                    id, label, box_from_message(bbox), nanoseconds(stamp)
-                )
+                box = startable(box_from_message(bbox))
+                return self._worker.start_target(id, label, box, nanoseconds(stamp))
             except BoxError as error:
                 refused = RefusedError('BAD_BOX', str(error))
         future: Future[str] = Future()
@@ -362,22 +379,29 @@ class TrackerNode(LifecycleNode):
             self.get_logger().warning(f'init_box refused: {error}')
 
     async def _on_remove_target(self, request: Any, response: Any) -> Any:
-        removed = await self._remove(request.id)
-        response.success = bool(removed) or (removed is not None and not request.id)
-        if removed is None:
-            response.message = NO_ANSWER
-        elif removed:
-            response.message = f'removed {", ".join(removed)}'
-        elif request.id:
-            response.message = f'there is no target {request.id[:LONGEST_NAME]!r}'
-        else:
-            response.message = 'there was no target'
+        await self._answer_removal('remove_target', request.id, response)
         return response
 
     async def _on_reset(self, request: Any, response: Any) -> Any:
         """Drop all targets; each starts again only with a new box."""
-        await self._on_remove_target(RemoveTarget.Request(), response)
+        await self._answer_removal('reset', '', response)
         return response
+
+    async def _answer_removal(self, service: str, id: str, response: Any) -> None:  # noqa: A002
+        removed = await self._remove(id)
+        response.success = bool(removed) or (removed is not None and not id)
+        if removed is None:
+            response.message = NO_ANSWER
+        elif removed:
+            response.message = f'removed {", ".join(removed)}'
+        elif id:
+            response.message = f'there is no target {quoted(id)}'
+        else:
+            response.message = 'there was no target'
+        if response.success:
+            self.get_logger().info(f'{service}: {response.message}; {self._target_count()}')
+        else:
+            self.get_logger().warning(f'{service} refused: {response.message}')
 
     async def _remove(self, id: str) -> list[str] | None:  # noqa: A002
         """The names of the removed targets; None if the worker did not answer."""
@@ -390,12 +414,21 @@ class TrackerNode(LifecycleNode):
     def _on_enable(self, request: Any, response: Any) -> Any:
         """Pause without losing the targets: while disabled no image is processed and nothing is
         published."""
+        if self._is_shut_down:
+            response.message = SHUT_DOWN
+            self.get_logger().warning(f'enable refused: {SHUT_DOWN}')
+            return response
         if self._is_enabled and not request.data and self._worker is not None:
             self._worker.forget_frames()
         self._is_enabled = request.data
         response.success = True
         response.message = 'enabled' if request.data else 'disabled'
+        self.get_logger().info(f'enable: {response.message}; {self._target_count()}')
         return response
+
+    def _target_count(self) -> str:
+        count = 0 if self._worker is None else self._worker.target_count
+        return f'{count or "no"} target{"" if count == 1 else "s"} now'
 
     # Parameters and diagnostics
 
@@ -429,6 +462,8 @@ class TrackerNode(LifecycleNode):
         level, message = DiagnosticStatus.OK, 'images arrive'
         if self._problem:
             level, message = DiagnosticStatus.ERROR, self._problem
+        elif self._is_shut_down:
+            message = SHUT_DOWN
         elif self._input is None:
             message = 'not active'
         elif not self._is_enabled:

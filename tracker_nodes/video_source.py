@@ -1,6 +1,7 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""Plays a video file, a folder of images, a camera, a stream or a rendered scene as `image`.
+"""Plays a video file, a folder of images, a camera, a stream or a rendered scene as the topics
+`image` and `image/compressed`.
 
 Nothing here needs torch, so that the camera's process starts fast and stays small.
 """
@@ -20,7 +21,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data, QoSProfile
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray
@@ -30,7 +31,7 @@ from tracker_core.evaluation.video import FrameSource, open_frames
 from tracker_core.parameters import parameter
 from tracker_nodes.conversions import nanoseconds
 from tracker_nodes.declaring import declare_config
-from tracker_nodes.encodings import fill_image, OUTPUT_ENCODINGS
+from tracker_nodes.encodings import fill_compressed, fill_image, OUTPUT_ENCODINGS
 from tracker_nodes.process import run
 from tracker_nodes.stopping import execute
 
@@ -167,7 +168,8 @@ class Feed:
 
 
 class VideoSource(Node):
-    """Publishes `image`, and for each on `~/frame` its stamp, with its number as frame_id.
+    """Publishes `image` (and `image/compressed` while somebody listens), and for each on `~/frame`
+    its stamp, with its number as frame_id.
 
     Raises:
         TrackerError: There is no such video, or a parameter does not fit.
@@ -194,6 +196,9 @@ class VideoSource(Node):
 
         qos = QoSProfile(depth=10) if config.lockstep else qos_profile_sensor_data
         self._images = self.create_publisher(Image, 'image', qos)
+        self._compressed = self.create_publisher(
+            CompressedImage, f'{self.resolve_topic_name("image")}/compressed', qos
+        )
         self._numbers = self.create_publisher(Header, '~/frame', 1000)
         if config.lockstep or config.start_paused:
             self.create_subscription(Detection2DArray, 'detections', self._on_detections, 10)
@@ -219,7 +224,8 @@ class VideoSource(Node):
 
     def _on_timer(self) -> None:
         silence = time.monotonic() - self._sent_at
-        is_watched = self._images.get_subscription_count() > 0
+        publishers = self._images, self._compressed
+        is_watched = any(each.get_subscription_count() > 0 for each in publishers)
         needs_watcher = self._config.wait_for_subscriber or self._config.lockstep or self._is_held
         if self._frame is None or (needs_watcher and not is_watched):
             return
@@ -252,15 +258,15 @@ class VideoSource(Node):
         return response
 
     def _send(self) -> None:
-        message = Image()
-        message.header.stamp = self.get_clock().now().to_msg()
-        message.header.frame_id = self._config.frame_id
-        fill_image(message, self._frame, self._config.encoding)
-        self._numbers.publish(Header(stamp=message.header.stamp, frame_id=str(self._number)))
-        self._sent_stamp = nanoseconds(message.header.stamp)
+        header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._config.frame_id)
+        message = fill_image(Image(header=header), self._frame, self._config.encoding)
+        self._numbers.publish(Header(stamp=header.stamp, frame_id=str(self._number)))
+        self._sent_stamp = nanoseconds(header.stamp)
         self._sent_at = time.monotonic()
         self._is_answered = False
         self._images.publish(message)
+        if self._compressed.get_subscription_count() > 0:
+            self._compressed.publish(fill_compressed(CompressedImage(header=header), self._frame))
 
     def _read_next(self) -> bool:
         """Take the next frame; returns whether there is one, or the end has come."""

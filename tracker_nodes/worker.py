@@ -23,6 +23,7 @@ import numpy as np
 from tracker_core import Box, BoxError, ImageError, Target, Tracker, TrackStatus
 
 LONGEST_NAME = 64  # characters of an id or a label
+QUOTED = 24  # of these, where a message quotes a longer one
 MESSAGE_BYTES = 4096  # of a message without its data, generously
 CATCH_UP_PER_FRAME = (
     2  # past frames searched for each new one at least, so that a late target does catch up
@@ -168,6 +169,13 @@ class RefusedError(Exception):
         self.code = code
 
 
+def quoted(name: str) -> str:
+    """An id or a label as messages show it."""
+    if len(name) <= LONGEST_NAME:
+        return repr(name)
+    return f'{name[:QUOTED] + "..."!r} ({len(name)} characters)'
+
+
 class TrackingWorker:
     """Runs a tracker on the newest frame in a thread of its own.
 
@@ -224,6 +232,10 @@ class TrackingWorker:
         with self._changed:
             self._history.clear()
             self._waiting = None
+
+    @property
+    def target_count(self) -> int:
+        return len(self._followed)
 
     @property
     def counts(self) -> Counts:
@@ -393,7 +405,7 @@ class TrackingWorker:
             if len(name) > LONGEST_NAME or not name.isprintable():
                 raise RefusedError(
                     'BAD_ID',
-                    f'the {what} {name[:LONGEST_NAME]!r} must consist of at most {LONGEST_NAME} '
+                    f'the {what} {quoted(name)} must consist of at most {LONGEST_NAME} '
                     'printable characters',
                 )
         if id not in self._followed and len(self._followed) >= self.max_targets:
@@ -421,7 +433,7 @@ class TrackingWorker:
             raise
         except Exception as error:
             raise RefusedError(
-                'TRACKER_FAILED', f'{self.tracker.name} could not start on {box}: {error}'
+                'TRACKER_FAILED', f'{self.tracker.name} could not start on the {box}: {error}'
             ) from error
         id = id or self._free_name()  # noqa: A001
         motion = Motion(box, frame.stamp)

@@ -174,9 +174,7 @@ class AtomConfig(TrackerConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.search_side % 32:
-            raise ParameterError(
-                f'search_side must be a multiple of 32, not {self.search_side}'
-            )
+            raise ParameterError(f'search_side must be a multiple of 32, not {self.search_side}')
         if self.kernel_size % 2:
             raise ParameterError(f'kernel_size must be even, not {self.kernel_size}')
         if self.refine and self.scales > 1:

@@ -149,8 +149,7 @@ class DatConfig(TrackerConfig):
         super().__post_init__()
         if self.averaged > self.candidates:
             raise ParameterError(
-                f'averaged ({self.averaged}) must not exceed candidates '
-                f'({self.candidates})'
+                f'averaged ({self.averaged}) must not exceed candidates ({self.candidates})'
             )
         if self.mined_from < self.batch:
             raise ParameterError(

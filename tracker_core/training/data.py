@@ -179,9 +179,7 @@ class PairConfig:
                 )
         for name in ('scale', 'size_jitter'):
             if getattr(self, name) < 1:
-                raise ParameterError(
-                    f'pairs.{name} must be at least 1, not {getattr(self, name)}'
-                )
+                raise ParameterError(f'pairs.{name} must be at least 1, not {getattr(self, name)}')
         if not 0 <= self.shift <= self.search_size / 2:
             raise ParameterError(
                 f'pairs.shift must lie between 0 and half the search size, not {self.shift}'
