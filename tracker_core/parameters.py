@@ -164,6 +164,12 @@ class TrackerConfig:
         'While LOST, hold the last sure box and sweep an ever wider neighbourhood for the target.',
     )
 
+    @property
+    def tolerates_rounding(self) -> bool:
+        """Whether the boxes stay what they are, up to a fraction of a pixel, in a coarser number
+        format; not so where a tracker is reproduced to the last bit."""
+        return True
+
     def __post_init__(self) -> None:
         for info in describe(self):
             object.__setattr__(self, info.name, info.check(getattr(self, info.name)))

@@ -171,6 +171,10 @@ class AtomConfig(TrackerConfig):
         live=False,
     )
 
+    @property
+    def tolerates_rounding(self) -> bool:
+        return not self.released
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.search_side % 32:

@@ -7,16 +7,16 @@ Danelljan, Bhat, Khan, Felsberg: ATOM: Accurate Tracking by Overlap Maximization
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 import math
-from typing import Any, ClassVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from tracker_core.atom.classifier import compose, correlate, fit_first, Memory
-from tracker_core.atom.config import AtomConfig, COMPACT, PAPER, VOT
+from tracker_core.atom.config import AtomConfig
 from tracker_core.atom.crops import (
     crop,
     crop_as_released,
@@ -41,15 +41,19 @@ from tracker_core.atom.place import (
 )
 from tracker_core.boxes import Box
 from tracker_core.layers.folding import fold_batch_norms
-from tracker_core.tracker import Sighting, Target, Tracker
+from tracker_core.layers.placing import place
+from tracker_core.step import ProgramKey, Tensors
+from tracker_core.target import Proposal, Target
+from tracker_core.tracker import Setup, Tracker
 from tracker_core.weights import load_into, randomize, Weights
 
+Side = TypeVar('Side', float, Tensor)
 SMALLEST_SIDE = 10.0  # pixels; without refinement boxes do not shrink below it
 BORDER = 0.3  # the centre may leave the image by this share of the target
 
 
 @dataclass
-class Model:
+class AtomModel:
     """What is learnt of a target.
 
     Attributes:
@@ -87,7 +91,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class State:
+class AtomState:
     """Centre (row, column in index coordinates), size in pixels, and what is left to be learnt."""
 
     y: float
@@ -101,33 +105,25 @@ class State:
         return Box.from_center(self.x + 0.5, self.y + 0.5, self.w, self.h)
 
 
-class AtomTracker(Tracker):
+AtomTarget = Target[AtomModel, AtomState]
+
+
+class AtomTracker(Tracker[AtomModel, AtomState]):
     """ATOM; see `AtomConfig` for its parameters.
 
     `learn` adds the last frame to the memory and refits the filter when it is due.
     """
 
     name = 'atom'
-    presets: ClassVar[Mapping[str, AtomConfig]] = {
-        'compact': COMPACT,
-        'paper': PAPER,
-        'paper_vot': VOT,
-    }
     config: AtomConfig
 
-    def __init__(
-        self,
-        config: AtomConfig,
-        preset: str,
-        device: torch.device,
-        precision: torch.dtype,
-        weights: Weights,
-    ) -> None:
-        super().__init__(config, preset, device, precision, weights)
-        network = build_network(preset, weights)
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        config, device, precision = self.config, self.device, self.precision
+        network = build_network(setup.network, setup.weights)
         self.ascent = IouAscent(network.bb_regressor.to(device), stored=precision)
         fold_batch_norms(network)
-        self.network = network.to(device, precision, memory_format=torch.channels_last)
+        self.network = place(network, device, precision)
         side = config.search_side
         self.cells = side // network.strides[1]
         upsample = fourier_matrix(self.cells, side)
@@ -147,9 +143,9 @@ class AtomTracker(Tracker):
 
     # ------------------------------------------------------------------------------- first frame
 
-    def _start(self, frame: Tensor, box: Box) -> tuple[Any, Any]:
+    def _start(self, frame: Tensor, box: Box) -> tuple[AtomModel, AtomState]:
         config = self.config
-        state = State(box.cy - 0.5, box.cx - 0.5, box.h, box.w)
+        state = AtomState(box.cy - 0.5, box.cx - 0.5, box.h, box.w)
         center = self._sampled_center((state.y, state.x))
         scale = self._scale(state)
         size = 2 * config.search_side
@@ -190,58 +186,56 @@ class AtomTracker(Tracker):
                 middle[:1], deep[:1], torch.tensor([reference], device=self.device)
             )
         composed = compose(kernel, projection)[None]
-        return Model(kernel, projection, composed, memory, modulation), state
+        return AtomModel(kernel, projection, composed, memory, modulation), state
 
     # ---------------------------------------------------------------------------------- tracking
 
-    def _numbers(self, target: Target, image_size: tuple[int, int]) -> Tensor:
-        """Six numbers of `_geometry`, then what is to be cut out at each size, then the draws of
+    def search_geometry(self, target: AtomTarget, image_size: tuple[int, int]) -> Tensor:
+        """Six numbers of `_bounds`, then what is to be cut out at each size, then the draws of
         the proposals."""
         config, state = self.config, target.state
         place = (state.y + target.search_offset[1], state.x + target.search_offset[0])
         scale = self._scale(state)
-        numbers = [*self._geometry(state, self._sampled_center(place), scale, image_size)]
+        numbers = [*self._bounds(state, self._sampled_center(place), scale, image_size)]
         for factor in self._factors:
             numbers += self._square(place, scale * factor, config.search_side)
-        numbers = torch.tensor(numbers, dtype=torch.float64)
+        geometry = torch.tensor(numbers, dtype=torch.float64)
         if not config.refine:
-            return numbers
-        return torch.cat([numbers, self._draws(target.age).flatten().double()])
+            return geometry
+        return torch.cat([geometry, self._draws(target.age).flatten().double()])
 
-    def _tensors(self, target: Target) -> tuple[Tensor, ...]:
+    def model_tensors(self, target: AtomTarget) -> Tensors:
         return target.model.composed, *target.model.modulation
 
-    def step(
-        self, shape: Hashable, frame: Tensor, numbers: Tensor, *model: Tensor
-    ) -> tuple[Tensor, ...]:
+    def step(self, key: ProgramKey, frame: Tensor, geometry: Tensor, *model: Tensor) -> Tensors:
         """See `Tracker.step`. The result is that of `_decide`, with refinement followed by that
         of `_refine`; what the classifier saw at each size (N, K, F, F, C) stays on the device."""
         config, k = self.config, self.config.scales
         kernels, *modulation = model
         width = 6 if config.released else 3  # numbers of a square
-        squares = numbers[:, 6 : 6 + k * width].reshape(-1, width)
+        squares = geometry[:, 6 : 6 + k * width].reshape(-1, width)
         middle, deep = self.network.extract(self._cut(frame, squares, config.search_side))
         samples = normalize(deep)  # (N K, F, F, C)
         scores = correlate(samples, kernels.repeat_interleave(k, dim=0))
-        geometry = numbers[:, :6].float()
-        result = self._decide(scores.unflatten(0, (-1, k)), geometry)
+        bounds = geometry[:, :6].float()
+        result = self._decide(scores.unflatten(0, (-1, k)), bounds)
         if config.refine:
             maps = self.ascent.prepare(
                 self.network.bb_regressor.features(middle, deep), modulation
             )
-            draws = numbers[:, 6 + k * width :].float().unflatten(1, (-1, 4))
-            boxes = self._refine(maps, result[:, 3:5], geometry[:, :2], draws)
+            draws = geometry[:, 6 + k * width :].float().unflatten(1, (-1, 4))
+            boxes = self._refine(maps, result[:, 3:5], bounds[:, :2], draws)
             result = torch.cat([result, boxes], dim=1)
         return result, samples.unflatten(0, (-1, k))
 
-    def _decide(self, scores: Tensor, geometry: Tensor) -> Tensor:
+    def _decide(self, scores: Tensor, bounds: Tensor) -> Tensor:
         """Peaks of score maps (N, K, F, F) as (N, 5): finding, peak, best size, and the shift
         (row, column) in pixels of the search region."""
         maps = self._upsample @ scores @ self._upsample.T
         if self._window is not None:
             maps = maps * self._window
-        found = find_places(maps, geometry[:, :2], self.config)
-        shift = found.shift.clamp(geometry[:, 2:4], geometry[:, 4:6])
+        found = find_places(maps, bounds[:, :2], self.config)
+        shift = found.shift.clamp(bounds[:, 2:4], bounds[:, 4:6])
         columns = (found.finding.to(maps.dtype), found.peak, found.best.to(maps.dtype))
         return torch.cat([torch.stack(columns, dim=1), shift], dim=1)
 
@@ -277,14 +271,14 @@ class AtomTracker(Tracker):
         columns = (count[:, 0].to(x.dtype), y + h / 2 - middle, x + w / 2 - middle, h, w)
         return torch.stack(columns, dim=1)
 
-    def _sighting(
+    def proposal(
         self,
-        target: Target,
+        target: AtomTarget,
         row: list[float],
-        kept: tuple[Tensor, ...],
+        kept: Tensors,
         index: int,
         image_size: tuple[int, int],
-    ) -> Sighting:
+    ) -> Proposal[AtomState]:
         """What a row of numbers from the device means for the target."""
         state, (dx, dy) = target.state, target.search_offset
         center, scale = self._sampled_center((state.y + dy, state.x + dx)), self._scale(state)
@@ -307,13 +301,13 @@ class AtomTracker(Tracker):
                 found = (y, x)
             label_center = self._label_center(found, center, scale * factor)
         sample = Sample(target.age + 1, kept[0][index, best], label_center, finding)
-        state = State(y, x, h, w, sample)
+        state = AtomState(y, x, h, w, sample)
         box = state.box if all(map(math.isfinite, (y, x, h, w))) and min(h, w) > 0 else None
-        return Sighting(box, peak, state)
+        return Proposal(box, peak, state)
 
     # ---------------------------------------------------------------------------------- learning
 
-    def _learn(self, target: Target) -> None:
+    def _learn(self, target: AtomTarget) -> None:
         config, model, sample = self.config, target.model, target.state.pending
         if sample is None or sample.age != target.age or model.learnt == target.age:
             return
@@ -336,7 +330,7 @@ class AtomTracker(Tracker):
 
     # ---------------------------------------------------------------------------------- geometry
 
-    def _scale(self, state: State) -> float:
+    def _scale(self, state: AtomState) -> float:
         """Image pixels per pixel of the search region."""
         return math.sqrt(state.h * state.w) * self.config.search_scale / self.config.search_side
 
@@ -354,8 +348,8 @@ class AtomTracker(Tracker):
         cut = crop_as_released if self.config.released else crop
         return cut(frame, squares, size)
 
-    def _geometry(
-        self, state: State, center: Position, scale: float, image_size: tuple[int, int]
+    def _bounds(
+        self, state: AtomState, center: Position, scale: float, image_size: tuple[int, int]
     ) -> tuple[float, ...]:
         """Height and width, and the first and last row and column where the target's centre may
         be, relative to `center`, all in pixels of the search region."""
@@ -368,7 +362,7 @@ class AtomTracker(Tracker):
         return tuple(value / scale for value in (*size, *low, *high))
 
     def _into_crop(
-        self, state: State, place: Position, center: Position, scale: float
+        self, state: AtomState, place: Position, center: Position, scale: float
     ) -> tuple[float, ...]:
         """The box x, y, w, h in pixels of the search region."""
         middle = (self.config.search_side - 1) / 2
@@ -384,7 +378,7 @@ class AtomTracker(Tracker):
         deviation = label_deviation(self.config, self.cells)
         return gaussian_labels(torch.tensor(centers, device=self.device), self.cells, deviation)
 
-    def _limit(self, factor: float, state: State, image_size: tuple[int, int]) -> float:
+    def _limit(self, factor: float, state: AtomState, image_size: tuple[int, int]) -> float:
         """Keep a change of size within the image and above the smallest side."""
         low = max(SMALLEST_SIDE / side for side in (state.h, state.w))
         high = min(image_size[1] / state.h, image_size[0] / state.w)
@@ -396,7 +390,7 @@ class AtomTracker(Tracker):
         return torch.rand(self.config.proposals - 1, 4, generator=generator)
 
 
-def corner(side: Any, config: AtomConfig) -> Any:
+def corner(side: Side, config: AtomConfig) -> Side:
     """How far a box's corner lies from its centre; the released tracker is half a pixel off."""
     return (side - 1) / 2 if config.released else side / 2
 
@@ -424,16 +418,16 @@ def propose(centers: Tensor, sizes: Tensor, draws: Tensor, config: AtomConfig) -
     return torch.cat([own, torch.cat([new_corners, new_sizes], dim=-1)], dim=1)
 
 
-def build_network(preset: str, weights: Weights) -> AtomNetwork:
-    """The network of a preset with its weights, in inference mode.
+def build_network(kind: str, weights: Weights) -> AtomNetwork:
+    """A network of a kind (see `Preset.network`) with its weights, in inference mode.
 
     Raises:
         WeightsError: The file does not fit.
     """
-    network = AtomNetwork(compact=preset == 'compact')
+    network = AtomNetwork(compact=kind == 'compact')
     if weights.state is None:
         randomize(network)
-    elif preset == 'compact':
+    elif kind == 'compact':
         load_into(network.feature_extractor, weights.state['backbone'], weights.source)
         load_into(network.bb_regressor, weights.state['head'], weights.source)
     else:

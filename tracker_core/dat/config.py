@@ -145,6 +145,10 @@ class DatConfig(TrackerConfig):
         live=False,
     )
 
+    @property
+    def tolerates_rounding(self) -> bool:
+        return not self.released
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.averaged > self.candidates:

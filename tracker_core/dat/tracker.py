@@ -10,11 +10,11 @@ Pu, Song, Ma, Zhang, Yang: Deep Attentive Tracking via Reciprocative Learning, N
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 import math
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import nn, Tensor
@@ -23,7 +23,7 @@ from tracker_core.backbones.compact import CompactBackbone
 from tracker_core.boxes import Box
 from tracker_core.dat import samples as sampling
 from tracker_core.dat.box_regression import BoxRegression, is_close
-from tracker_core.dat.config import COMPACT, DatConfig, PAPER
+from tracker_core.dat.config import DatConfig
 from tracker_core.dat.learning import (
     Classifier,
     Descent,
@@ -41,8 +41,10 @@ from tracker_core.dat.network import (
 )
 from tracker_core.dat.views import CropViews, RegionViews, View, Window
 from tracker_core.errors import WeightsError
-from tracker_core.tracker import Sighting, Target, Tracker
-from tracker_core.weights import load_into, randomize, Weights
+from tracker_core.step import ProgramKey, Tensors
+from tracker_core.target import Proposal, Target
+from tracker_core.tracker import Setup, Tracker
+from tracker_core.weights import load_into, randomize
 
 FAR_WINDOWS = 8  # windows anywhere in the first frame that background is taken from (compact)
 FAR_OVERLAP = 0.5  # and its largest overlap with the target
@@ -50,7 +52,7 @@ Numbers = tuple[float, float, float, float]
 
 
 @dataclass
-class Model:
+class DatModel:
     """What is learnt of a target; it changes while tracking.
 
     Attributes:
@@ -78,7 +80,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Pending:
+class DatPending:
     """What the last frame left to learn.
 
     Attributes:
@@ -93,7 +95,7 @@ class Pending:
 
 
 @dataclass(frozen=True)
-class State:
+class DatState:
     """Where a target is.
 
     Attributes:
@@ -106,29 +108,26 @@ class State:
     box: Numbers
     reported: Box
     failures: int = 0
-    pending: Pending | None = None
+    pending: DatPending | None = None
 
 
-class DatTracker(Tracker):
+DatTarget = Target[DatModel, DatState]
+
+
+class DatTracker(Tracker[DatModel, DatState]):
     """DAT; see `DatConfig` for its parameters."""
 
     name = 'dat'
-    presets: ClassVar[Mapping[str, DatConfig]] = {'compact': COMPACT, 'paper': PAPER}
     config: DatConfig
 
-    def __init__(
-        self,
-        config: DatConfig,
-        preset: str,
-        device: torch.device,
-        precision: torch.dtype,
-        weights: Weights,
-    ) -> None:
-        super().__init__(config, preset, device, precision, weights)
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        config, device, precision = self.config, self.device, self.precision
+        weights, is_compact = setup.weights, setup.network == 'compact'
         self._hidden: dict[str, Tensor] = {}
         state = None if weights.state is None else weights.state['']
         self.views: CropViews | RegionViews
-        if preset == 'compact':
+        if is_compact:
             backbone = with_weights(CompactBackbone(), state, weights.source)
             self.views = RegionViews(backbone, device, precision, config)
         else:
@@ -137,10 +136,10 @@ class DatTracker(Tracker):
                 self._hidden = self._hidden_layers(hidden)
             network = with_weights(VggM(), state, weights.source)
             self.views = CropViews(network, device, precision, config.released)
-        count_more = convolution_norm if config.released and preset == 'paper' else None
+        count_more = convolution_norm if config.released and not is_compact else None
         self.trainer = Trainer(config, self.views.chains, count_more)
 
-    def _start(self, frame: Tensor, box: Box) -> tuple[Model, State]:
+    def _start(self, frame: Tensor, box: Box) -> tuple[DatModel, DatState]:
         config = self.config
         image = (frame.shape[1], frame.shape[0])
         truth = self._tensor(box.as_xywh())
@@ -171,7 +170,7 @@ class DatTracker(Tracker):
         order = torch.randperm(config.first_negatives, generator=random, device=self.device)
         negatives = pick(joined([near_negatives, far_negatives]), order)
 
-        model = Model(
+        model = DatModel(
             self._fresh_classifier(random),
             regression,
             Descent(),
@@ -189,30 +188,30 @@ class DatTracker(Tracker):
             self.updates,
         )
         model.refresh()
-        return model, State(box.as_xywh(), box)
+        return model, DatState(box.as_xywh(), box)
 
-    def _shape(self, target: Target, image_size: tuple[int, int]) -> tuple[int, int]:
+    def program_key(self, target: DatTarget, image_size: tuple[int, int]) -> ProgramKey:
         """Upper bound of the candidates' width and height in pixels."""
-        if self.preset == 'compact':
+        if isinstance(self.views, RegionViews):
             return 0, 0  # its pooling does not ask for it
         bound = self._spread(target).largest(self._centre(target), image_size)
-        if self.runtime == 'eager':
+        if not self.steps.prepares_programs:
             return bound
         # programs are prepared for it, so there shall be few: steps of a fifth
         return tuple(math.ceil(2 ** (math.ceil(4 * math.log2(side)) / 4)) for side in bound)
 
-    def _spread(self, target: Target) -> sampling.Spread:
+    def _spread(self, target: DatTarget) -> sampling.Spread:
         config = self.config
         failed = target.state.failures
         shift = config.search_spread_failed if failed else config.search_spread
         return sampling.search_spread(shift, config.search_scale)
 
-    def _centre(self, target: Target) -> Numbers:
+    def _centre(self, target: DatTarget) -> Numbers:
         """The box around which candidates are drawn."""
         (x, y, w, h), (dx, dy) = target.state.box, target.search_offset
         return x + dx, y + dy, w, h
 
-    def _numbers(self, target: Target, image_size: tuple[int, int]) -> Tensor:
+    def search_geometry(self, target: DatTarget, image_size: tuple[int, int]) -> Tensor:
         """Box to search around, window, image size, spread of the centres, noise."""
         centre = self._centre(target)
         numbers = [*centre, *self._window(centre), *image_size, self._spread(target).shift]
@@ -221,19 +220,17 @@ class DatTracker(Tracker):
         noise = sampling.search_noise(self.config.candidates, random)
         return torch.cat((torch.tensor(numbers, dtype=torch.float64), noise.flatten()))
 
-    def _tensors(self, target: Target) -> tuple[Tensor, ...]:
+    def model_tensors(self, target: DatTarget) -> Tensors:
         return target.model.tensors
 
-    def step(
-        self, shape: Hashable, frame: Tensor, numbers: Tensor, *model: Tensor
-    ) -> tuple[Tensor, ...]:
+    def step(self, key: ProgramKey, frame: Tensor, geometry: Tensor, *model: Tensor) -> Tensors:
         """See `Tracker.step`. The result is (N, 9): mean logit, box and regressed box of the best
         candidates; what the boxes were taken from stays on the device."""
-        centre, window, image = numbers[:, :4], numbers[:, 4:7], numbers[:, 7:9]
-        noise = numbers[:, 10:].unflatten(1, (-1, 3))
+        centre, window, image = geometry[:, :4], geometry[:, 4:7], geometry[:, 7:9]
+        noise = geometry[:, 10:].unflatten(1, (-1, 3))
         scale = self.config.search_scale
-        boxes = sampling.search_boxes(centre, image, numbers[:, 9:10], scale, noise)
-        features, seen = self.views.search(frame, window, boxes, shape)
+        boxes = sampling.search_boxes(centre, image, geometry[:, 9:10], scale, noise)
+        features, seen = self.views.search(frame, window, boxes, (key[0], key[1]))
         return self.score(features, boxes, image, *model), seen
 
     def score(self, features: Tensor, boxes: Tensor, image: Tensor, *model: Tensor) -> Tensor:
@@ -243,7 +240,7 @@ class DatTracker(Tracker):
             features: (N, B, F).
             boxes: (N, B, 4) x, y, w, h in pixels.
             image: (N, 2) width and height of the image.
-            *model: See `_tensors`.
+            *model: See `model_tensors`.
 
         Returns:
             (N, 9) as of `step`.
@@ -258,29 +255,29 @@ class DatTracker(Tracker):
         score = best.values.mean(dim=1, keepdim=True).to(boxes.dtype)
         return torch.cat((score, chosen.mean(dim=1), regressed.mean(dim=1)), dim=1)
 
-    def _sighting(
+    def proposal(
         self,
-        target: Target,
+        target: DatTarget,
         row: list[float],
-        kept: tuple[Tensor, ...],
+        kept: Tensors,
         index: int,
         image_size: tuple[int, int],
-    ) -> Sighting:
+    ) -> Proposal[DatState]:
         """Move to the best candidates, or stay where none is good enough."""
         score, regressed = row[0], row[5:]
         view = self.views.view(kept[0], index, self._window(self._centre(target)))
-        pending = Pending(view, image_size, target.age + 1)
+        pending = DatPending(view, image_size, target.age + 1)
         if not math.isfinite(score) or score <= self.config.success_score:
             old = target.state
             state = replace(old, failures=old.failures + 1, pending=pending)
-            return Sighting(old.reported, score, state)
+            return Proposal(old.reported, score, state)
         x, y, w, h = row[1:5]
         box = (x, y, w, h)
         x, y, w, h = regressed
         reported = Box(x, y, max(w, 1.0), max(h, 1.0))
-        return Sighting(reported, score, State(box, reported, 0, pending))
+        return Proposal(reported, score, DatState(box, reported, 0, pending))
 
-    def _learn(self, target: Target) -> None:
+    def _learn(self, target: DatTarget) -> None:
         """Take samples of a successful frame; train after a failure, and at intervals."""
         config, state, model = self.config, target.state, target.model
         pending = state.pending
@@ -304,7 +301,7 @@ class DatTracker(Tracker):
         if pending.index % config.update_interval == 0:
             self._update(model, config.positive_frames, random)
 
-    def _update(self, model: Model, frames: int, random: torch.Generator) -> None:
+    def _update(self, model: DatModel, frames: int, random: torch.Generator) -> None:
         skipped = max(len(model.positives) - frames, 0)
         self.trainer.train(
             model.classifier,
@@ -324,7 +321,7 @@ class DatTracker(Tracker):
         """Background from anywhere in the first frame."""
         image = (frame.shape[1], frame.shape[0])
         truth, spread = self._tensor(box.as_xywh()), sampling.WHOLE_NEGATIVES
-        if self.preset != 'compact':
+        if isinstance(self.views, CropViews):
             boxes, _ = sampling.draw_accepted(spread, truth, image, count, random)
             return self._samples(view, boxes, spread, box, image)
         # features exist only inside windows: a few windows, and boxes scattered in each

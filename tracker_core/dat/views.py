@@ -22,6 +22,7 @@ from tracker_core.dat.crops import crop, PADDING, SIDE
 from tracker_core.dat.learning import Chain, PooledChain, Samples
 from tracker_core.dat.network import FEATURES, Linearised, VggM
 from tracker_core.images import sample_grid, window_positions
+from tracker_core.layers.placing import place
 
 Window = tuple[float, float, float]  # centre x, y and side in pixels of the frame
 CONTEXT = 1 + 2 * PADDING / SIDE  # what is seen of a box, relative to its size
@@ -113,7 +114,7 @@ class RegionViews:
         precision: torch.dtype,
         config: DatConfig,
     ) -> None:
-        self.network = network.to(device, precision, memory_format=torch.channels_last)
+        self.network = place(network, device, precision)
         self._side = config.region_side
         self._cells = config.cells
         self.features = sum(network.channels) * config.cells**2
@@ -213,6 +214,3 @@ def standardize(maps: Tensor) -> Tensor:
     centred = maps - maps.mean(dim=(2, 3), keepdim=True)
     power = centred.square().mean(dim=(1, 2, 3), keepdim=True)
     return centred * (FEATURE_RMS * (power + 1e-12).rsqrt())
-
-
-Views = CropViews | RegionViews

@@ -108,6 +108,10 @@ class OceanConfig(TrackerConfig):
         0, 'Seed of the random shifts in the first training of the online branch.', minimum=0
     )
 
+    @property
+    def tolerates_rounding(self) -> bool:
+        return not self.released
+
 
 # What the authors published per benchmark. Only their VOT weights have the aligned branch.
 VOT2019 = OceanConfig()

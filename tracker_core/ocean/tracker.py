@@ -7,10 +7,9 @@ Zhang, Peng, Fu, Li, Hu: Ocean: Object-aware Anchor-free Tracking, ECCV 2020.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 import math
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn, Tensor
@@ -21,11 +20,9 @@ from tracker_core.errors import WeightsError
 from tracker_core.images import sample_grid, window_positions
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.layers.interpolation import resample
+from tracker_core.layers.placing import place
 from tracker_core.ocean.config import (
-    COMPACT,
-    COMPACT_ONLINE,
     OceanConfig,
-    PAPER_PRESETS,
 )
 from tracker_core.ocean.network import (
     cell_offsets,
@@ -53,14 +50,16 @@ from tracker_core.ocean.online import (
     View,
     view_centre,
 )
-from tracker_core.tracker import Sighting, Target, Tracker
+from tracker_core.step import ProgramKey, Tensors
+from tracker_core.target import Proposal, Target
+from tracker_core.tracker import Setup, Tracker
 from tracker_core.weights import load_into, randomize, Weights
 
 Network = TypeVar('Network', bound=nn.Module)
 
 
 @dataclass(frozen=True)
-class Model:
+class OceanModel:
     """What is learnt of a target: all of it in the first frame, and afterwards a recent template
     and the online branch.
 
@@ -84,9 +83,9 @@ class Model:
 
 
 @dataclass(frozen=True)
-class State:
+class OceanState:
     """Centre and size in pixels, the state of the online branch, and what is to be learnt of the
-    frame: the kernels of the target where it was found, as of `Model.first`."""
+    frame: the kernels of the target where it was found, as of `OceanModel.first`."""
 
     cx: float
     cy: float
@@ -107,40 +106,29 @@ def context_side(width: Any, height: Any) -> Any:
     return ((width + margin) * (height + margin)) ** 0.5
 
 
-class OceanTracker(Tracker):
+OceanTarget = Target[OceanModel, OceanState]
+
+
+class OceanTracker(Tracker[OceanModel, OceanState]):
     """Ocean; see `OceanConfig` for its parameters."""
 
     name = 'ocean'
-    presets: ClassVar[Mapping[str, OceanConfig]] = {
-        'compact': COMPACT,
-        'compact_online': COMPACT_ONLINE,
-        **PAPER_PRESETS,
-    }
-    bfloat16_presets = tuple(name for name, c in PAPER_PRESETS.items() if not c.online)
     config: OceanConfig
 
-    def __init__(
-        self,
-        config: OceanConfig,
-        preset: str,
-        device: torch.device,
-        precision: torch.dtype,
-        weights: Weights,
-    ) -> None:
-        super().__init__(config, preset, device, precision, weights)
-        compact = preset.startswith('compact')
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        config, device, precision = self.config, self.device, self.precision
+        compact = setup.network == 'compact'
         build = build_compact if compact else build_network
-        self.network = build(config, weights).to(
-            device, precision, memory_format=torch.channels_last
-        )
+        self.network = place(build(config, self.weights), device, precision)
         self.online = None
         if config.online:
-            online = ready(OnlineNetwork(compact=True)) if compact else build_online(weights)
-            self.online = online.to(device, precision, memory_format=torch.channels_last)
+            online = ready(OnlineNetwork(compact=True)) if compact else build_online(self.weights)
+            self.online = place(online, device, precision)
 
-    def _start(self, frame: Tensor, box: Box) -> tuple[Model, State]:
+    def _start(self, frame: Tensor, box: Box) -> tuple[OceanModel, OceanState]:
         config = self.config
-        state = State(box.cx, box.cy, box.w, box.h)
+        state = OceanState(box.cx, box.cy, box.w, box.h)
         fill = frame.float().mean((0, 1))[None]
         if config.released:
             fill = fill.floor()
@@ -154,7 +142,7 @@ class OceanTracker(Tracker):
         sizes = torch.tensor([[scale * box.w, scale * box.h]], device=self.device)
         template = self.network.encode(crop, sizes)
         first = tuple(kernel.float() for kernel in template.kernels)
-        model = Model(
+        model = OceanModel(
             template=template,
             first=first,
             recent=first,
@@ -168,10 +156,10 @@ class OceanTracker(Tracker):
             state = replace(state, online=OnlineState(box.cx, box.cy))
         return model, state
 
-    def _shape(self, target: Target, image_size: tuple[int, int]) -> int:
-        return target.model.search_side
+    def program_key(self, target: OceanTarget, image_size: tuple[int, int]) -> ProgramKey:
+        return (target.model.search_side,)
 
-    def _numbers(self, target: Target, image_size: tuple[int, int]) -> Tensor:
+    def search_geometry(self, target: OceanTarget, image_size: tuple[int, int]) -> Tensor:
         """Centre and width of the search region, width and height of the target in its pixels;
         with an online branch also a `Patch`, and the target's size in pixels of that."""
         config, state, (dx, dy) = self.config, target.state, target.search_offset
@@ -185,7 +173,7 @@ class OceanTracker(Tracker):
             numbers += [*patch.numbers(), state.w / patch.scale, state.h / patch.scale]
         return torch.tensor(numbers, dtype=torch.float64)
 
-    def _patch(self, target: Target) -> Patch:
+    def _patch(self, target: OceanTarget) -> Patch:
         """Where the online branch looks for a target."""
         state, (dx, dy) = target.state, target.search_offset
         side = SEARCH_FACTOR * math.sqrt(state.w * state.h)
@@ -194,35 +182,33 @@ class OceanTracker(Tracker):
         centre = view_centre(state.online.cx + dx, state.online.cy + dy, side / CROP)
         return Patch.at(centre, side, CROP)
 
-    def _tensors(self, target: Target) -> tuple[Tensor, ...]:
+    def model_tensors(self, target: OceanTarget) -> Tensors:
         model = target.model
         tensors = (*model.template.kernels, model.fill)
         return tensors if model.learner is None else (*tensors, model.learner.filter)
 
-    def step(
-        self, shape: Hashable, frame: Tensor, numbers: Tensor, *model: Tensor
-    ) -> tuple[Tensor, ...]:
+    def step(self, key: ProgramKey, frame: Tensor, geometry: Tensor, *model: Tensor) -> Tensors:
         """See `Tracker.step`. The result is (N, 5), see `choose_places`; with an online branch
         (N, 9), see also `summarize`. On the device stay the kernels of the target where it is
         now, with `template_rate`, and the features of the online branch."""
         config, paths = self.config, len(self.network.heads.classify.template)
         template, fills = Template(model[:paths], model[paths : 2 * paths]), model[2 * paths]
-        crops = crop_windows(frame, numbers[:, :3], fills, shape, config.released)
+        crops = crop_windows(frame, geometry[:, :3], fills, key[0], config.released)
         features = self.network.extract(crops)
         prediction = self.network.heads(features, template)
-        last = numbers[:, 3:5].float()
+        last = geometry[:, 3:5].float()
         if self.online is None:
             result, looks = choose_places(prediction, last, config), ()
         else:
-            looks = (self.look(frame, numbers[:, 5:11]),)
+            looks = (self.look(frame, geometry[:, 5:11]),)
             maps = score_maps(looks[0], model[-1])
-            peaks = summarize(maps, numbers[:, 11:13].float())
+            peaks = summarize(maps, geometry[:, 11:13].float())
             result = torch.cat((choose_places(prediction, last, config, maps), peaks), 1)
         kernels = self._encode_found(features, result, last) if config.template_rate else ()
         return result, *kernels, *looks
 
     def _encode_found(self, features: Tensor, places: Tensor, last: Tensor) -> tuple[Tensor, ...]:
-        """The kernels of targets where they were found, see `Model.first`.
+        """The kernels of targets where they were found, see `OceanModel.first`.
 
         Args:
             features: (N, C, n, n) of the search regions.
@@ -242,22 +228,22 @@ class OceanTracker(Tracker):
         crops = cut_patches(frame, numbers, CROP)
         return self.online.project(self.online.backbone_features(self.network, crops))
 
-    def _sighting(
+    def proposal(
         self,
-        target: Target,
+        target: OceanTarget,
         row: list[float],
-        kept: tuple[Tensor, ...],
+        kept: Tensors,
         index: int,
         image_size: tuple[int, int],
-    ) -> Sighting:
+    ) -> Proposal[OceanState]:
         """The state that a place in the search region stands for."""
         shift_x, shift_y, width, height, score, *peaks = row
         if not all(map(math.isfinite, (shift_x, shift_y, width, height, score))):
-            return Sighting(None, 0.0, target.state)
+            return Proposal(None, 0.0, target.state)
         old, (dx, dy) = target.state, target.search_offset
         scale = old.context / self.config.template_side
         smallest = target.model.smallest_side
-        state = State(
+        state = OceanState(
             min(max(old.cx + dx + shift_x * scale, 0.0), float(image_size[0])),
             min(max(old.cy + dy + shift_y * scale, 0.0), float(image_size[1])),
             max(min(width * scale, image_size[0]), smallest),
@@ -270,10 +256,10 @@ class OceanTracker(Tracker):
             patch = self._patch(target)
             view = View(kept[-1][index : index + 1], patch.centre, patch.scale)
             state = replace(state, online=self._judge_view(old.online, state, view, peaks))
-        return Sighting(Box.from_center(state.cx, state.cy, state.w, state.h), score, state)
+        return Proposal(Box.from_center(state.cx, state.cy, state.w, state.h), score, state)
 
     def _judge_view(
-        self, old: OnlineState, state: State, view: View, peaks: list[float]
+        self, old: OnlineState, state: OceanState, view: View, peaks: list[float]
     ) -> OnlineState:
         """Where the online branch looks next, and what it has to learn of this frame."""
         verdict = judge(peaks, self.config.online_hard_peak)
@@ -285,7 +271,7 @@ class OceanTracker(Tracker):
             pending = Pending(view.features, box, verdict == 'hard_negative')
         return OnlineState(state.cx, state.cy, pending)
 
-    def _learn(self, target: Target) -> None:
+    def _learn(self, target: OceanTarget) -> None:
         self._follow(target)
         online, config = target.state.online, self.config
         if online is None or online.pending is None:
@@ -297,7 +283,7 @@ class OceanTracker(Tracker):
             learner.learn(config.online_steps, self.updates)
         target.state = replace(target.state, online=replace(online, pending=None))
 
-    def _follow(self, target: Target) -> None:
+    def _follow(self, target: OceanTarget) -> None:
         """Let the template follow what the target looks like where it was found for sure."""
         state, model, config = target.state, target.model, self.config
         if not state.found:

@@ -1,35 +1,23 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a step is executed.
-
-A runtime is a callable `run(tracker, shape, frame, numbers, models)`: it runs `tracker.step` for
-the targets of one shape and returns the result's rows as numbers and the tensors that stay on the
-device. Its attribute `name` is one of `RUNTIMES`. Online updates are run by `EagerUpdates` or by
-something that is called likewise.
-"""
+"""How a step is executed: see `Runtime` and `Updates` in `tracker_core.step`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
-import importlib
 import time
-from typing import Any
 
 import torch
-from torch import Tensor
 import torch.nn.functional as F
 
 from tracker_core.errors import ParameterError
-from tracker_core.runtime.cuda_graph import CudaGraphUpdates
+from tracker_core.runtime.cuda_graph import CudaGraphs, CudaGraphUpdates
 from tracker_core.runtime.eager import Eager, EagerUpdates
+from tracker_core.step import Runtime, Updates
 
 RUNTIMES = ('auto', 'eager', 'cuda_graph', 'onnx', 'tensorrt')
+EXPORTING = ('onnx', 'tensorrt')  # which need an exportable step
 CLEARLY_FASTER = 1.25  # bfloat16 is chosen from this ratio on
-
-Rows = list[list[float]]
-Runtime = Callable[..., tuple[Rows, tuple[Tensor, ...]]]
-Updates = EagerUpdates | CudaGraphUpdates
 
 
 def choose_runtime(name: str, device: torch.device) -> str:
@@ -88,17 +76,21 @@ def bfloat16_speedup() -> float:
     return fastest[torch.float32] / fastest[torch.bfloat16]
 
 
-def make_runtime(name: str, tracker: Any) -> Runtime:
-    """The runtime of a name for a tracker; see `choose_runtime`.
+def make_runtime(name: str, device: torch.device, precision: torch.dtype) -> Runtime:
+    """The runtime of a name, see `choose_runtime`, for networks on a device and of a precision.
 
     Raises:
-        ParameterError: It is not installed, or cannot run this tracker.
+        ParameterError: What it needs is not installed, or it does not have this precision.
     """
-    if name == 'eager':
-        return Eager(tracker.device)
-    # imported here: what these need is optional
-    module = importlib.import_module(f'tracker_core.runtime.{name}')
-    return module.make(tracker)
+    if name == 'onnx':
+        from tracker_core.runtime.onnx import OnnxRuntime
+
+        return OnnxRuntime(precision)
+    if name == 'tensorrt':
+        from tracker_core.runtime.tensorrt import TensorRT
+
+        return TensorRT(device)
+    return CudaGraphs(device) if name == 'cuda_graph' else Eager(device)
 
 
 def make_updates(name: str, device: torch.device) -> Updates:

@@ -10,13 +10,17 @@ from functools import lru_cache
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
 import torch
 
+from tracker_core.step import StepProgram
 
-class Programs:
-    """Programs in memory; the one that was not used for longest goes first.
+Prepared = TypeVar('Prepared')
+
+
+class Programs(Generic[Prepared]):
+    """Prepared programs in memory; the one that was not used for longest goes first.
 
     Args:
         most: How many are kept.
@@ -24,9 +28,9 @@ class Programs:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._programs: OrderedDict[Hashable, Any] = OrderedDict()
+        self._programs: OrderedDict[Hashable, Prepared] = OrderedDict()
 
-    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+    def get(self, key: Hashable, make: Callable[[], Prepared]) -> Prepared:
         """The program of a key, made where there is none."""
         if key not in self._programs:
             self._programs[key] = make()
@@ -44,19 +48,21 @@ def cache_folder() -> Path:
     return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'tracker_nodes'
 
 
-def program_name(tracker: Any, *details: Any) -> str:
-    """A name that changes with all that a program depends on: the tracker with its parameters and
-    weights, this code, torch, and the details given."""
+def program_name(program: StepProgram, *details: object) -> str:
+    """A name that changes with all that a stored program depends on: its key and origin, this
+    code, torch, and the details given."""
+    origin = program.origin
     parts = (
-        tracker.weights.checksum,
-        repr(tracker.config),
-        str(tracker.precision),
+        origin.weights,
+        repr(origin.config),
+        str(origin.precision),
         _code_checksum(),
         torch.__version__,
+        repr(program.key),
         *map(repr, details),
     )
     digest = hashlib.sha256('\n'.join(parts).encode()).hexdigest()
-    return f'{tracker.name}_{tracker.preset}_{digest[:16]}'
+    return f'{origin.tracker}_{origin.preset}_{digest[:16]}'
 
 
 @lru_cache(maxsize=1)

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Steps and online updates as captured CUDA graphs.
 
-A step is one upload, one launch, one read-back a frame. A frame and its numbers lie one behind the
-other in one block of pinned memory, which is copied to the device in one asynchronous copy. The
-graph reads static buffers only. It is captured once per program and shapes, after runs that warm
-it up; models are copied into its buffers only when the targets or what was learnt of them change.
+A step is one upload, one launch, one read-back a frame. A frame and its search geometry lie one
+behind the other in one block of pinned memory, which is copied to the device in one asynchronous
+copy. The graph reads static buffers only. It is captured once per program and shapes, after runs
+that warm it up; models are copied into its buffers only when the targets or what was learnt of
+them change.
 
 An update reads static buffers likewise, and nothing is read back of it: whoever calls it goes on
 while the device learns. It runs on the stream of the steps, for the next step needs its outcome.
@@ -16,13 +17,17 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import lru_cache, partial
 import logging
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from tracker_core.runtime.cache import Programs
-from tracker_core.runtime.eager import Eager, EagerUpdates, Model, same_tensors
+from tracker_core.runtime.eager import Eager, EagerUpdates, same_tensors
+from tracker_core.step import Rows, StepProgram, Tensors
+
+if TYPE_CHECKING:
+    from torch.cuda import _POOL_HANDLE
 
 log = logging.getLogger(__name__)
 
@@ -30,32 +35,29 @@ MOST_GRAPHS = 16  # steps captured at the same time, and as many updates
 WARM_UPS = 3
 
 
-def make(tracker: Any) -> CudaGraphs:
-    return CudaGraphs(tracker.device)
-
-
 class Staging:
-    """A frame and a few numbers, to be brought to the device in one copy.
+    """A frame and its search geometry, to be brought to the device in one copy.
 
     Args:
         frame: (H, W, 3), a frame of the shape that will come.
-        numbers: (N, M), likewise.
+        geometry: (N, M), likewise.
         device: Where to.
     """
 
-    def __init__(self, frame: Tensor, numbers: Tensor, device: torch.device) -> None:
-        head = numbers.nbytes  # a multiple of 8, so the numbers are aligned and the frame follows
+    def __init__(self, frame: Tensor, geometry: Tensor, device: torch.device) -> None:
+        head = geometry.nbytes  # a multiple of 8, so the geometry is aligned and the frame follows
         pinned = device.type == 'cuda'
         self._host = torch.empty(head + frame.nbytes, dtype=torch.uint8, pin_memory=pinned)
         self._device = torch.empty(self._host.shape, dtype=torch.uint8, device=device)
+        dtype, shape = geometry.dtype, geometry.shape
         self._parts = [
-            (block[:head].view(numbers.dtype).view(numbers.shape), block[head:].view(frame.shape))
+            (block[:head].view(dtype).view(shape), block[head:].view(frame.shape))
             for block in (self._host, self._device)
         ]
         self._head = head
 
     @property
-    def numbers(self) -> Tensor:
+    def geometry(self) -> Tensor:
         """On the device."""
         return self._parts[1][0]
 
@@ -64,14 +66,14 @@ class Staging:
         """On the device."""
         return self._parts[1][1]
 
-    def upload(self, frame: Tensor, numbers: Tensor) -> None:
+    def upload(self, frame: Tensor, geometry: Tensor) -> None:
         """Bring new contents; a frame that is on the device already is copied there.
 
         The host's block may be written only when the copy before is done: whoever has read back a
         result of it knows that.
         """
-        host_numbers, host_frame = self._parts[0]
-        host_numbers.copy_(numbers)
+        host_geometry, host_frame = self._parts[0]
+        host_geometry.copy_(geometry)
         if frame.device.type == 'cpu':
             host_frame.copy_(frame)
             self._device.copy_(self._host, non_blocking=True)
@@ -98,10 +100,10 @@ class Captured:
 
     def __init__(
         self,
-        function: Callable[..., Model],
+        function: Callable[..., Tensors],
         buffers: Sequence[Tensor],
         device: torch.device,
-        pool: Any,
+        pool: _POOL_HANDLE,
     ) -> None:
         stream = torch.cuda.Stream(device)
         stream.wait_stream(torch.cuda.current_stream(device))
@@ -121,13 +123,13 @@ class Captured:
         self._graph.replay()
 
 
-class Program:
+class CapturedStep:
     """One captured step.
 
     Args:
-        step: Runs the step on device tensors: `step(frame, numbers, *model)`.
+        step: The tensor program, see `StepProgram.run`.
         frame: A frame of the shape that will come.
-        numbers: The numbers that go with it.
+        geometry: The search geometry that goes with it.
         models: The targets' models.
         device: Where it runs.
         pool: See `Captured`.
@@ -135,19 +137,19 @@ class Program:
 
     def __init__(
         self,
-        step: Callable[..., Model],
+        step: Callable[..., Tensors],
         frame: Tensor,
-        numbers: Tensor,
-        models: Sequence[Model],
+        geometry: Tensor,
+        models: Sequence[Tensors],
         device: torch.device,
-        pool: Any,
+        pool: _POOL_HANDLE,
     ) -> None:
-        self._staging = Staging(frame, numbers, device)
-        self._staging.upload(frame, numbers)
-        self._models: list[Model] = []
+        self._staging = Staging(frame, geometry, device)
+        self._staging.upload(frame, geometry)
+        self._models: list[Tensors] = []
         self._model = tuple(torch.cat(parts) for parts in zip(*models, strict=True))
         self._load(models)
-        buffers = (self._staging.frame, self._staging.numbers, *self._model)
+        buffers = (self._staging.frame, self._staging.geometry, *self._model)
         self._step = Captured(step, buffers, device, pool)
         result = self._step.outputs[0]
         self._rows = torch.empty(
@@ -156,19 +158,19 @@ class Program:
         self._done = torch.cuda.Event()
 
     def __call__(
-        self, frame: Tensor, numbers: Tensor, models: Sequence[Model]
-    ) -> tuple[list[list[float]], Model]:
-        self._staging.upload(frame, numbers)
+        self, frame: Tensor, geometry: Tensor, models: Sequence[Tensors]
+    ) -> tuple[Rows, Tensors]:
+        self._staging.upload(frame, geometry)
         self._load(models)
         self._step.run()
-        result, *kept = self._step.outputs
+        result, *outputs = self._step.outputs
         self._rows.copy_(result, non_blocking=True)
         self._done.record()
-        kept = tuple(tensor.clone() for tensor in kept)  # the next frame overwrites them
+        kept = tuple(tensor.clone() for tensor in outputs)  # the next frame overwrites them
         self._done.synchronize()
         return self._rows.tolist(), kept
 
-    def _load(self, models: Sequence[Model]) -> None:
+    def _load(self, models: Sequence[Tensors]) -> None:
         """Copy the targets' models into the graph's buffers, where they are not yet."""
         for index, model in enumerate(models):
             known = self._models[index : index + 1]
@@ -178,7 +180,7 @@ class Program:
         self._models = list(models)
 
 
-class UpdateProgram:
+class CapturedUpdate:
     """One captured online update.
 
     Args:
@@ -190,15 +192,15 @@ class UpdateProgram:
 
     def __init__(
         self,
-        update: Callable[..., Model],
+        update: Callable[..., Tensors],
         tensors: Sequence[Tensor],
         device: torch.device,
-        pool: Any,
+        pool: _POOL_HANDLE,
     ) -> None:
         self._buffers = [tensor.to(device, copy=True) for tensor in tensors]
         self._update = Captured(update, self._buffers, device, pool)
 
-    def __call__(self, tensors: Sequence[Tensor]) -> Model:
+    def __call__(self, tensors: Sequence[Tensor]) -> Tensors:
         for buffer, tensor in zip(self._buffers, tensors, strict=True):
             buffer.copy_(tensor, non_blocking=True)
         self._update.run()
@@ -209,47 +211,36 @@ class CudaGraphs:
     """Captures steps and replays them. What cannot be captured runs eagerly from then on."""
 
     name = 'cuda_graph'
+    prepares_programs = True
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._eager = Eager(device)
-        self._programs = Programs(MOST_GRAPHS)
+        self._captured: Programs[CapturedStep | None] = Programs(MOST_GRAPHS)
         self._pool = lru_cache(maxsize=1)(torch.cuda.graph_pool_handle)
 
     def __call__(
-        self,
-        tracker: Any,
-        shape: Hashable,
-        frame: Tensor,
-        numbers: Tensor,
-        models: Sequence[Model],
-    ) -> tuple[list[list[float]], Model]:
+        self, program: StepProgram, frame: Tensor, geometry: Tensor, models: Sequence[Tensors]
+    ) -> tuple[Rows, Tensors]:
         signature = tuple((part.shape, part.dtype) for part in models[0])
-        # the config's numbers become part of a program; live parameters replace the config
-        key = (shape, tracker.config, len(models), frame.shape, numbers.shape, signature)
+        key = (program.identity, len(models), frame.shape, geometry.shape, signature)
         with torch.cuda.device(self._device):
-            program = self._programs.get(
-                key, lambda: self._capture(tracker, shape, frame, numbers, models)
+            captured = self._captured.get(
+                key, lambda: self._capture(program, frame, geometry, models)
             )
-            if program is None:
-                return self._eager(tracker, shape, frame, numbers, models)
-            return program(frame, numbers, models)
+            if captured is None:
+                return self._eager(program, frame, geometry, models)
+            return captured(frame, geometry, models)
 
     def _capture(
-        self,
-        tracker: Any,
-        shape: Hashable,
-        frame: Tensor,
-        numbers: Tensor,
-        models: Sequence[Model],
-    ) -> Program | None:
-        def step(*inputs: Tensor) -> Model:
-            return tracker.step(shape, *inputs)
-
+        self, program: StepProgram, frame: Tensor, geometry: Tensor, models: Sequence[Tensors]
+    ) -> CapturedStep | None:
         try:
-            return Program(step, frame, numbers, models, self._device, self._pool())
+            return CapturedStep(
+                program.run, frame, geometry, models, self._device, self._pool()
+            )
         except RuntimeError as error:
-            give_up(f'the step of {tracker.name}', error, self._device)
+            give_up(f'the step of {program.origin}', error, self._device)
             self._pool.cache_clear()  # what was begun in it may not be usable again
             return None
 
@@ -260,19 +251,19 @@ class CudaGraphUpdates:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._eager = EagerUpdates()
-        self._programs = Programs(MOST_GRAPHS)
+        self._captured: Programs[CapturedUpdate | None] = Programs(MOST_GRAPHS)
         self._pool = lru_cache(maxsize=1)(torch.cuda.graph_pool_handle)
 
     def __call__(
-        self, update: Callable[..., Model], tensors: Sequence[Tensor], **constants: Hashable
-    ) -> Model:
+        self, update: Callable[..., Tensors], tensors: Sequence[Tensor], **constants: Hashable
+    ) -> Tensors:
         signature = tuple((tensor.shape, tensor.dtype) for tensor in tensors)
         key = (update, tuple(sorted(constants.items())), signature)
         with torch.cuda.device(self._device):
-            program = self._programs.get(key, lambda: self._capture(update, tensors, constants))
-            if program is None:
+            captured = self._captured.get(key, lambda: self._capture(update, tensors, constants))
+            if captured is None:
                 return self._eager(update, tensors, **constants)
-            return program(tensors)
+            return captured(tensors)
 
     def samples(self, used: int, slots: int) -> int:
         """The next power of two, so that a growing memory needs few programs."""
@@ -280,12 +271,13 @@ class CudaGraphUpdates:
 
     def _capture(
         self,
-        update: Callable[..., Model],
+        update: Callable[..., Tensors],
         tensors: Sequence[Tensor],
         constants: Mapping[str, Hashable],
-    ) -> UpdateProgram | None:
+    ) -> CapturedUpdate | None:
         try:
-            return UpdateProgram(partial(update, **constants), tensors, self._device, self._pool())
+            function = partial(update, **constants)
+            return CapturedUpdate(function, tensors, self._device, self._pool())
         except RuntimeError as error:
             give_up(f'the online update {update.__qualname__}', error, self._device)
             self._pool.cache_clear()  # what was begun in it may not be usable again

@@ -6,22 +6,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 import operator
-from typing import Any
 
 import torch
 from torch import Tensor
 
-Model = tuple[Tensor, ...]
+from tracker_core.step import Rows, StepProgram, Tensors
 
 
 class Joined:
     """The models of several targets one behind the other, joined anew only when one changes."""
 
     def __init__(self) -> None:
-        self._models: list[Model] = []
-        self._joined: Model = ()
+        self._models: list[Tensors] = []
+        self._joined: Tensors = ()
 
-    def __call__(self, models: Sequence[Model]) -> Model:
+    def __call__(self, models: Sequence[Tensors]) -> Tensors:
         if len(models) == 1:
             return models[0]
         if not same_tensors(models, self._models):
@@ -30,7 +29,7 @@ class Joined:
         return self._joined
 
 
-def same_tensors(models: Sequence[Model], others: Sequence[Model]) -> bool:
+def same_tensors(models: Sequence[Tensors], others: Sequence[Tensors]) -> bool:
     """Whether two lists of models hold the very same tensors."""
     return len(models) == len(others) and all(
         len(one) == len(other) and all(map(operator.is_, one, other))
@@ -42,42 +41,30 @@ class Eager:
     """Runs steps without preparation."""
 
     name = 'eager'
+    prepares_programs = False
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._join = Joined()
 
     def __call__(
-        self,
-        tracker: Any,
-        shape: Hashable,
-        frame: Tensor,
-        numbers: Tensor,
-        models: Sequence[Model],
-    ) -> tuple[list[list[float]], Model]:
+        self, program: StepProgram, frame: Tensor, geometry: Tensor, models: Sequence[Tensors]
+    ) -> tuple[Rows, Tensors]:
         frame = frame.to(self._device, non_blocking=True)
-        numbers = numbers.to(self._device, non_blocking=True)
-        result, *kept = tracker.step(shape, frame, numbers, *self._join(models))
+        geometry = geometry.to(self._device, non_blocking=True)
+        result, *kept = program.run(frame, geometry, *self._join(models))
         return result.tolist(), tuple(kept)
 
 
 class EagerUpdates:
-    """Runs online updates without preparation.
-
-    An update is a function of tensors and hashable constants. It may change its tensors in place
-    and returns those that hold the outcome, which whoever calls it takes over; so a runtime may
-    also run it on tensors of its own.
-    """
+    """Runs online updates without preparation."""
 
     def __call__(
-        self, update: Callable[..., Model], tensors: Sequence[Tensor], **constants: Hashable
-    ) -> Model:
+        self, update: Callable[..., Tensors], tensors: Sequence[Tensor], **constants: Hashable
+    ) -> Tensors:
         """The outcome of `update(*tensors, **constants)`."""
         return update(*tensors, **constants)
 
     def samples(self, used: int, slots: int) -> int:
-        """How many samples of a memory an update takes, of which `used` are filled: just these.
-
-        A runtime that prepares programs for their shapes takes empty ones too; they weigh nothing.
-        """
+        """Just those that are filled."""
         return used

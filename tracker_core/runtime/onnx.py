@@ -8,75 +8,73 @@ the cache folder. A changed parameter is another program, too.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 import logging
 from pathlib import Path
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from tracker_core.errors import ParameterError
 from tracker_core.runtime.cache import cache_folder, program_name, Programs
-from tracker_core.runtime.eager import Joined, Model
-from tracker_core.runtime.export import need, need_exportable, write_onnx
+from tracker_core.runtime.eager import Joined
+from tracker_core.runtime.export import need, StepInputs, write_onnx
+from tracker_core.step import Rows, StepProgram, Tensors
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 log = logging.getLogger(__name__)
 
 MOST_SESSIONS = 8
 
 
-def make(tracker: Any) -> OnnxRuntime:
-    """The runtime.
+class OnnxRuntime:
+    """Exports steps and runs them.
+
+    Args:
+        precision: Of the networks.
 
     Raises:
         ParameterError: A package is missing, or the precision is not float32.
     """
-    for module in ('onnxruntime', 'onnx', 'onnxscript'):
-        need(module, 'runtime onnx', 'onnx')
-    if tracker.precision != torch.float32:
-        raise ParameterError('runtime onnx computes in float32: set precision to float32 or auto')
-    need_exportable(tracker, 'eager or cuda_graph')
-    return OnnxRuntime()
-
-
-class OnnxRuntime:
-    """Exports steps and runs them."""
 
     name = 'onnx'
+    prepares_programs = True
 
-    def __init__(self) -> None:
-        self._sessions = Programs(MOST_SESSIONS)
+    def __init__(self, precision: torch.dtype) -> None:
+        for module in ('onnxruntime', 'onnx', 'onnxscript'):
+            need(module, 'runtime onnx', 'onnx')
+        if precision != torch.float32:
+            raise ParameterError(
+                'runtime onnx computes in float32: set precision to float32 or auto'
+            )
+        self._sessions: Programs[InferenceSession] = Programs(MOST_SESSIONS)
         self._join = Joined()
 
     def __call__(
-        self,
-        tracker: Any,
-        shape: Hashable,
-        frame: Tensor,
-        numbers: Tensor,
-        models: Sequence[Model],
-    ) -> tuple[list[list[float]], Model]:
-        frame, numbers, model = frame.cpu(), numbers.float(), self._join(models)
-        signature = tuple((tuple(part.shape), str(part.dtype)) for part in model)
-        key = (shape, tracker.config, signature)
+        self, program: StepProgram, frame: Tensor, geometry: Tensor, models: Sequence[Tensors]
+    ) -> tuple[Rows, Tensors]:
+        inputs = StepInputs(frame.cpu(), geometry.float(), self._join(models))
+        signature = tuple((tuple(part.shape), str(part.dtype)) for part in inputs.model)
 
-        def make_session() -> Any:
-            path = cache_folder() / 'onnx' / f'{program_name(tracker, shape, signature)}.onnx'
+        def make_session() -> InferenceSession:
+            path = cache_folder() / 'onnx' / f'{program_name(program, signature)}.onnx'
             if not path.exists():
                 begin = time.monotonic()
-                log.info('exporting the step of %s %s', tracker.name, tracker.preset)
-                write_onnx(tracker, shape, frame, numbers, model, path)
+                log.info('exporting the step of %s', program.origin)
+                write_onnx(program, inputs, path)
                 log.info('wrote %s in %.0f s', path, time.monotonic() - begin)
             return open_session(path)
 
-        session = self._sessions.get(key, make_session)
-        rows, *kept = run(session, frame, numbers, model)
+        session = self._sessions.get((program.identity, signature), make_session)
+        rows, *kept = run(session, inputs)
         return rows.tolist(), tuple(kept)
 
 
-def open_session(path: Path) -> Any:
+def open_session(path: Path) -> InferenceSession:
     """A session on the CPU with as many threads as torch has."""
     ort = need('onnxruntime', 'runtime onnx', 'onnx')
     options = ort.SessionOptions()
@@ -88,9 +86,9 @@ def open_session(path: Path) -> Any:
     return ort.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
 
 
-def run(session: Any, frame: Tensor, numbers: Tensor, model: Sequence[Tensor]) -> list[Tensor]:
+def run(session: InferenceSession, inputs: StepInputs) -> list[Tensor]:
     """Run a session that was made of an exported step; inputs without effect may be absent."""
-    names = ['frame', 'numbers', *(f'model_{i}' for i in range(len(model)))]
-    given = dict(zip(names, (frame, numbers, *model), strict=True))
+    tensors = (inputs.frame, inputs.geometry, *inputs.model)
+    given = dict(zip(inputs.names, tensors, strict=True))
     feed = {x.name: given[x.name].contiguous().numpy() for x in session.get_inputs()}
     return [torch.from_numpy(output) for output in session.run(None, feed)]

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 
 from tracker_core.backbones.compact import CompactBackbone
 from tracker_core.images import sample_grid, window_positions
+from tracker_core.layers.placing import place
 from tracker_core.spm.candidates import make_anchors
 from tracker_core.spm.network import FineStage
 
@@ -130,5 +131,5 @@ class CompactNetwork(nn.Module):
 
     def set_precision(self, precision: torch.dtype) -> None:
         """The coarse stage stays in float32: its sums of products outgrow float16."""
-        self.backbone.to(precision, memory_format=torch.channels_last)
+        place(self.backbone, precision=precision)
         self.fine.to(precision)

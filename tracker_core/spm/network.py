@@ -16,6 +16,7 @@ from torch import nn, Tensor
 import torch.nn.functional as F
 
 from tracker_core.images import sample_grid
+from tracker_core.layers.placing import place
 from tracker_core.spm.candidates import make_anchors
 
 MEAN_COLOR = (123.0, 117.0, 104.0)  # R, G, B
@@ -433,5 +434,5 @@ class PaperNetwork(nn.Module):
 
     def set_precision(self, precision: torch.dtype) -> None:
         """The coarse head stays in float32: it costs little, and its kernels are tiny numbers."""
-        self.coarse.z_net.to(precision, memory_format=torch.channels_last)
+        place(self.coarse.z_net, precision=precision)
         self.fine.to(precision)

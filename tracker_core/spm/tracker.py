@@ -8,10 +8,8 @@ CVPR 2019.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 import math
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -27,11 +25,14 @@ from tracker_core.spm.candidates import (
     smooth,
 )
 from tracker_core.spm.compact import CompactNetwork
-from tracker_core.spm.config import COMPACT, LASOT, OTB, SpmConfig
+from tracker_core.spm.config import SpmConfig
 from tracker_core.spm.network import coarse_from_released, fine_from_released, PaperNetwork
-from tracker_core.tracker import Sighting, Target, Tracker
+from tracker_core.step import ProgramKey, Tensors
+from tracker_core.target import Proposal, Target
+from tracker_core.tracker import Setup, Tracker
 from tracker_core.weights import load_into, randomize, Weights
 
+Corners = tuple[float, float, float, float]  # x1, y1, x2, y2 in pixels
 FINE_DELTA_SCALE = (5.0, 5.0, 10.0, 10.0)  # the fine stage's deltas are this many times too large
 
 
@@ -46,6 +47,9 @@ class Template:
 
     coarse: tuple[Tensor, ...]
     fine: Tensor
+
+
+SpmTarget = Target[Template, Corners]
 
 
 @dataclass(frozen=True)
@@ -73,36 +77,24 @@ class Matches:
     result: Tensor
 
 
-class SpmTracker(Tracker):
+class SpmTracker(Tracker[Template, Corners]):
     """SPM-Tracker; see `SpmConfig` for its parameters. It learns on the first frame only.
 
     A target's state is its box after smoothing, as corners in pixels.
     """
 
     name = 'spm'
-    presets: ClassVar[Mapping[str, SpmConfig]] = {
-        'compact': COMPACT,
-        'paper': OTB,
-        'paper_lasot': LASOT,
-    }
     config: SpmConfig
 
-    def __init__(
-        self,
-        config: SpmConfig,
-        preset: str,
-        device: torch.device,
-        precision: torch.dtype,
-        weights: Weights,
-    ) -> None:
-        super().__init__(config, preset, device, precision, weights)
-        self.network = build_network(preset, weights)
-        self.network.to(device)
-        self.network.set_precision(precision)
-        self._anchors = self.network.anchors().to(device)
-        self._fine_scale = torch.tensor(FINE_DELTA_SCALE, device=device)
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self.network = build_network(setup.network, setup.weights)
+        self.network.to(self.device)
+        self.network.set_precision(self.precision)
+        self._anchors = self.network.anchors().to(self.device)
+        self._fine_scale = torch.tensor(FINE_DELTA_SCALE, device=self.device)
 
-    def _start(self, frame: Tensor, box: Box) -> tuple[Any, Any]:
+    def _start(self, frame: Tensor, box: Box) -> tuple[Template, Corners]:
         network = self.network
         corners = (box.x, box.y, box.x2, box.y2)
         boxes = torch.tensor([corners], dtype=torch.float64).to(self.device)
@@ -115,32 +107,29 @@ class SpmTracker(Tracker):
         )
         return template, corners
 
-    def _numbers(self, target: Target, image_size: tuple[int, int]) -> Tensor:
+    def search_geometry(self, target: SpmTarget, image_size: tuple[int, int]) -> Tensor:
         corners = zip(target.state, 2 * target.search_offset, strict=True)
         return torch.tensor([corner + offset for corner, offset in corners], dtype=torch.float64)
 
-    def _tensors(self, target: Target) -> tuple[Tensor, ...]:
+    def model_tensors(self, target: SpmTarget) -> Tensors:
         return *target.model.coarse, target.model.fine
 
-    def _sighting(
+    def proposal(
         self,
-        target: Target,
+        target: SpmTarget,
         row: list[float],
-        kept: tuple[Tensor, ...],
+        kept: Tensors,
         index: int,
         image_size: tuple[int, int],
-    ) -> Sighting:
-        *corners, score = row
-        x1, y1, x2, y2 = corners
+    ) -> Proposal[Corners]:
+        x1, y1, x2, y2, score = row
         is_found = all(map(math.isfinite, row)) and score >= self.config.smallest_score
         box = Box(x1, y1, x2 - x1, y2 - y1) if is_found else None
-        return Sighting(box, score, tuple(corners))
+        return Proposal(box, score, (x1, y1, x2, y2))
 
-    def step(
-        self, shape: Hashable, frame: Tensor, numbers: Tensor, *model: Tensor
-    ) -> tuple[Tensor, ...]:
+    def step(self, key: ProgramKey, frame: Tensor, geometry: Tensor, *model: Tensor) -> Tensors:
         *coarse, fine = model
-        return (self.search(frame, numbers, Template(tuple(coarse), fine)).result,)
+        return (self.search(frame, geometry, Template(tuple(coarse), fine)).result,)
 
     def search(self, frame: Tensor, last: Tensor, template: Template) -> Matches:
         """Search all targets of a frame: a tensor program of static shapes.
@@ -205,13 +194,13 @@ class SpmTracker(Tracker):
         return boxes / scales[:, None, None].float() + corner
 
 
-def build_network(preset: str, weights: Weights) -> PaperNetwork | CompactNetwork:
-    """The network of a preset with its weights, in inference mode."""
-    network = CompactNetwork() if preset == 'compact' else PaperNetwork()
+def build_network(kind: str, weights: Weights) -> PaperNetwork | CompactNetwork:
+    """A network of a kind (see `Preset.network`) with its weights, in inference mode."""
+    network = CompactNetwork() if kind == 'compact' else PaperNetwork()
     state, source = weights.state, weights.source
     if state is None:
         randomize(network)
-    elif preset == 'compact':
+    elif kind == 'compact':
         backbone = {f'backbone.{key}': value for key, value in state['backbone'].items()}
         load_into(network, {**backbone, **state['heads']}, source)
     else:

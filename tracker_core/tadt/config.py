@@ -91,6 +91,10 @@ class TadtConfig(TrackerConfig):
         live=False,
     )
 
+    @property
+    def tolerates_rounding(self) -> bool:
+        return not self.released
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.smallest_side > self.largest_side:

@@ -68,7 +68,7 @@ class Geometry:
 
 
 @dataclass(frozen=True)
-class Model:
+class ReleasedModel:
     """Channels and template (1, K, h, w) of a target."""
 
     channels: Channels
@@ -294,7 +294,7 @@ def start(
     box: Box,
     config: TadtConfig,
     kernel_source: KernelSource = seeded_kernel,
-) -> tuple[Model, Geometry]:
+) -> tuple[ReleasedModel, Geometry]:
     """First frame: geometry, channels, template.
 
     Args:
@@ -308,7 +308,7 @@ def start(
     shallow, deep = extract(backbone, frame, geometry)
     patch = patch_size(geometry, shallow.shape[-1])
     channels = choose_channels(shallow[0], deep[0], patch, config, kernel_source)
-    return Model(channels, centre_patch(channels.select(shallow, deep), patch)), geometry
+    return ReleasedModel(channels, centre_patch(channels.select(shallow, deep), patch)), geometry
 
 
 def search(features: Tensor, exemplar: Tensor, window: float) -> Search:
@@ -360,7 +360,7 @@ def move(geometry: Geometry, found: Search) -> Geometry:
 
 
 def locate(
-    backbone: nn.Module, frame: Tensor, model: Model, geometry: Geometry
+    backbone: nn.Module, frame: Tensor, model: ReleasedModel, geometry: Geometry
 ) -> tuple[Search, Geometry]:
     """A later frame.
 

@@ -7,10 +7,9 @@ Li, Ma, Wu, He, Yang: Target-Aware Deep Tracking, CVPR 2019.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 import math
-from typing import Any, ClassVar
 
 import torch
 from torch import nn, Tensor
@@ -27,15 +26,18 @@ from tracker_core.layers.correlation import (
     full_correlation,
 )
 from tracker_core.layers.interpolation import resample
+from tracker_core.layers.placing import place
+from tracker_core.step import ProgramKey, Tensors
 from tracker_core.tadt import released
 from tracker_core.tadt.channels import centre_patch, choose_channels, select
-from tracker_core.tadt.config import COMPACT, PAPER, TadtConfig
-from tracker_core.tracker import Sighting, Target, Tracker
+from tracker_core.tadt.config import TadtConfig
+from tracker_core.target import Proposal, Target
+from tracker_core.tracker import Setup, Tracker
 from tracker_core.weights import load_into, randomize, Weights
 
 
 @dataclass(frozen=True)
-class Model:
+class TadtModel:
     """What is learnt of a target: all of it in the first frame, and a recent template afterwards.
 
     Attributes:
@@ -61,14 +63,14 @@ class Model:
 
 
 @dataclass(frozen=True)
-class State:
+class TadtState:
     """Where a target is.
 
     Attributes:
         cx, cy: Its centre in pixels.
         zoom: Its size relative to the first frame.
         found: What is to be learnt: the values on the target where it was found, as of
-            `Model.first`.
+            `TadtModel.first`.
     """
 
     cx: float
@@ -77,7 +79,13 @@ class State:
     found: Tensor | None = None
 
 
-class TadtTracker(Tracker):
+# what the released tracker keeps differs
+AnyModel = TadtModel | released.ReleasedModel
+AnyState = TadtState | released.Geometry
+TadtTarget = Target[AnyModel, AnyState]
+
+
+class TadtTracker(Tracker[AnyModel, AnyState]):
     """Target-aware deep tracking: a template of the channels that tell the target apart.
 
     It chooses its channels on the first frame; the template can follow the target's appearance.
@@ -85,46 +93,37 @@ class TadtTracker(Tracker):
     """
 
     name = 'tadt'
-    presets: ClassVar[Mapping[str, TadtConfig]] = {'compact': COMPACT, 'paper': PAPER}
-    bfloat16_presets = ('paper',)
     config: TadtConfig
 
-    def __init__(
-        self,
-        config: TadtConfig,
-        preset: str,
-        device: torch.device,
-        precision: torch.dtype,
-        weights: Weights,
-    ) -> None:
-        super().__init__(config, preset, device, precision, weights)
-        self.backbone = build_backbone(preset, weights).to(
-            device, precision, memory_format=torch.channels_last
-        )
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        config = self.config
+        backbone = build_backbone(setup.network, setup.weights)
+        self.backbone = place(backbone, self.device, self.precision)
         stride = self.backbone.stride
         self._map_side = config.search_side // stride
         if config.search_side % (2 * stride) != stride:
             raise ParameterError(
-                f'search_side must be an odd multiple of {stride} for preset {preset}, '
+                f'search_side must be an odd multiple of {stride} for preset {self.preset}, '
                 f'not {config.search_side}'
             )
         step = config.scale_step
-        self._scales = torch.tensor([1 / step, 1.0, step], device=device)
+        self._scales = torch.tensor([1 / step, 1.0, step], device=self.device)
         side = (self._map_side - 1) * stride + 1
-        self._hann = torch.hann_window(side, periodic=False, device=device)
+        self._hann = torch.hann_window(side, periodic=False, device=self.device)
 
     @property
     def exportable(self) -> bool:
         return not self.config.released
 
-    def _start(self, frame: Tensor, box: Box) -> tuple[Any, Any]:
+    def _start(self, frame: Tensor, box: Box) -> tuple[AnyModel, AnyState]:
         config = self.config
         if config.released:
             return released.start(self.backbone, frame, box, config)
         side = math.sqrt(box.area)
         input_side = min(max(side, config.smallest_side), config.largest_side)
         scale = side / input_side  # image pixels per network input pixel
-        state = State(box.cx, box.cy)
+        state = TadtState(box.cx, box.cy)
         window = torch.tensor([(box.cx, box.cy, config.search_side * scale)])
         shallow, deep = self._extract(frame, window.to(self.device))
         cell = scale * self.backbone.stride
@@ -132,7 +131,7 @@ class TadtTracker(Tracker):
         patch = tuple(min(2 * int(side / cell / 2) + 1, limit) for side in (box.h, box.w))
         channels = choose_channels(shallow[0], deep[0], patch, config)
         size = tuple(side + 2 for side in patch)  # room for the larger template
-        if self.runtime != 'eager':
+        if self.steps.prepares_programs:
             # programs are prepared for their shapes, of which there shall be few
             channels = channels.filled_up(
                 config.shallow_channels, max(config.deep_channels, config.minimum_channels)
@@ -146,7 +145,7 @@ class TadtTracker(Tracker):
         norms = norms_at_three_sizes(kernels)
         tensors = (*index_and_gains, kernels, supports[None, :, 0].contiguous(), norms)
         search_side = config.search_side * scale
-        return Model(tensors, kernels, kernels, size, box.w, box.h, search_side), state
+        return TadtModel(tensors, kernels, kernels, size, box.w, box.h, search_side), state
 
     def _at_three_sizes(self, template: Tensor, size: tuple[int, int]) -> Tensor:
         """Resample a template (K, h, w) to a smaller, its own and a larger size.
@@ -164,39 +163,38 @@ class TadtTracker(Tracker):
         """Where the cells of a template of odd side are looked up, from its middle: (3, side)."""
         return (torch.arange(side, device=self.device) - side // 2) / self._scales[:, None]
 
-    def _shape(self, target: Target, image_size: tuple[int, int]) -> Hashable:
+    def program_key(self, target: TadtTarget, image_size: tuple[int, int]) -> ProgramKey:
         """Rows and columns of the templates, and the numbers of channels."""
-        shallow, deep, *_ = target.model.tensors
-        return *target.model.template, shallow.shape[1], deep.shape[1]
+        model, _ = own(target)
+        shallow, deep, *_ = model.tensors
+        return *model.template, shallow.shape[1], deep.shape[1]
 
-    def _numbers(self, target: Target, image_size: tuple[int, int]) -> Tensor:
+    def search_geometry(self, target: TadtTarget, image_size: tuple[int, int]) -> Tensor:
         return torch.tensor(self._window(target), dtype=torch.float64)
 
-    def _window(self, target: Target) -> tuple[float, float, float]:
+    def _window(self, target: TadtTarget) -> tuple[float, float, float]:
         """Centre (x, y) and side of the search region, pixels."""
-        state, (dx, dy) = target.state, target.search_offset
-        return state.cx + dx, state.cy + dy, target.model.search_side * state.zoom
+        (model, state), (dx, dy) = own(target), target.search_offset
+        return state.cx + dx, state.cy + dy, model.search_side * state.zoom
 
-    def _tensors(self, target: Target) -> tuple[Tensor, ...]:
-        return target.model.tensors
+    def model_tensors(self, target: TadtTarget) -> Tensors:
+        return own(target)[0].tensors
 
-    def step(
-        self, shape: Hashable, frame: Tensor, numbers: Tensor, *model: Tensor
-    ) -> tuple[Tensor, ...]:
+    def step(self, key: ProgramKey, frame: Tensor, geometry: Tensor, *model: Tensor) -> Tensors:
         """See `Tracker.step`. The result is (N, 4): shift (x, y) of the peak in search-region
         pixels, its size relative to the last one, and the cosine similarity of template and
         features there; with `template_rate` there stay the features there at three sizes, as
         `correlation_kernels` (N, 3 h w, K)."""
         config, stride = self.config, self.backbone.stride
         shallow_index, deep_index, gains, templates, supports, norms = model
-        size = shape[:2]
+        size = key[:2]
         leaves_out = isinstance(self.backbone, Vgg16) and not torch.compiler.is_compiling()
-        if leaves_out and len(numbers) == 1:
+        if leaves_out and len(geometry) == 1:
             # a single target needs no other channels; an exported program wants fixed kernels
-            maps = self._extract(frame, numbers, deep_index[0])
+            maps = self._extract(frame, geometry, deep_index[0])
             deep_index = torch.arange(deep_index.shape[1], device=deep_index.device)[None]
         else:
-            maps = self._extract(frame, numbers)
+            maps = self._extract(frame, geometry)
         features = select(*maps, shallow_index, deep_index, gains)  # (N, K, n, n)
         response = full_correlation(features, templates, size)  # (N, 3, n, n)
         energy = features.square().sum(dim=1, keepdim=True)
@@ -243,29 +241,32 @@ class TadtTracker(Tracker):
         shallow, deep = self.backbone(patches, *wanted)
         return shallow.float(), deep.float()
 
-    def _sighting(
+    def proposal(
         self,
-        target: Target,
+        target: TadtTarget,
         row: list[float],
-        kept: tuple[Tensor, ...],
+        kept: Tensors,
         index: int,
         image_size: tuple[int, int],
-    ) -> Sighting:
+    ) -> Proposal[AnyState]:
         """The box that a peak stands for."""
         shift_x, shift_y, scale, similarity = row
         cx, cy, side = self._window(target)
         pixels = side / self.config.search_side
-        zoom = target.state.zoom * scale**self.config.scale_rate
+        model, old = own(target)
+        zoom = old.zoom * scale**self.config.scale_rate
         found = kept[0][index, None] if kept else None
-        state = State(cx + shift_x * pixels, cy + shift_y * pixels, zoom, found)
-        model = target.model
+        state = TadtState(cx + shift_x * pixels, cy + shift_y * pixels, zoom, found)
         box = Box.from_center(state.cx, state.cy, model.width * zoom, model.height * zoom)
-        return Sighting(box, similarity, state)
+        return Proposal(box, similarity, state)
 
-    def _learn(self, target: Target) -> None:
+    def _learn(self, target: TadtTarget) -> None:
         """Let the template follow what the target looks like where it was found for sure."""
-        state, model, config = target.state, target.model, self.config
-        if config.released or state.found is None:
+        config = self.config
+        if config.released:
+            return
+        model, state = own(target)
+        if state.found is None:
             return
         target.state = replace(state, found=None)
         if target.score < config.tracking_score:
@@ -277,14 +278,25 @@ class TadtTracker(Tracker):
         tensors = (*parts, kernels, supports, norms_at_three_sizes(kernels))
         target.model = replace(model, tensors=tensors, recent=recent)
 
-    def _locate(self, frame: Tensor, targets: Sequence[Target]) -> list[Sighting]:
+    def locate(self, frame: Tensor, targets: Sequence[TadtTarget]) -> list[Proposal[AnyState]]:
         if self.config.released:
             return [self._locate_as_released(frame, target) for target in targets]
-        return super()._locate(frame, targets)
+        return super().locate(frame, targets)
 
-    def _locate_as_released(self, frame: Tensor, target: Target) -> Sighting:
-        found, geometry = released.locate(self.backbone, frame, target.model, target.state)
-        return Sighting(geometry.box, found.similarity, geometry)
+    def _locate_as_released(self, frame: Tensor, target: TadtTarget) -> Proposal[AnyState]:
+        model, state = target.model, target.state
+        assert isinstance(model, released.ReleasedModel)
+        assert isinstance(state, released.Geometry)
+        found, geometry = released.locate(self.backbone, frame, model, state)
+        return Proposal(geometry.box, found.similarity, geometry)
+
+
+def own(target: TadtTarget) -> tuple[TadtModel, TadtState]:
+    """What is known of a target that is not tracked as released."""
+    model, state = target.model, target.state
+    assert isinstance(model, TadtModel)
+    assert isinstance(state, TadtState)
+    return model, state
 
 
 def peak_offset(maps: Tensor, peaks: Tensor, places: Tensor, step: int) -> Tensor:
@@ -317,14 +329,15 @@ def norms_at_three_sizes(kernels: Tensor) -> Tensor:
     return kernels.view(3, -1).norm(dim=1)[None, :, None, None]
 
 
-def build_backbone(preset: str, weights: Weights) -> nn.Module:
-    """The feature extractor of a preset with its weights, in inference mode."""
-    network = CompactBackbone() if preset == 'compact' else Vgg16()
+def build_backbone(kind: str, weights: Weights) -> CompactBackbone | Vgg16:
+    """The feature extractor of a kind (see `Preset.network`) with its weights, in inference
+    mode."""
+    network = CompactBackbone() if kind == 'compact' else Vgg16()
     if weights.state is None:
         randomize(network)
     else:
         state = weights.state['']
-        if preset == 'paper' and 'conv1_1.weight' in state:
+        if kind != 'compact' and 'conv1_1.weight' in state:
             state = rename_matconvnet(state, network, weights.source)
         load_into(network, state, weights.source)
     return network.eval().requires_grad_(False)

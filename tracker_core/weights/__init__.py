@@ -1,7 +1,6 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""Weight files: which there are, where they are looked for, and how they are read without
-executing anything."""
+"""Weight files: how they are found, and read without executing anything."""
 
 from tracker_core.weights.files import (
     load_into,
@@ -10,23 +9,14 @@ from tracker_core.weights.files import (
     read_weight_file,
     save_safetensors,
 )
-from tracker_core.weights.registry import (
-    list_weights,
-    load_weights,
-    WeightFile,
-    Weights,
-    weights_folder,
-)
+from tracker_core.weights.loading import load_weights, Weights
 
 __all__ = [
-    'WeightFile',
     'Weights',
-    'list_weights',
     'load_into',
     'load_weights',
     'randomize',
     'read_checkpoint',
     'read_weight_file',
     'save_safetensors',
-    'weights_folder',
 ]

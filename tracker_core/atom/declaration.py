@@ -1,0 +1,29 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""What ATOM is called, its presets and their weights."""
+
+from tracker_core.atom.config import COMPACT, PAPER, VOT
+from tracker_core.declaration import bundled, compact_backbone, Declaration, Preset, WeightFile
+
+AUTHORS = WeightFile(
+    'atom_default.pth',
+    'as their authors grant it; the accompanying code is GPL-3.0',
+    'the model zoo of https://github.com/visionml/pytracking',
+)
+HEAD = bundled(
+    'compact_atom.safetensors',
+    '17387c9cb7810f322d229dd6e51c573fd359d6f68712986002af5362fe0a63b0',
+    'head',
+)
+
+DECLARATION = Declaration(
+    'atom',
+    'ATOM',
+    'a classifier learnt online finds the place, ascent on a predicted overlap the box.',
+    'tracker_core.atom.tracker:AtomTracker',
+    {
+        'compact': Preset(COMPACT, 'compact', (compact_backbone(), HEAD)),
+        'paper': Preset(PAPER, 'published', (AUTHORS,)),
+        'paper_vot': Preset(VOT, 'published', (AUTHORS,), about='parameters for VOT'),
+    },
+)

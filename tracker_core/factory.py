@@ -1,0 +1,118 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""Build a tracker: its declaration, parameters, device, precision, weights and runtime."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+
+import torch
+
+from tracker_core.errors import ParameterError
+from tracker_core.parameters import Value, with_parameters
+from tracker_core.registry import tracker_declaration
+from tracker_core.runtime import (
+    choose_precision,
+    choose_runtime,
+    EXPORTING,
+    make_runtime,
+    make_updates,
+    RUNTIMES,
+)
+from tracker_core.tracker import Setup, Tracker
+from tracker_core.weights import load_weights
+
+PRECISIONS = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
+
+log = logging.getLogger(__name__)
+
+
+def create_tracker(
+    name: str,
+    preset: str = 'compact',
+    device: str = 'auto',
+    precision: str = 'auto',
+    runtime: str = 'auto',
+    weights: str | None = None,
+    **parameters: Value,
+) -> Tracker:
+    """Build a tracker, ready for `start`.
+
+    Args:
+        name: One of `list_trackers()`.
+        preset: 'compact' (small, with bundled weights, for CPUs) or 'paper' (the published
+            architecture; its weight files are the authors', see `tracker weights`).
+        device: 'auto' (CUDA where there is one), 'cpu', 'cuda', 'cuda:1', ...
+        precision: 'auto', 'float32', 'bfloat16' or 'float16': of the networks; geometry is always
+            float32 or better. 'auto' is float16 on CUDA, bfloat16 on a CPU that is faster with it
+            for those presets whose boxes it leaves as they are, else float32.
+        runtime: How a step is executed: 'eager', 'cuda_graph', 'onnx', 'tensorrt', or 'auto':
+            'cuda_graph' on CUDA, 'eager' on a CPU. The choice is logged and stands in
+            `tracker.runtime` and `tracker.precision`.
+        weights: None for the bundled or installed file, a path, or 'random' for seeded random
+            weights (to measure speed, to test).
+        **parameters: Fields of the tracker's config, to override the preset's.
+
+    Raises:
+        UnknownTrackerError: No such tracker or preset.
+        ParameterError: A parameter that does not exist or is out of range; a device that is not
+            there.
+        WeightsError: The weight file is missing or does not fit.
+    """
+    declaration = tracker_declaration(name)
+    declared = declaration.preset(preset)
+    if runtime not in RUNTIMES:
+        raise ParameterError(f'runtime must be one of {", ".join(RUNTIMES)}, not {runtime!r}')
+    config = with_parameters(declared.config, parameters)
+    torch_device = find_device(device)
+    if precision not in ('auto', *PRECISIONS):
+        raise ParameterError(
+            f'precision must be auto or one of {", ".join(PRECISIONS)}, not {precision!r}'
+        )
+    runtime_name = choose_runtime(runtime, torch_device)
+    is_fine = declared.is_fine_in_bfloat16 and config.tolerates_rounding
+    dtype = PRECISIONS.get(precision) or choose_precision(runtime_name, torch_device, is_fine)
+    module, _, class_name = declaration.tracker.partition(':')
+    make = getattr(importlib.import_module(module), class_name)
+    read = load_weights(f'{name} {preset}', declared.weights, weights)
+    tracker: Tracker = make(Setup(preset, declared.network, config, torch_device, dtype, read))
+    if runtime_name in EXPORTING and not tracker.exportable:
+        raise ParameterError(
+            f'{name} {preset} with these parameters cannot be exported: its step is no pure '
+            'tensor program for any frame; choose runtime eager or cuda_graph'
+        )
+    tracker.steps = make_runtime(runtime_name, torch_device, dtype)
+    tracker.updates = make_updates(runtime_name, torch_device)
+    log.info(
+        '%s %s on %s: runtime %s, precision %s',
+        name,
+        preset,
+        torch_device,
+        runtime_name,
+        str(dtype).removeprefix('torch.'),
+    )
+    return tracker
+
+
+def find_device(device: str) -> torch.device:
+    """The device of a name.
+
+    Raises:
+        ParameterError: There is none.
+    """
+    if device == 'auto':
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise ParameterError(
+            f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N', not {device!r}"
+        ) from None
+    if found.type == 'cuda' and (
+        not torch.cuda.is_available() or (found.index or 0) >= torch.cuda.device_count()
+    ):
+        raise ParameterError(
+            f'device {device!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices'
+        )
+    return found

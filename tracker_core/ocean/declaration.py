@@ -1,0 +1,49 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""What Ocean is called, its presets and their weights."""
+
+from tracker_core.declaration import bundled, compact_backbone, Declaration, Preset, WeightFile
+from tracker_core.ocean.config import (
+    COMPACT,
+    COMPACT_ONLINE,
+    GOT10K,
+    LASOT,
+    OTB2015,
+    VOT2018,
+    VOT2018_ONLINE,
+    VOT2019,
+    VOT2019_ONLINE,
+)
+
+LICENCE = "not stated; the authors' code is under the MIT licence"
+ORIGIN = 'https://github.com/JudasDie/SOTS/blob/master/lib/tutorial/Ocean/ocean.md'
+# the authors have further files for the benchmarks OTB, GOT-10k and LaSOT
+OFFLINE = (WeightFile('OceanV.pth', LICENCE, ORIGIN),)
+ONLINE = (WeightFile('OceanV19on.pth', LICENCE, ORIGIN),)
+ONLINE_2018 = (WeightFile('OceanV18on.pth', LICENCE, ORIGIN),)
+HEADS = bundled(
+    'compact_ocean.safetensors',
+    'fd9d067ddd2c40f8731958b63c60cb7fdb70e3373f80cea7c6f6fa33cd4cc826',
+    'heads',
+)
+SMALL = (compact_backbone(), HEADS)
+
+DECLARATION = Declaration(
+    'ocean',
+    'Ocean',
+    'every place inside the target regresses its box, and the box judges the place.',
+    'tracker_core.ocean.tracker:OceanTracker',
+    {
+        'compact': Preset(COMPACT, 'compact', SMALL),
+        'compact_online': Preset(COMPACT_ONLINE, 'compact', SMALL, about='with online branch'),
+        'paper': Preset(VOT2019, 'published', OFFLINE, True),
+        'paper_vot2018': Preset(VOT2018, 'published', OFFLINE, True, 'parameters for VOT2018'),
+        'paper_otb': Preset(OTB2015, 'published', OFFLINE, True, 'parameters for OTB'),
+        'paper_got10k': Preset(GOT10K, 'published', OFFLINE, True, 'parameters for GOT-10k'),
+        'paper_lasot': Preset(LASOT, 'published', OFFLINE, True, 'parameters for LaSOT'),
+        'paper_online': Preset(VOT2019_ONLINE, 'published', ONLINE, about='with online branch'),
+        'paper_online_vot2018': Preset(
+            VOT2018_ONLINE, 'published', ONLINE_2018, about='the same, parameters for VOT2018'
+        ),
+    },
+)

@@ -1,0 +1,29 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""What SPM-Tracker is called, its presets and their weights."""
+
+from tracker_core.declaration import bundled, compact_backbone, Declaration, Preset, WeightFile
+from tracker_core.spm.config import COMPACT, LASOT, OTB
+
+ORIGIN = 'https://github.com/microsoft/SPM-Tracker'
+STAGES = (
+    WeightFile('cm_stage.pt', 'MIT', ORIGIN, 'cm'),
+    WeightFile('fm_stage.pt', 'MIT', ORIGIN, 'fm'),
+)
+HEADS = bundled(
+    'compact_spm.safetensors',
+    '3c551fc74ef1dea35ef2810264fece9ca3706011cc27c7d6df080c318ec3c235',
+    'heads',
+)
+
+DECLARATION = Declaration(
+    'spm',
+    'SPM-Tracker',
+    'two stages of matching in series, whose scores and boxes count side by side.',
+    'tracker_core.spm.tracker:SpmTracker',
+    {
+        'compact': Preset(COMPACT, 'compact', (compact_backbone(), HEADS)),
+        'paper': Preset(OTB, 'published', STAGES),
+        'paper_lasot': Preset(LASOT, 'published', STAGES, about='parameters for LaSOT'),
+    },
+)
