@@ -172,18 +172,19 @@ def build_parser(with_training: bool = True) -> argparse.ArgumentParser:
 
     train = commands.add_parser('train', help='train the weights that come with the package')
     if with_training:
-        from tracker_core.training import atom, backbone, everything, ocean, spm, together
+        from functools import partial
+
+        from tracker_core.training import commands as training
+        from tracker_core.training import everything
+        from tracker_core.training.stages import STAGES
 
         parts = train.add_subparsers(title='what to train', metavar='PART', required=True)
-        for name, module, about in (
-            ('backbone', backbone, 'the small backbone of the compact presets'),
-            ('atom', atom, "ATOM's compact overlap predictor, on that backbone"),
-            ('ocean', ocean, 'the compact heads of Ocean, on that backbone'),
-            ('spm', spm, 'the compact heads of SPM-Tracker, on that backbone'),
-            ('together', together, 'all of these at once, from weights that are there'),
-            ('all', everything, 'all of these, one after the other'),
-        ):
-            module.add_arguments(_add(parts, name, module.run, about))
+        for stage in STAGES.values():
+            run = partial(training.run_stage, stage)
+            training.add_arguments(_add(parts, stage.name, run, stage.about), stage)
+        everything.add_arguments(
+            _add(parts, 'all', everything.run, 'all of these, one after the other')
+        )
     return parser
 
 

@@ -12,7 +12,6 @@ learnt online.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -24,17 +23,19 @@ from tracker_core.atom.config import COMPACT
 from tracker_core.atom.network import AtomNetwork, IouAscent, IouPredictor
 from tracker_core.atom.tracker import propose
 from tracker_core.backbones.compact import Maps
-from tracker_core.training import loop
-from tracker_core.training.data import PairConfig, Pool
+from tracker_core.data import PairConfig, Pool
+from tracker_core.training.batches import held_out_batches
+from tracker_core.training.config import TrainConfig
+from tracker_core.training.parts import Given, Head, look
+from tracker_core.training.record import weights_of
 from tracker_core.weights import load_into
 
 DEVIATIONS = (0.01, 0.05, 0.1, 0.2, 0.3)  # of drawn boxes, target sizes
 SMALLEST_IOU = 0.1  # of drawn boxes
-CHECKED_BATCHES = 16  # of 16 held-out pairs
 
 
 @dataclass(frozen=True)
-class AtomTraining(loop.TrainConfig):
+class AtomTraining(TrainConfig):
     """One training run; see `TrainConfig`.
 
     Attributes:
@@ -100,7 +101,7 @@ class AtomLearner(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The loss of a batch of pairs."""
-        return self.losses(*loop.look(self.network.feature_extractor, batch), batch)
+        return self.losses(*look(self.network.feature_extractor, batch), batch)
 
     def losses(
         self, template: Maps, search: Maps, batch: Mapping[str, Tensor]
@@ -121,9 +122,8 @@ def condition(
     """Test features and modulation, float32."""
     features = predictor.features(*search)
     with torch.autocast(search[0].device.type, enabled=False):
-        modulation = predictor.modulation(
-            *(maps.float() for maps in template), into_index(template_boxes)
-        )
+        middle, deep = (maps.float() for maps in template)
+        modulation = predictor.modulation(middle, deep, into_index(template_boxes))
     return tuple(maps.float() for maps in features), modulation
 
 
@@ -132,7 +132,8 @@ def initialize(predictor: IouPredictor) -> None:
     for module in predictor.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             nn.init.kaiming_normal_(module.weight, mode='fan_in', nonlinearity='relu')
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 @torch.no_grad()
@@ -149,11 +150,13 @@ def check(
     predictor = network.bb_regressor
     ascent = IouAscent(predictor)
     generator = torch.Generator().manual_seed(5)
-    errors, before, after = [], [], []
+    errors: list[Tensor] = []
+    before: list[Tensor] = []
+    after: list[Tensor] = []
     pairs = replace(pairs, search_size=257)
-    for batch in loop.held_out_batches(pool, pairs, device, CHECKED_BATCHES):
+    for batch in held_out_batches(pool, pairs, device):
         targets = into_index(batch['search_box'])
-        template, search = loop.look(network.feature_extractor, batch)
+        template, search = look(network.feature_extractor, batch)
         features, modulation = condition(predictor, template, search, batch['template_box'])
         with torch.random.fork_rng():
             torch.manual_seed(6 + len(errors))
@@ -182,33 +185,31 @@ def check(
     }
 
 
-def make_part(
-    config: AtomTraining,
-    backbone: Mapping[str, Tensor],
-    pool: Pool | None = None,
-    source: str = 'the backbone',
-) -> loop.Part:
-    """What `loop.Trainer` needs to know."""
-    network = AtomNetwork(compact=True)
-    load_into(network.feature_extractor, backbone, source)
-    network.feature_extractor.eval().requires_grad_(False)
+def begin(network: AtomNetwork, config: AtomTraining, pool: Pool) -> None:
+    """Random weights."""
     initialize(network.bb_regressor)
-    return loop.Part(
-        "overlap predictor of ATOM's compact preset",
-        {'compact_atom.safetensors': lambda averaged: loop.weights_of(averaged.bb_regressor)},
-        AtomLearner(network, config),
-        network,
-        lambda averaged, pool, device: check(averaged, pool, device, config.pairs),
-        ('error', 'iou_before', 'iou_after'),
-    )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `tracker train atom`."""
-    loop.add_arguments(parser)
-    loop.add_head_arguments(parser, 'config/train_atom.yaml')
+def load(network: AtomNetwork, given: Given) -> None:
+    """A trained predictor."""
+    load_into(network.bb_regressor, given.state, given.source)
 
 
-def run(args: argparse.Namespace) -> int:
-    """`tracker train atom`."""
-    return loop.run_heads(args, loop.read_config(AtomTraining, args.config), make_part)
+HEAD = Head(
+    name='atom',
+    title="overlap predictor of ATOM's compact preset",
+    about="ATOM's compact overlap predictor, on that backbone",
+    config=AtomTraining,
+    network=lambda: AtomNetwork(compact=True),
+    backbone=lambda network: network.feature_extractor,
+    begin=begin,
+    learner=AtomLearner,
+    export=lambda network: weights_of(network.bb_regressor),
+    load=load,
+    check=check,
+    shown=('error', 'iou_before', 'iou_after'),
+    shown_together='iou_after',
+    weight=6.0,
+    share=0.04,
+    on_gpu={'batch': 128, 'learning_rate': 2.5e-3, 'average': 0.999},
+)

@@ -15,7 +15,6 @@ bias towards the centre.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 import math
@@ -30,18 +29,19 @@ from tracker_core.backbones.compact import (
     Maps,
     TrainableBackbone,
 )
+from tracker_core.data import PairConfig, Pool
 from tracker_core.errors import ParameterError
-from tracker_core.training import loop
-from tracker_core.training.data import Pool
+from tracker_core.training.batches import held_out_batches
+from tracker_core.training.config import TrainConfig
+from tracker_core.training.parts import BACKBONE, Given, Part, Stage, weight_file
 
 MAPS = ('middle', 'deep')
 STRIDE = CompactBackbone.stride
 KERNEL = 9  # cells of the template that are matched, a window of 72 pixels around its centre
-CHECKED_BATCHES = 16  # of 16 held-out pairs
 
 
 @dataclass(frozen=True)
-class BackboneConfig(loop.TrainConfig):
+class BackboneTraining(TrainConfig):
     """One training run; see `TrainConfig`.
 
     Attributes:
@@ -67,9 +67,6 @@ class BackboneConfig(loop.TrainConfig):
                     f'pairs.{name} must be 16 k + 1 and at least {(KERNEL - 1) * STRIDE + 1}, so '
                     f'that a cell lies in the middle; it is {size}'
                 )
-
-
-# ---------------------------------------------------------------------------------------- matching
 
 
 def object_mask(boxes: Tensor, size: int) -> Tensor:
@@ -150,7 +147,7 @@ class Matcher(nn.Module):
     gains make logits of it.
     """
 
-    def __init__(self, config: BackboneConfig) -> None:
+    def __init__(self, config: BackboneTraining) -> None:
         super().__init__()
         self.config = config
         self.backbone = TrainableBackbone()
@@ -178,18 +175,16 @@ class Matcher(nn.Module):
                 responses = gain * correlate(
                     templates[level][part], searches[level][part], mask[part]
                 )
-                labels = soft_labels(places[part], *responses.shape[-2:], config.label_width)
+                height, width = responses.shape[-2:]
+                labels = soft_labels(places[part], height, width, config.label_width)
                 loss = loss + weight * matching_loss(responses, labels)
             losses[MAPS[level]] = loss * (config.group / len(places))
         return losses
 
 
-# ---------------------------------------------------------------------------------------- checking
-
-
 @torch.no_grad()
 def matching_accuracy(
-    backbone: nn.Module, pool: Pool, config: BackboneConfig, device: torch.device
+    backbone: nn.Module, pool: Pool, device: torch.device, pairs: PairConfig
 ) -> dict[str, float]:
     """How often the right place answers best, in search crops of 257 pixels with all augmentations
     on.
@@ -199,13 +194,15 @@ def matching_accuracy(
         of the target's centre, and (`_among_16`) the share where it also exceeds everything in the
         search crops of 15 other pairs.
     """
-    pairs = replace(config.pairs, search_size=257, shift=96.0)
+    pairs = replace(pairs, search_size=257, shift=96.0)
     hits: dict[str, int] = {}
-    own = torch.arange(16, device=device)
-    for batch in loop.held_out_batches(pool, pairs, device, CHECKED_BATCHES):
+    count = 0
+    for batch in held_out_batches(pool, pairs, device):
         mask = object_mask(batch['template_box'], batch['template'].shape[-1])
         templates, searches = backbone(batch['template']), backbone(batch['search'])
         places = target_places(batch['search_box'])
+        count += len(places)
+        own = torch.arange(len(places), device=device)
         for name, z, x in zip(MAPS, templates, searches, strict=True):
             responses = correlate(z, x, mask)  # (16, 16, h, w)
             peaks, best = responses[own, own].flatten(1).max(dim=1)
@@ -215,35 +212,33 @@ def matching_accuracy(
             hits[name] = hits.get(name, 0) + int(right.sum())
             alone = f'{name}_among_16'
             hits[alone] = hits.get(alone, 0) + int((right & (peaks >= highest)).sum())
-    return {name: number / (CHECKED_BATCHES * 16) for name, number in hits.items()}
+    return {name: number / count for name, number in hits.items()}
 
 
-# ---------------------------------------------------------------------------------------- training
-
-
-def make_part(config: BackboneConfig, pool: Pool | None = None) -> loop.Part:
-    """What `loop.Trainer` needs to know."""
+def make_part(
+    config: BackboneTraining, given: Mapping[str, Given], pool: Pool
+) -> Part[TrainableBackbone]:
+    """The backbone, to be trained from nothing."""
     matcher = Matcher(config)
-    return loop.Part(
+    return Part(
         'compact backbone',
-        {'compact_backbone.safetensors': lambda averaged: fold_batch_norm(averaged).state_dict()},
+        {weight_file(BACKBONE): lambda averaged: fold_batch_norm(averaged).state_dict()},
         matcher,
         matcher.backbone,
-        lambda averaged, pool, device: matching_accuracy(
-            fold_batch_norm(averaged), pool, config, device
+        lambda averaged, photos, device: matching_accuracy(
+            fold_batch_norm(averaged), photos, device, config.pairs
         ),
         ('deep', 'deep_among_16', 'middle', 'middle_among_16'),
     )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `tracker train backbone`."""
-    loop.add_arguments(parser)
-    parser.add_argument(
-        '--config', metavar='FILE', help='YAML file, such as config/train_backbone.yaml'
-    )
-
-
-def run(args: argparse.Namespace) -> int:
-    """`tracker train backbone`."""
-    return loop.run_part(args, loop.read_config(BackboneConfig, args.config), make_part)
+STAGE = Stage(
+    name=BACKBONE,
+    about='the small backbone of the compact presets',
+    config=BackboneTraining,
+    begins_with=(),
+    make=make_part,
+    share=0.17,
+    on_gpu={'batch': 256, 'group': 64, 'learning_rate': 3e-3, 'average': 0.999},
+    pairs_on_gpu={'alike': 0.4},
+)

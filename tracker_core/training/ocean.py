@@ -13,7 +13,6 @@ strongest distractor counts most; and templates of other pairs, which must not b
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 import math
@@ -24,6 +23,7 @@ import torch.nn.functional as F
 
 from tracker_core.backbones.compact import Maps
 from tracker_core.boxes import Box
+from tracker_core.data import PairConfig, Pool
 from tracker_core.errors import ParameterError
 from tracker_core.ocean.config import COMPACT
 from tracker_core.ocean.network import (
@@ -34,16 +34,17 @@ from tracker_core.ocean.network import (
     Template,
 )
 from tracker_core.ocean.tracker import classification
-from tracker_core.training import loop
-from tracker_core.training.data import PairConfig, Pool
+from tracker_core.training.batches import held_out_batches
+from tracker_core.training.config import TrainConfig
+from tracker_core.training.parts import Given, Head, look
+from tracker_core.training.record import weights_of
 from tracker_core.weights import load_into
 
 POSITIVE_RADIUS = 16.0  # pixels
-CHECKED_BATCHES = 16  # of 16 held-out pairs
 
 
 @dataclass(frozen=True)
-class OceanTraining(loop.TrainConfig):
+class OceanTraining(TrainConfig):
     """One training run; see `TrainConfig`.
 
     Attributes:
@@ -174,7 +175,7 @@ class OceanLearner(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The losses of a batch of pairs, by name."""
-        return self.losses(*loop.look(self.network.backbone, batch), batch)
+        return self.losses(*look(self.network.backbone, batch), batch)
 
     def losses(
         self, template_maps: Maps, search_maps: Maps, batch: Mapping[str, Tensor]
@@ -205,6 +206,7 @@ class OceanLearner(nn.Module):
             taps.flatten(2).gather(2, chosen.expand(-1, 9, -1))[:, :, None]
             for taps in tap_positions(ltrb.detach())
         )  # (N, 9, 1, K)
+        assert heads.align is not None  # Ocean's compact heads have it
         aligned = heads.align.at(box_features, ys, xs).float()
         losses['aligned'] = F.binary_cross_entropy_with_logits(
             aligned, overlap.flatten(1)[:, None].gather(2, chosen)
@@ -212,15 +214,16 @@ class OceanLearner(nn.Module):
         return losses
 
 
-def new_network(backbone: Mapping[str, Tensor], source: str) -> CompactOcean:
-    """A network with untrained heads, whose boxes begin at about the target's size."""
-    network = CompactOcean()
-    load_into(network.backbone, backbone, source)
-    network.backbone.eval().requires_grad_(False)
-    with torch.no_grad():
-        network.heads.box_gain.fill_(1.0)
-        network.heads.box_bias.fill_(math.log(COMPACT.template_side / 4))
-    return network
+@torch.no_grad()
+def begin(network: CompactOcean, config: OceanTraining, pool: Pool) -> None:
+    """Have boxes begin at about the target's size."""
+    network.heads.box_gain.fill_(1.0)
+    network.heads.box_bias.fill_(math.log(COMPACT.template_side / 4))
+
+
+def load(network: CompactOcean, given: Given) -> None:
+    """Trained heads."""
+    load_into(network.heads, given.state, given.source)
 
 
 @torch.no_grad()
@@ -232,7 +235,7 @@ def check(
     side = COMPACT.search_side
     pairs = replace(pairs, search_size=side, shift=80.0)
     ious, scores, impostors = [], [], []
-    for batch in loop.held_out_batches(pool, pairs, device, CHECKED_BATCHES):
+    for batch in held_out_batches(pool, pairs, device):
         features = network.extract(batch['search'])
         template = network.encode(batch['template'], batch['template_box'][:, 2:])
         prediction = network.heads(features, template)
@@ -267,30 +270,22 @@ def best_overlaps(prediction: Prediction, cell: Tensor, truth: Tensor, side: int
     return [Box(*box).iou(Box(*true)) for box, true in zip(found, truth.tolist(), strict=True)]
 
 
-def make_part(
-    config: OceanTraining,
-    backbone: Mapping[str, Tensor],
-    pool: Pool | None = None,
-    source: str = 'the backbone',
-) -> loop.Part:
-    """What `loop.Trainer` needs to know."""
-    network = new_network(backbone, source)
-    return loop.Part(
-        'compact heads of Ocean',
-        {'compact_ocean.safetensors': lambda averaged: loop.weights_of(averaged.heads)},
-        OceanLearner(network, config),
-        network,
-        lambda averaged, pool, device: check(averaged, pool, device, config.pairs),
-        ('mean_iou', 'success_at_half', 'score_of_impostors'),
-    )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `tracker train ocean`."""
-    loop.add_arguments(parser)
-    loop.add_head_arguments(parser, 'config/train_ocean.yaml')
-
-
-def run(args: argparse.Namespace) -> int:
-    """`tracker train ocean`."""
-    return loop.run_heads(args, loop.read_config(OceanTraining, args.config), make_part)
+HEAD = Head(
+    name='ocean',
+    title='compact heads of Ocean',
+    about='the compact heads of Ocean, on that backbone',
+    config=OceanTraining,
+    network=CompactOcean,
+    backbone=lambda network: network.backbone,
+    begin=begin,
+    learner=OceanLearner,
+    export=lambda network: weights_of(network.heads),
+    load=load,
+    check=check,
+    shown=('mean_iou', 'success_at_half', 'score_of_impostors'),
+    shown_together='mean_iou',
+    weight=1.0,
+    share=0.09,
+    on_gpu={'batch': 128, 'learning_rate': 2.5e-3, 'average': 0.999},
+    pairs_on_gpu={'search_size': 225, 'shift': 80.0, 'alike': 0.4},
+)

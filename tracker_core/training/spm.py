@@ -13,7 +13,6 @@ the fine stage; categories, which the paper's coarse stage learns from, these ph
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -22,6 +21,7 @@ from torch import nn, Tensor
 import torch.nn.functional as F
 
 from tracker_core.backbones.compact import Maps
+from tracker_core.data import PairConfig, PairSampler, Pool
 from tracker_core.errors import ParameterError
 from tracker_core.spm.candidates import (
     as_anchors,
@@ -35,15 +35,18 @@ from tracker_core.spm.candidates import (
 from tracker_core.spm.compact import CompactNetwork
 from tracker_core.spm.config import COMPACT, SpmConfig
 from tracker_core.spm.tracker import FINE_DELTA_SCALE
-from tracker_core.training import loop
-from tracker_core.training.data import PairConfig, PairSampler, Pool
+from tracker_core.training.batches import batches, held_out_batches, to_device
+from tracker_core.training.config import TrainConfig
+from tracker_core.training.parts import Given, Head, look
+from tracker_core.training.record import weights_of
 from tracker_core.weights import load_into
 
-CHECKED_BATCHES = 16  # of 16 held-out pairs
+MEASURED_BATCHES = 8  # that give the batch norms their statistics
+MEASURED_BATCH = 16  # pairs
 
 
 @dataclass(frozen=True)
-class SpmTraining(loop.TrainConfig):
+class SpmTraining(TrainConfig):
     """One training run; see `TrainConfig`.
 
     Attributes:
@@ -154,6 +157,9 @@ def jitter(targets: Tensor, count: int) -> Tensor:
 class SpmLearner(nn.Module):
     """The compact network and its losses."""
 
+    anchors: Tensor
+    fine_scale: Tensor
+
     def __init__(self, network: CompactNetwork, config: SpmTraining) -> None:
         super().__init__()
         self.network, self.config = network, config
@@ -164,7 +170,7 @@ class SpmLearner(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The losses of a batch of pairs, by name."""
-        return self.losses(*loop.look(self.network.backbone, batch), batch)
+        return self.losses(*look(self.network.backbone, batch), batch)
 
     def losses(self, z_maps: Maps, x_maps: Maps, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The same from the backbone's maps."""
@@ -210,19 +216,20 @@ class SpmLearner(nn.Module):
 
 
 @torch.no_grad()
-def measure_maps(network: CompactNetwork, sampler: PairSampler, count: int = 8) -> None:
-    """Set the statistics of the fine stage's batch norms from `count` batches of search crops."""
-    sums = [torch.zeros(3, norm.num_features) for norm in network.fine.feat_extractor.bn_list]
-    source = loop.batches(sampler, 16)
-    for _ in range(count):
-        _, maps = network.extract(loop.to_device(next(source), torch.device('cpu'))['search'])
+def measure_maps(network: CompactNetwork, sampler: PairSampler) -> None:
+    """Set the statistics of the fine stage's batch norms from some search crops."""
+    norms = [m for m in network.fine.feat_extractor.bn_list if isinstance(m, nn.BatchNorm2d)]
+    sums = [torch.zeros(3, norm.num_features) for norm in norms]
+    source = batches(sampler, MEASURED_BATCH)
+    for _ in range(MEASURED_BATCHES):
+        _, maps = network.extract(to_device(next(source), torch.device('cpu'))['search'])
         for total, features in zip(sums, maps, strict=True):
             x = features.float().transpose(0, 1).flatten(1)
             total += torch.stack([x.sum(1), x.square().sum(1), torch.full((len(x),), x.shape[1])])
-    for total, norm in zip(sums, network.fine.feat_extractor.bn_list, strict=True):
+    for total, norm in zip(sums, norms, strict=True):
         mean = total[0] / total[2]
-        norm.running_mean.copy_(mean)
-        norm.running_var.copy_(total[1] / total[2] - mean.square())
+        norm.get_buffer('running_mean').copy_(mean)
+        norm.get_buffer('running_var').copy_(total[1] / total[2] - mean.square())
 
 
 @torch.no_grad()
@@ -239,8 +246,10 @@ def check(
     pairs = replace(pairs, search_size=size, shift=80.0)
     anchors = network.anchors(size).to(device)
     scale = torch.tensor(FINE_DELTA_SCALE, device=device)
-    ious, scores, impostors = [], [], []
-    for batch in loop.held_out_batches(pool, pairs, device, CHECKED_BATCHES):
+    ious: list[Tensor] = []
+    scores: list[Tensor] = []
+    impostors: list[Tensor] = []
+    for batch in held_out_batches(pool, pairs, device):
         targets, template_boxes = corners(batch['search_box']), corners(batch['template_box'])
         z, z_maps = network.extract(batch['template'])
         x, x_maps = network.extract(batch['search'])
@@ -279,37 +288,33 @@ def check(
     }
 
 
-def make_part(
-    config: SpmTraining,
-    backbone: Mapping[str, Tensor],
-    pool: Pool,
-    source: str = 'the backbone',
-) -> loop.Part:
-    """What `loop.Trainer` needs to know; the pool is for the statistics of the backbone's maps."""
-    network = CompactNetwork()
-    load_into(network.backbone, backbone, source)
-    network.backbone.requires_grad_(False)
+def begin(network: CompactNetwork, config: SpmTraining, pool: Pool) -> None:
+    """Fit the fine stage to the backbone's maps."""
     measure_maps(network, PairSampler(pool, config.pairs))
-    return loop.Part(
-        'compact heads of SPM-Tracker',
-        {
-            'compact_spm.safetensors': lambda averaged: loop.weights_of(
-                averaged, without='backbone.'
-            )
-        },
-        SpmLearner(network, config),
-        network,
-        lambda averaged, pool, device: check(averaged, pool, device, config.pairs),
-        ('mean_iou', 'success_at_half', 'score_of_impostors'),
-    )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `tracker train spm`."""
-    loop.add_arguments(parser)
-    loop.add_head_arguments(parser, 'config/train_spm.yaml')
+def load(network: CompactNetwork, given: Given) -> None:
+    """Trained heads."""
+    backbone = {f'backbone.{k}': v for k, v in network.backbone.state_dict().items()}
+    load_into(network, {**backbone, **given.state}, given.source)
 
 
-def run(args: argparse.Namespace) -> int:
-    """`tracker train spm`."""
-    return loop.run_heads(args, loop.read_config(SpmTraining, args.config), make_part)
+HEAD = Head(
+    name='spm',
+    title='compact heads of SPM-Tracker',
+    about='the compact heads of SPM-Tracker, on that backbone',
+    config=SpmTraining,
+    network=CompactNetwork,
+    backbone=lambda network: network.backbone,
+    begin=begin,
+    learner=SpmLearner,
+    export=lambda network: weights_of(network, without='backbone.'),
+    load=load,
+    check=check,
+    shown=('mean_iou', 'success_at_half', 'score_of_impostors'),
+    shown_together='mean_iou',
+    weight=1.0,
+    share=0.08,
+    on_gpu={'batch': 128, 'learning_rate': 2.5e-3, 'average': 0.999},
+    pairs_on_gpu={'search_size': 225, 'shift': 80.0, 'alike': 0.4},
+)

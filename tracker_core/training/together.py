@@ -12,42 +12,63 @@ all`, and so also adapts them to photos of one's own.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
+from functools import partial
+import math
+from typing import Any, cast
 
 import torch
 from torch import nn, Tensor
 
-from tracker_core.backbones.compact import CompactBackbone, fold_batch_norm, unfold_batch_norm
-from tracker_core.training import atom, backbone, loop, ocean, spm
-from tracker_core.training.data import PairConfig, PairSampler, Pool
-from tracker_core.weights import load_into, read_weight_file
-from tracker_core.weights.registry import BUNDLED_FOLDER
+from tracker_core.backbones.compact import (
+    CompactBackbone,
+    fold_batch_norm,
+    unfold_batch_norm,
+)
+from tracker_core.data import PairConfig, PairSampler, Pool
+from tracker_core.errors import ParameterError
+from tracker_core.training.backbone import BackboneTraining, Matcher, matching_accuracy
+from tracker_core.training.batches import batches, to_device
+from tracker_core.training.config import TrainConfig
+from tracker_core.training.heads import HEADS
+from tracker_core.training.parts import (
+    BACKBONE,
+    Given,
+    Head,
+    MapLearner,
+    Part,
+    Stage,
+    sum_of,
+    weight_file,
+)
+from tracker_core.weights import load_into
 
-PARTS = ('backbone', 'ocean', 'spm', 'atom')
-FILE = 'compact_{}.safetensors'  # of a part
+MATCHING = 'matching'  # the backbone's own losses and figures
+CHECKED_MATCHING = PairConfig(size_jitter=1.25)  # the pairs of the backbone's own training
 MEASURED_PAIRS = 32  # whose search crops give the batch norms their first statistics
 
 
+def default_weights() -> dict[str, float]:
+    """Of the losses, as the heads declare them."""
+    return {MATCHING: 0.75, **{head.name: head.weight for head in HEADS}}
+
+
 @dataclass(frozen=True)
-class TogetherTraining(loop.TrainConfig):
+class TogetherTraining(TrainConfig):
     """One training run; see `TrainConfig`.
 
     Attributes:
-        group: See `BackboneConfig`.
-        matching, ocean, spm, atom: Weights of their losses.
+        group: See `BackboneTraining`.
+        weights: Of the losses of matching and of each head; those left out in a file keep their
+            defaults.
     """
 
     batch: int = 24
     learning_rate: float = 1e-3
     average: float = 0.998
     group: int = 24
-    matching: float = 0.75
-    ocean: float = 1.0
-    spm: float = 1.0
-    atom: float = 6.0
+    weights: Mapping[str, float] = field(default_factory=default_weights)
     pairs: PairConfig = field(
         default_factory=lambda: PairConfig(
             template_size=129,
@@ -66,32 +87,38 @@ class TogetherTraining(loop.TrainConfig):
         )
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        known = default_weights()
+        for name, weight in self.weights.items():
+            if name not in known:
+                raise ParameterError(
+                    f'weights: there is no {name!r}; there are {", ".join(sorted(known))}'
+                )
+            if not 0 <= weight < math.inf:
+                raise ParameterError(f'weights: {name} must not be negative, but {weight} is')
+
 
 class Together(nn.Module):
     """One trainable backbone and the networks whose heads use it; their own frozen backbones are
-    idle, but for checks."""
+    idle, but for checks.
 
-    def __init__(
-        self, config: TogetherTraining, weights: Mapping[str, Mapping[str, Tensor]], pool: Pool
-    ) -> None:
+    Attributes:
+        backbone: Trainable.
+        trackers: The networks by name of the head.
+    """
+
+    def __init__(self, pairs: PairConfig, given: Mapping[str, Given], pool: Pool) -> None:
         super().__init__()
-        given, pairs, source = weights['backbone'], config.pairs, 'the weights to begin with'
         plain = CompactBackbone()
-        load_into(plain, given, source)
-        batch = next(loop.batches(PairSampler(pool, pairs), MEASURED_PAIRS))
-        images = loop.to_device(batch, torch.device('cpu'))['search']
-        self.backbone = unfold_batch_norm(plain, images)
-        self.ocean = ocean.new_network(given, source)
-        load_into(self.ocean.heads, weights['ocean'], source)
-        self.spm = spm.CompactNetwork()
-        load_into(
-            self.spm, {**{f'backbone.{k}': v for k, v in given.items()}, **weights['spm']}, source
-        )
-        self.spm.backbone.requires_grad_(False)
-        self.atom = atom.AtomNetwork(compact=True)
-        load_into(self.atom.feature_extractor, given, source)
-        self.atom.feature_extractor.requires_grad_(False)
-        load_into(self.atom.bb_regressor, weights['atom'], source)
+        load_into(plain, given[BACKBONE].state, given[BACKBONE].source)
+        batch = next(batches(PairSampler(pool, pairs), MEASURED_PAIRS))
+        self.backbone = unfold_batch_norm(plain, to_device(batch, torch.device('cpu'))['search'])
+        self.trackers = nn.ModuleDict()
+        for head in HEADS:
+            network = head.on_backbone(given[BACKBONE])
+            head.load(network, given[head.name])
+            self.trackers[head.name] = network
 
 
 class TogetherLearner(nn.Module):
@@ -100,83 +127,69 @@ class TogetherLearner(nn.Module):
     def __init__(self, network: Together, config: TogetherTraining) -> None:
         super().__init__()
         self.network, pairs = network, config.pairs
-        matcher = backbone.Matcher(
-            backbone.BackboneConfig(batch=config.batch, group=config.group, pairs=pairs)
-        )
+        self.weights = config.weights
+        matcher = Matcher(BackboneTraining(batch=config.batch, group=config.group, pairs=pairs))
         matcher.backbone = network.backbone
-        self.parts = nn.ModuleDict(
-            {
-                'matching': matcher,
-                'ocean': ocean.OceanLearner(network.ocean, ocean.OceanTraining(pairs=pairs)),
-                'spm': spm.SpmLearner(network.spm, spm.SpmTraining(pairs=pairs)),
-                'atom': atom.AtomLearner(network.atom, atom.AtomTraining(pairs=pairs)),
-            }
-        )
-        self.weights = {name: getattr(config, name) for name in self.parts}
+        self.learners = nn.ModuleDict({MATCHING: matcher})
+        for head in HEADS:
+            learner = head.learner(network.trackers[head.name], head.config(pairs=pairs))
+            self.learners[head.name] = learner
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The weighted losses of a batch of pairs, one per part."""
+        """The weighted losses of a batch of pairs, one for matching and one per head."""
         template, search = (self.network.backbone(batch[name]) for name in ('template', 'search'))
         return {
-            name: self.weights[name] * sum(part.losses(template, search, batch).values())
-            for name, part in self.parts.items()
+            name: self.weights[name]
+            * sum_of(cast(MapLearner, learner).losses(template, search, batch))
+            for name, learner in self.learners.items()
         }
 
 
 def check(network: Together, pool: Pool, device: torch.device) -> dict[str, float]:
-    """The checks of all parts, each on the pairs of its own training, so that figures compare."""
+    """The checks of all, each on the pairs of its own training, so that figures compare."""
     folded = fold_batch_norm(network.backbone)
-    for idle in (network.ocean.backbone, network.spm.backbone, network.atom.feature_extractor):
-        idle.load_state_dict(folded.state_dict())
-    matching = replace(backbone.BackboneConfig(), pairs=replace(PairConfig(), size_jitter=1.25))
-    figures = {
-        'matching': backbone.matching_accuracy(folded, pool, matching, device),
-        'ocean': ocean.check(network.ocean, pool, device, ocean.OceanTraining().pairs),
-        'spm': spm.check(network.spm, pool, device, spm.SpmTraining().pairs),
-        'atom': atom.check(network.atom, pool, device, atom.AtomTraining().pairs),
-    }
+    figures = {MATCHING: matching_accuracy(folded, pool, device, CHECKED_MATCHING)}
+    for head in HEADS:
+        tracker = network.trackers[head.name]
+        head.backbone(tracker).load_state_dict(folded.state_dict())
+        figures[head.name] = head.check(tracker, pool, device, head.config().pairs)
     return {f'{part}_{name}': v for part, values in figures.items() for name, v in values.items()}
 
 
-def make_part(
-    config: TogetherTraining, weights: Mapping[str, Mapping[str, Tensor]], pool: Pool
-) -> loop.Part:
-    """What `loop.Trainer` needs to know; `weights` are those of the four files to begin with."""
-    network = Together(config, weights, pool)
-    return loop.Part(
+def make_part(config: TogetherTraining, given: Mapping[str, Given], pool: Pool) -> Part[Together]:
+    """Backbone and heads, to be trained on."""
+    network = Together(config.pairs, given, pool)
+    files = {weight_file(BACKBONE): export_backbone}
+    for head in HEADS:
+        files[weight_file(head.name)] = partial(export_head, head)
+    shown = [f'{head.name}_{head.shown_together}' for head in HEADS]
+    return Part(
         'compact backbone and heads together',
-        {
-            FILE.format('backbone'): lambda averaged: fold_batch_norm(
-                averaged.backbone
-            ).state_dict(),
-            FILE.format('ocean'): lambda averaged: loop.weights_of(averaged.ocean.heads),
-            FILE.format('spm'): lambda averaged: loop.weights_of(averaged.spm, 'backbone.'),
-            FILE.format('atom'): lambda averaged: loop.weights_of(averaged.atom.bb_regressor),
-        },
+        files,
         TogetherLearner(network, config),
         network,
         check,
-        ('matching_deep_among_16', 'ocean_mean_iou', 'spm_mean_iou', 'atom_iou_after'),
+        (f'{MATCHING}_deep_among_16', *shown),
     )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `tracker train together`."""
-    loop.add_arguments(parser)
-    parser.add_argument(
-        '--config', metavar='FILE', help='YAML file, such as config/train_together.yaml'
-    )
-    parser.add_argument(
-        '--from',
-        dest='begin',
-        metavar='DIR',
-        help='folder of the four weight files to begin with (default: the bundled ones)',
-    )
+def export_backbone(network: Together) -> dict[str, Tensor]:
+    """What is written of the backbone."""
+    return fold_batch_norm(network.backbone).state_dict()
 
 
-def run(args: argparse.Namespace) -> int:
-    """`tracker train together`."""
-    folder = Path(args.begin) if args.begin else BUNDLED_FOLDER
-    weights = {name: read_weight_file(folder / FILE.format(name)) for name in PARTS}
-    config = loop.read_config(TogetherTraining, args.config)
-    return loop.run_part(args, config, lambda config, pool: make_part(config, weights, pool))
+def export_head(head: Head[Any, Any], network: Together) -> dict[str, Tensor]:
+    """What is written of a head."""
+    return head.export(network.trackers[head.name])
+
+
+STAGE = Stage(
+    name='together',
+    about='all of these at once, from weights that are there',
+    config=TogetherTraining,
+    begins_with=(BACKBONE, *(head.name for head in HEADS)),
+    make=make_part,
+    share=0.56,
+    on_gpu={'batch': 128, 'group': 64, 'learning_rate': 2e-3, 'average': 0.999},
+    pairs_on_gpu={'search_size': 225, 'shift': 80.0},
+)

@@ -1,0 +1,133 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""Where targets come from: what of a pool can be seen twice.
+
+A source is made from the pool, is empty where the pool has nothing for it, and draws a target's
+two views. A new one is a class here and an entry in `SOURCES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.random import Generator
+
+from tracker_core.data.photos import Photo
+from tracker_core.data.pool import Pool
+from tracker_core.data.regions import draw_region, Region
+
+Item = TypeVar('Item')
+FRAMES_APART = 50  # at most, of the two views in a sequence
+
+
+class Balanced(Generic[Item]):
+    """Items drawn so that a group's share grows with the square root of its size.
+
+    Args:
+        items: What to draw from.
+        groups: The group of each.
+    """
+
+    def __init__(self, items: Sequence[Item], groups: Sequence[str]) -> None:
+        self.items = items
+        _, inverse, counts = np.unique(
+            np.array(groups, dtype=str), return_inverse=True, return_counts=True
+        )
+        weights = (1.0 / np.sqrt(counts))[inverse]
+        self.cumulative = np.cumsum(weights / weights.sum())
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def draw(self, rng: Generator) -> Item:
+        """One item."""
+        place = int(np.searchsorted(self.cumulative, rng.random(), side='right'))
+        return self.items[min(place, len(self.items) - 1)]
+
+
+class Source(Protocol):
+    """Targets that can be seen twice."""
+
+    def __len__(self) -> int: ...
+
+    def draw(self, rng: Generator) -> tuple[Region, Region]:
+        """The first and the second view of a target."""
+        ...
+
+
+class PhotoSource:
+    """A textured region of any photo, seen twice."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.photos = balanced_photos(pool)
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def draw(self, rng: Generator) -> tuple[Region, Region]:
+        """See `Source`."""
+        photo = self.photos.draw(rng)
+        region = Region(photo, draw_region(rng, photo))
+        return region, region
+
+
+class BoxSource:
+    """An annotated object, seen twice."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.boxes = Balanced(pool.boxes, [region.photo.group for region in pool.boxes])
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def draw(self, rng: Generator) -> tuple[Region, Region]:
+        """See `Source`."""
+        region = self.boxes.draw(rng)
+        return region, region
+
+
+class SequenceSource:
+    """One object in two frames of an annotated sequence."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.sequences = pool.sequences
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def draw(self, rng: Generator) -> tuple[Region, Region]:
+        """See `Source`."""
+        frames = self.sequences[rng.integers(len(self.sequences))]
+        first = int(rng.integers(len(frames)))
+        apart = rng.integers(-FRAMES_APART, FRAMES_APART + 1)
+        return frames[first], frames[int(np.clip(first + apart, 0, len(frames) - 1))]
+
+
+class FollowedSource:
+    """A region that optical flow followed from one frame to another, in either order."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.followed = Balanced(pool.followed, [early.photo.group for early, _ in pool.followed])
+
+    def __len__(self) -> int:
+        return len(self.followed)
+
+    def draw(self, rng: Generator) -> tuple[Region, Region]:
+        """See `Source`."""
+        early, late = self.followed.draw(rng)
+        return (late, early) if rng.random() < 0.5 else (early, late)
+
+
+SOURCES: dict[str, Callable[[Pool], Source]] = {  # in the order of their weights in a config
+    'photo': PhotoSource,
+    'box': BoxSource,
+    'sequence': SequenceSource,
+    'followed': FollowedSource,
+}
+
+
+def balanced_photos(pool: Pool) -> Balanced[Photo]:
+    """All photos, to be drawn."""
+    return Balanced(pool.photos, [photo.group for photo in pool.photos])
