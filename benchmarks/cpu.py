@@ -29,11 +29,11 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from tracker_core import create_tracker  # noqa: E402
 from tracker_core.backbones.vgg import Vgg16  # noqa: E402
 from tracker_core.evaluation.machine import describe_machine, machine_line  # noqa: E402
 from tracker_core.evaluation.scene import render_scene  # noqa: E402
 from tracker_core.ocean.network import OceanNetwork  # noqa: E402
-from tracker_core.tracker import create_tracker  # noqa: E402
 from tracker_core.weights import randomize  # noqa: E402
 
 # of the authors' code with two threads, milliseconds: backbone and neck of Ocean by side of the

@@ -37,7 +37,7 @@ from torch.utils.flop_counter import flop_registry
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tracker_core import Box, create_tracker, list_trackers, Tracker, tracker_class  # noqa: E402
+from tracker_core import Box, create_tracker, list_trackers, Tracker, tracker_declaration  # noqa: E402
 from tracker_core.evaluation.machine import describe_machine, machine_line  # noqa: E402
 from tracker_core.evaluation.scene import render_scene  # noqa: E402
 from tracker_core.runtime.eager import EagerUpdates  # noqa: E402
@@ -238,7 +238,7 @@ class Counter(TorchDispatchMode):
 def trackers_of(presets: Sequence[str]) -> Iterator[tuple[str, str]]:
     for preset in presets:
         for name in list_trackers():
-            if preset in tracker_class(name).presets:
+            if preset in tracker_declaration(name).presets:
                 yield name, preset
 
 
@@ -246,7 +246,8 @@ def make(
     name: str, preset: str, device: torch.device, precision: str, runtime: str, **parameters: Any
 ) -> Tracker:
     """A tracker with bundled weights where there are any, else random ones."""
-    weights = None if preset.startswith('compact') else 'random'
+    is_bundled = tracker_declaration(name).preset(preset).is_bundled
+    weights = None if is_bundled else 'random'
     return create_tracker(
         name, preset, str(device), precision, runtime, weights, recover=False, **parameters
     )
@@ -264,13 +265,13 @@ def check(
     options = LIGHT.get((name, preset), {})
     cpu = make(name, preset, torch.device('cpu'), 'float32', 'eager', **options)
     there = make(name, preset, device, precision, runtime, **options)
-    cpu.runner.name = there.runner.name  # so that models have the same shapes
+    cpu.steps.prepares_programs = there.steps.prepares_programs  # so that shapes are the same
     scene = render_scene(frames=4, size=(320, 240), seed=seed)
     images = [torch.from_numpy(image) for image in scene]
     box = scene.boxes[0]
     boxes = [box, Box(box.x + 6, box.y - 4, box.w, box.h), Box(box.x - 5, box.y, box.w, box.h)]
     targets = [cpu.start(images[0], box) for box in boxes]
-    sample = there._tensors(there.start(images[0], box))
+    sample = there.model_tensors(there.start(images[0], box))
     wide = F.pad(images[2].permute(2, 0, 1).float(), (0, 40, 0, 24), mode='replicate')
     wide = wide.byte().permute(1, 2, 0).contiguous()
     cases = [
@@ -285,28 +286,28 @@ def check(
         size = (image.shape[1], image.shape[0])
         groups: dict[Any, list[Any]] = {}
         for target in chosen:
-            groups.setdefault(cpu._shape(target, size), []).append(target)
-        for shape, group in groups.items():
-            numbers = torch.stack([cpu._numbers(target, size) for target in group])
-            models = [cpu._tensors(target) for target in group]
+            groups.setdefault(cpu.program_key(target, size), []).append(target)
+        for key, group in groups.items():
+            geometry = torch.stack([cpu.search_geometry(target, size) for target in group])
+            models = [cpu.model_tensors(target) for target in group]
             with torch.inference_mode():
                 wanted, *_ = cpu.step(
-                    shape, image, numbers, *map(torch.cat, zip(*models, strict=True))
+                    key, image, geometry, *map(torch.cat, zip(*models, strict=True))
                 )
                 moved = [to_device(model, there, sample) for model in models]
-                rows, kept = there.runner(there, shape, image, numbers, moved)
+                rows, kept = there.steps(there.program(key), image, geometry, moved)
             again.append(rows)
             for index, (row, right) in enumerate(zip(rows, wanted.tolist(), strict=True)):
                 target = group[index]
-                one = there._sighting(target, row, kept, index, size)
-                other = cpu._sighting(target, right, kept, index, size)
+                one = there.proposal(target, row, kept, index, size)
+                other = cpu.proposal(target, right, kept, index, size)
                 assert (one.box is None) == (other.box is None), 'one finds the target, one not'
                 score = max(score, abs(one.raw_score - other.raw_score))
                 if one.box is not None:
                     a, b = one.box.as_xywh(), other.box.as_xywh()
                     pixels = max(pixels, *(abs(x - y) for x, y in zip(a, b, strict=True)))
     limits = TOLERANCES[precision]
-    trained = preset.startswith('compact')
+    trained = tracker_declaration(name).preset(preset).is_bundled
     fine = score <= limits[1] and (pixels <= limits[0] or (precision != 'float32' and not trained))
     repeats = again[0] == again[-1]
     return {
@@ -339,7 +340,7 @@ def check_update(
             same = copy.deepcopy(target, {id(tracker): tracker})
             tracker.updates = updates
             tracker.learn(same)
-            outcomes.append(tracker._tensors(same))
+            outcomes.append(tracker.model_tensors(same))
         for right, found in zip(*outcomes, strict=True):
             size = right.double().norm().clamp(min=1e-6)
             worst = max(worst, float((found.double() - right.double()).norm() / size))
@@ -414,10 +415,10 @@ def roofline(
     scene = render_scene(frames=2, size=(640, 480))
     first, second = (torch.from_numpy(image).to(tracker.device) for image in scene)
     target = tracker.start(first, scene.boxes[0])
-    numbers = tracker._numbers(target, (640, 480))[None].to(tracker.device)
-    shape = tracker._shape(target, (640, 480))
+    geometry = tracker.search_geometry(target, (640, 480))[None].to(tracker.device)
+    key = tracker.program_key(target, (640, 480))
     with torch.no_grad(), Counter(rates, bandwidth) as counter:  # counts what inference mode hides
-        tracker.step(shape, second, numbers, *tracker._tensors(target))
+        tracker.step(key, second, geometry, *tracker.model_tensors(target))
     floor = counter.floor * 1e3
     return {
         'gflop': counter.flops / 1e9,

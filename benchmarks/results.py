@@ -19,8 +19,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from tracker_core import list_trackers, tracker_declaration  # noqa: E402
 from tracker_core.evaluation.machine import machine_line  # noqa: E402
-from tracker_core.tracker import list_trackers, tracker_class  # noqa: E402
 
 RESULTS = ROOT / 'benchmarks' / 'results'
 BEGIN, END = '<!-- written by benchmarks/results.py -->', '<!-- end -->'
@@ -93,13 +93,13 @@ def readme_table(accuracy: dict[str, Any], speeds: list[dict[str, Any]]) -> str:
     }
     rows = []
     for name in list_trackers():
-        presets = tracker_class(name).presets
+        declaration = tracker_declaration(name)
         mean = measured.get((name, 'compact'))
         rows.append(
             [
                 f'`{name}`',
-                sys.modules[tracker_class(name).__module__].__doc__.strip().splitlines()[0],
-                ', '.join(p for p in presets if not p.startswith('paper_')),
+                f'{declaration.title}: {declaration.about}',
+                ', '.join(p for p in declaration.presets if not p.startswith('paper_')),
                 f'{mean["auc"]:.3f}' if mean else '',
                 fps.get((name, 'compact'), ''),
                 fps.get((name, 'paper'), ''),

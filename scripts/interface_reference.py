@@ -20,7 +20,7 @@ from typing import Any
 import rclpy
 from rclpy.parameter import Parameter
 
-from tracker_core import list_trackers, tracker_class
+from tracker_core import list_trackers, tracker_declaration
 from tracker_core.parameters import describe, ParameterInfo
 from tracker_nodes.encodings import ENCODINGS
 from tracker_nodes.isolation import isolate
@@ -154,7 +154,8 @@ def changes(info: ParameterInfo) -> str:
 
 def tracker_table(name: str) -> str:
     """A tracker's parameters: the value of the preset compact, and where others differ."""
-    presets = tracker_class(name).presets
+    declared = tracker_declaration(name).presets
+    presets = {name: preset.config for name, preset in declared.items()}
     rows = []
     for info in describe(presets['compact']):
         usual = getattr(presets['compact'], info.name)

@@ -199,7 +199,7 @@ def run_track(args: argparse.Namespace) -> int:
     from tracker_core.evaluation.progress import progress_bar
     from tracker_core.evaluation.video import open_frames, some_names, VideoError, VideoWriter
     from tracker_core.gray import GrayRange, Span
-    from tracker_core.tracker import Track, TrackStatus
+    from tracker_core.target import Track, TrackStatus
 
     def tell(span: Span) -> None:
         print(span.sentence('--bit-depth'), file=sys.stderr)
@@ -282,7 +282,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
         write_json,
     )
     from tracker_core.evaluation.video import check_images, some_names
-    from tracker_core.tracker import list_trackers
+    from tracker_core.registry import list_trackers
 
     whole = load_dataset(args.dataset, args.sequences)
     for sequence in whole:
@@ -385,14 +385,15 @@ def run_export(args: argparse.Namespace) -> None:
     args.device, args.runtime = ('cpu', 'onnx') if is_onnx else ('cuda', 'tensorrt')
     args.precision = 'auto'
     tracker = _create(args, args.tracker, args.preset)
-    inputs = export.example(tracker, args.size or (640, 480), args.target_size, args.targets)
+    size = args.size or (640, 480)
+    program, inputs = export.example(tracker, size, args.target_size, args.targets)
     path = Path(args.out or f'{args.tracker}_{args.preset}.{"onnx" if is_onnx else "engine"}')
     if is_onnx:
-        export.write_onnx(tracker, *inputs, path, any_size=args.size is None)
+        export.write_onnx(program, inputs, path, any_size=args.size is None)
     else:
         from tracker_core.runtime.tensorrt import write_engine
 
-        write_engine(tracker, *inputs, path)
+        write_engine(program, inputs, path)
     print(f'wrote {path}: {path.stat().st_size / 2**20:.1f} MiB')
 
 
@@ -400,20 +401,22 @@ def run_list(args: argparse.Namespace) -> None:
     from tracker_core.errors import ParameterError
     from tracker_core.evaluation.tables import format_table
     from tracker_core.parameters import describe
-    from tracker_core.tracker import list_trackers, preset_config, tracker_class
+    from tracker_core.registry import list_trackers, tracker_declaration
 
     if not args.tracker:
         if args.preset:
             raise ParameterError(f'of which tracker? tracker list NAME --preset {args.preset}')
         rows = []
         for name in list_trackers():
-            cls = tracker_class(name)
-            rows.append([name, ', '.join(cls.presets), (cls.__doc__ or '').split('\n')[0]])
+            tracker = tracker_declaration(name)
+            about = f'{tracker.title}: {tracker.about}'
+            rows.append([name, ', '.join(tracker.presets), about])
         print(format_table(['tracker', 'presets', 'about'], rows))
         return
-    presets = tracker_class(args.tracker).presets
+    declaration = tracker_declaration(args.tracker)
+    presets = {name: preset.config for name, preset in declaration.presets.items()}
     if args.preset:
-        presets = {args.preset: preset_config(args.tracker, args.preset)}
+        presets = {args.preset: declaration.preset(args.preset).config}
     rows = []
     for info in describe(next(iter(presets.values()))):
         bounds = (('>=', info.minimum), ('<=', info.maximum))
@@ -425,21 +428,24 @@ def run_list(args: argparse.Namespace) -> None:
 
 
 def run_weights(args: argparse.Namespace) -> None:
+    from tracker_core.declaration import weights_folder
     from tracker_core.evaluation.tables import format_table
-    from tracker_core.weights import list_weights, weights_folder
+    from tracker_core.registry import list_trackers, tracker_declaration
 
     rows = []
-    for entry in list_weights():
-        place = str(entry.path or f'missing: {entry.origin}')
-        checksum = entry.sha256[:16] or '-'
-        rows.append([entry.tracker, entry.preset, entry.file, entry.licence, checksum, place])
+    for name in list_trackers():
+        for preset, declared in tracker_declaration(name).presets.items():
+            for file in declared.weights:
+                place = str(file.path or f'missing: {file.origin}')
+                checksum = file.sha256[:16] or '-'
+                rows.append([name, preset, file.file, file.licence, checksum, place])
     print(format_table(['tracker', 'preset', 'file', 'licence', 'SHA-256', 'where'], rows))
     print(f"\nThe authors' files are looked for in {weights_folder()} ($TRACKER_WEIGHTS).")
 
 
 def run_convert(args: argparse.Namespace) -> None:
     from tracker_core.errors import WeightsError
-    from tracker_core.tracker import create_tracker
+    from tracker_core.factory import create_tracker
     from tracker_core.weights import read_weight_file, save_safetensors
 
     if Path(args.target).suffix != '.safetensors':
@@ -493,10 +499,11 @@ def _add_tracker_options(
 def _create(args: argparse.Namespace, name: str, preset: str, **fixed: Any) -> Any:
     """The tracker that the options ask for."""
     from tracker_core.errors import ParameterError, suggestion
+    from tracker_core.factory import create_tracker
     from tracker_core.parameters import describe
-    from tracker_core.tracker import create_tracker, preset_config
+    from tracker_core.registry import tracker_declaration
 
-    infos = {info.name: info for info in describe(preset_config(name, preset))}
+    infos = {info.name: info for info in describe(tracker_declaration(name).preset(preset).config)}
     parameters = {}
     for setting in args.set:
         key, separator, text = setting.partition('=')

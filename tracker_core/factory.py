@@ -9,6 +9,7 @@ import logging
 
 import torch
 
+from tracker_core.choices import PRECISIONS, RUNTIMES
 from tracker_core.errors import ParameterError
 from tracker_core.parameters import Value, with_parameters
 from tracker_core.registry import tracker_declaration
@@ -18,12 +19,9 @@ from tracker_core.runtime import (
     EXPORTING,
     make_runtime,
     make_updates,
-    RUNTIMES,
 )
 from tracker_core.tracker import Setup, Tracker
 from tracker_core.weights import load_weights
-
-PRECISIONS = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +70,10 @@ def create_tracker(
         )
     runtime_name = choose_runtime(runtime, torch_device)
     is_fine = declared.is_fine_in_bfloat16 and config.tolerates_rounding
-    dtype = PRECISIONS.get(precision) or choose_precision(runtime_name, torch_device, is_fine)
+    if precision == 'auto':
+        dtype = choose_precision(runtime_name, torch_device, is_fine)
+    else:
+        dtype = getattr(torch, precision)
     module, _, class_name = declaration.tracker.partition(':')
     make = getattr(importlib.import_module(module), class_name)
     read = load_weights(f'{name} {preset}', declared.weights, weights)

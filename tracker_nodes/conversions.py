@@ -19,7 +19,7 @@ from vision_msgs.msg import BoundingBox2D, Detection2D, ObjectHypothesisWithPose
 from tracker_core.boxes import Box
 
 if TYPE_CHECKING:
-    from tracker_core.tracker import Target
+    from tracker_core.target import Target
 
 
 def box_to_message(box: Box) -> BoundingBox2D:

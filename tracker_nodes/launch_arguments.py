@@ -8,17 +8,14 @@ Nothing here needs launch, torch or a running ROS.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-import re
 
 from ament_index_python.packages import get_package_share_directory
 
-
-def trackers() -> list[str]:
-    """The trackers that have a parameter file."""
-    files = parameter_file('tadt').parent.glob('*.yaml')
-    return sorted(file.stem for file in files if not file.stem.startswith('train_'))
+from tracker_core import list_trackers, tracker_declaration, UnknownTrackerError
+from tracker_core.parameters import describe
+from tracker_nodes.node_config import NodeConfig
 
 
 def parameter_file(tracker: str) -> Path:
@@ -26,10 +23,28 @@ def parameter_file(tracker: str) -> Path:
     return Path(get_package_share_directory('tracker_nodes'), 'config', f'{tracker}.yaml')
 
 
-def presets(tracker: str) -> list[str]:
-    """A tracker's presets, as its parameter file names them."""
-    (names,) = re.findall(r'^# Presets: (.*)$', parameter_file(tracker).read_text(), re.MULTILINE)
-    return names.split(', ')
+def described(
+    names: Iterable[str], tracker: str | None
+) -> list[tuple[str, str, list[str] | None]]:
+    """Launch arguments that are parameters of the node: name, description, and what can be chosen
+    beside nothing; None for anything.
+
+    Args:
+        names: Of the parameters.
+        tracker: Whose presets can be chosen; None: the tracker is chosen, too.
+    """
+    infos = {info.name: info for info in describe(NodeConfig)}
+    arguments: list[tuple[str, str, list[str] | None]] = []
+    for name in names:
+        text = infos[name].help.rstrip('.')
+        choices = infos[name].choices
+        if name == 'preset' and tracker is not None:
+            choices = tuple(tracker_declaration(tracker).presets)
+        elif name == 'preset':
+            each = (f'{n}: {", ".join(tracker_declaration(n).presets)}' for n in list_trackers())
+            text = f'{text} ({"; ".join(each)})'
+        arguments.append((name, text, ['', *map(str, choices)] if choices else None))
+    return arguments
 
 
 def reason_to_refuse(tracker: str, arguments: Mapping[str, str]) -> str:
@@ -43,8 +58,12 @@ def reason_to_refuse(tracker: str, arguments: Mapping[str, str]) -> str:
     if path and not Path(path).is_file():
         what = 'is a folder' if Path(path).is_dir() else 'does not exist'
         return f'params_file: {path} {what} (seen from {Path.cwd()})'
-    if preset and preset not in presets(tracker):
-        return f'{tracker} has no preset {preset!r}; choose one of {", ".join(presets(tracker))}'
+    try:
+        declaration = tracker_declaration(tracker)
+        if preset:
+            declaration.preset(preset)
+    except UnknownTrackerError as error:
+        return str(error)
     return ''
 
 

@@ -20,34 +20,18 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from tracker_core import list_trackers
 from tracker_nodes.executables import what_is_missing
 from tracker_nodes.fast_dds import profile_variables
 from tracker_nodes.launch_arguments import (
+    described,
     logger_name,
     parameter_file,
-    presets,
     reason_to_refuse,
-    trackers,
 )
 
 # Handed on to the node if they are given; otherwise the parameter file decides, then the defaults.
-# With each its choices; a device has a number, and the presets depend on the tracker.
-NODE_PARAMETERS = {
-    'preset': ('Which variant of the tracker', None),
-    'device': ("'auto' (CUDA where there is one), 'cpu', 'cuda' or 'cuda:N'", None),
-    'precision': (
-        'Number format of the networks',
-        ['', 'auto', 'float32', 'bfloat16', 'float16'],
-    ),
-    'runtime': (
-        'How a step is executed',
-        ['', 'auto', 'eager', 'cuda_graph', 'onnx', 'tensorrt'],
-    ),
-    'image_transport': (
-        'What to subscribe to: the topic itself, or <topic>/compressed',
-        ['', 'raw', 'compressed'],
-    ),
-}
+NODE_PARAMETERS = ('preset', 'device', 'precision', 'runtime', 'image_transport')
 
 
 def tracker_launch(tracker: str | None = None, preset: str = '') -> LaunchDescription:
@@ -58,21 +42,15 @@ def tracker_launch(tracker: str | None = None, preset: str = '') -> LaunchDescri
         preset: Default of the launch argument; empty: the parameter file's.
     """
     arguments = []
-    parameters = dict(NODE_PARAMETERS)
-    text, _ = parameters['preset']
     if tracker is None:
-        each = (f'{name}: {", ".join(presets(name))}' for name in trackers())
-        parameters['preset'] = f'{text} ({"; ".join(each)})', None
         arguments.append(
             DeclareLaunchArgument(
                 'tracker',
                 default_value='tadt',
-                choices=trackers(),
+                choices=list_trackers(),
                 description='Which tracker',
             )
         )
-    else:
-        parameters['preset'] = text, ['', *presets(tracker)]
     arguments += [
         DeclareLaunchArgument(
             'image', default_value='image', description='Topic of the camera images'
@@ -93,7 +71,7 @@ def tracker_launch(tracker: str | None = None, preset: str = '') -> LaunchDescri
                 description=f'{text}; empty: as in params_file',
                 choices=choices,
             )
-            for name, (text, choices) in parameters.items()
+            for name, text, choices in described(NODE_PARAMETERS, tracker)
         ),
         DeclareLaunchArgument(
             'video',

@@ -10,7 +10,6 @@ The node's own parameters have plain names; those of the tracker are prefixed wi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 import json
 import sys
 import textwrap
@@ -18,10 +17,8 @@ from typing import Any
 
 from rclpy.node import Node
 
-from tracker_core import list_trackers, ParameterError, tracker_class
-from tracker_core.gray import AUTO, BIT_DEPTHS
-from tracker_core.parameters import describe, parameter, ParameterInfo, TrackerConfig
-from tracker_core.tracker import PRECISIONS, preset_config, RUNTIMES
+from tracker_core import list_trackers, ParameterError, tracker_declaration
+from tracker_core.parameters import describe, ParameterInfo, TrackerConfig
 from tracker_nodes.declaring import (
     checked,
     declare,
@@ -29,73 +26,7 @@ from tracker_nodes.declaring import (
     given_at_start,
     warn_of_unknown,
 )
-
-
-@dataclass(frozen=True)
-class NodeConfig:
-    """The parameters of `tracker_node`, apart from the tracker's own."""
-
-    tracker: str = parameter('tadt', f'Which tracker: {", ".join(list_trackers())}.', live=False)
-    preset: str = parameter(
-        'compact',
-        "'compact' (small network, bundled weights) or 'paper' (the published architecture).",
-        live=False,
-    )
-    device: str = parameter(
-        'auto', "'auto' (CUDA where there is one), 'cpu', 'cuda' or 'cuda:N'.", live=False
-    )
-    precision: str = parameter(
-        'auto',
-        'Number format of the networks.',
-        choices=('auto', *PRECISIONS),
-        live=False,
-    )
-    runtime: str = parameter(
-        'auto',
-        'How a step is executed: on CUDA auto is cuda_graph, on a CPU what it finds faster.',
-        choices=RUNTIMES,
-        live=False,
-    )
-    weights: str = parameter(
-        '', "Weight file; empty for the bundled one, 'random' to measure speed.", live=False
-    )
-    image_transport: str = parameter(
-        'raw',
-        'What to subscribe to: the topic image, or image/compressed.',
-        choices=('raw', 'compressed'),
-        live=False,
-    )
-    bit_depth: int = parameter(
-        AUTO,
-        'Bits that 16-bit images really have; 0: their range is found, and followed slowly.',
-        choices=BIT_DEPTHS,
-    )
-    max_targets: int = parameter(
-        8, 'So many targets are followed at most.', minimum=1, maximum=100
-    )
-    max_age: float = parameter(
-        0.0,
-        "Images older than this, in seconds by the node's clock, are dropped; 0 for never.",
-        minimum=0.0,
-        maximum=3600.0,
-    )
-    history_seconds: float = parameter(
-        2.0,
-        'How far back a frame is kept for init_target with a stamp.',
-        minimum=0.0,
-        maximum=60.0,
-        live=False,
-    )
-    history_megabytes: float = parameter(
-        128.0,
-        'How much image data is kept for that at most.',
-        minimum=0.0,
-        maximum=8192.0,
-        live=False,
-    )
-    autostart: bool = parameter(
-        True, 'Configure and activate at start-up, without a lifecycle manager.', live=False
-    )
+from tracker_nodes.node_config import NodeConfig
 
 
 class NodeParameters:
@@ -130,7 +61,7 @@ class NodeParameters:
             self._refused.pop(name, None)
             del self._infos[name]
         try:
-            self._preset = preset_config(*chosen)
+            self._preset = tracker_declaration(chosen[0]).preset(chosen[1]).config
         except ParameterError as error:
             self._unknown = str(error)
         else:
@@ -199,7 +130,7 @@ class NodeParameters:
                     )
             tracker, preset = (changed.get(name, self[name]) for name in ('tracker', 'preset'))
             if 'tracker' in changed or ('preset' in changed and tracker in list_trackers()):
-                preset_config(tracker, preset)
+                tracker_declaration(tracker).preset(preset)
             elif self._preset is not None:
                 self.tracker_config(changed)
         except ParameterError as error:
@@ -213,7 +144,7 @@ class NodeParameters:
         others: list[str] = []
         for other in list_trackers():
             if other != tracker:
-                fields = describe(preset_config(other, 'compact'))
+                fields = describe(tracker_declaration(other).preset('compact').config)
                 others += [f'{other}.{field.name}' for field in fields]
         meant = sorted(given_at_start(self._node).keys() & others)
         if meant:
@@ -248,10 +179,10 @@ def parameter_file(tracker: str) -> str:
 
     So whoever uses the file has the defaults of the chosen preset, and sees what there is.
     """
-    config = tracker_class(tracker).presets['compact']
+    config = tracker_declaration(tracker).preset('compact').config
     lines = [
         f'# Parameters of tracker_node for {tracker}, shown as in its preset compact.',
-        f'# Presets: {", ".join(tracker_class(tracker).presets)}',
+        f'# Presets: {", ".join(tracker_declaration(tracker).presets)}',
         '# To set one, remove the # that stands directly in front of its name.',
         f'# Written by: python3 -m tracker_nodes.parameters {tracker}',
         '/**:',

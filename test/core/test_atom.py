@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 import torch.nn.functional as F
 
-from tracker_core import Box, create_tracker
+from tracker_core import Box, create_tracker, tracker_declaration
 from tracker_core.atom import classifier, crops, place
 from tracker_core.atom.config import AtomConfig, MULTISCALE, PAPER, VOT
 from tracker_core.atom.network import (
@@ -32,7 +32,8 @@ from tracker_core.evaluation.scene import render_scene
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.layers.prroi_pool import bin_weights_and_slopes, prroi_pool
 from tracker_core.runtime.eager import EagerUpdates
-from tracker_core.tracker import calibrated, Tracker
+from tracker_core.status import calibrated
+from tracker_core.tracker import Tracker
 from tracker_core.training import atom as training
 from tracker_core.weights import load_into, read_weight_file, save_safetensors
 
@@ -744,7 +745,8 @@ def test_box_and_state_agree() -> None:
 
 
 def test_settings() -> None:
-    presets = AtomTracker.presets
+    declared = tracker_declaration('atom').presets
+    presets = {name: preset.config for name, preset in declared.items()}
     assert (presets['paper_vot'].search_side, presets['paper_vot'].search_scale) == (224, 4.0)
     assert (MULTISCALE.scales, MULTISCALE.refine) == (5, False)
     at_threshold = calibrated(presets['paper'].not_found_threshold, presets['paper'])

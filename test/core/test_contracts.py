@@ -23,13 +23,13 @@ from tracker_core import (
     ParameterError,
     Track,
     Tracker,
+    tracker_declaration,
     TrackerError,
     TrackStatus,
     UnknownTrackerError,
     WeightsError,
 )
 from tracker_core.parameters import describe
-from tracker_core.weights import list_weights
 
 # parameters that make a tracker affordable here, or keep random networks from blowing rounding up
 # to pixels; contracts do not depend on them
@@ -46,8 +46,7 @@ def make_tracker(name: str, preset: str) -> Tracker:
 
 
 def has_bundled_weights(name: str, preset: str) -> bool:
-    files = [f for f in list_weights() if (f.tracker, f.preset) == (name, preset)]
-    return bool(files) and all(f.is_bundled for f in files)
+    return tracker_declaration(name).preset(preset).is_bundled
 
 
 @pytest.fixture(scope='module', params=PRESETS, ids=lambda p: '-'.join(p))

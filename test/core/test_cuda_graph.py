@@ -19,7 +19,7 @@ from tape import Event, Stream, Tape
 import torch
 from torch import Tensor
 
-from tracker_core import Box, create_tracker, Target, Track, Tracker
+from tracker_core import Box, create_tracker, Target, Track, Tracker, tracker_declaration
 from tracker_core.evaluation.scene import render_scene
 from tracker_core.runtime import cuda_graph
 from tracker_core.runtime.cuda_graph import CudaGraphs, CudaGraphUpdates
@@ -55,14 +55,14 @@ def tapes(monkeypatch: pytest.MonkeyPatch) -> list[Tape]:
 
 
 def make(name: str, preset: str, **options: Any) -> Tracker:
-    weights = None if preset.startswith('compact') else 'random'
+    weights = None if tracker_declaration(name).preset(preset).is_bundled else 'random'
     options = {**REDUCED.get((name, preset), {}), **LEARNING.get(name, {}), **options}
     return create_tracker(name, preset, 'cpu', 'float32', 'eager', weights, **options)
 
 
 def captured(name: str, preset: str, **options: Any) -> Tracker:
     tracker = make(name, preset, **options)
-    tracker.runner, tracker.updates = CudaGraphs(CPU), CudaGraphUpdates(CPU)
+    tracker.steps, tracker.updates = CudaGraphs(CPU), CudaGraphUpdates(CPU)
     return tracker
 
 
@@ -71,7 +71,7 @@ def boxes_of(tracks: list[Track]) -> np.ndarray:
 
 
 def learnt(target: Target) -> list[Tensor]:
-    return [part.double() for part in target.owner._tensors(target)]
+    return [part.double() for part in target.owner.model_tensors(target)]
 
 
 @pytest.mark.parametrize(('name', 'preset'), PRESETS)
@@ -85,7 +85,7 @@ def test_captured_steps_and_updates_do_the_same(
     scene = render_scene(frames=1 + frames, size=(320, 240))
     images = list(scene)
     boxes = [scene.boxes[0], Box(150, 60, 44, 36)]
-    eager.runner.name = 'cuda_graph'  # models in the shapes that programs want
+    eager.steps.prepares_programs = True  # models in the shapes that programs want
     targets = [eager.start(images[0], box) for box in boxes]
     for index, image in enumerate(images[1:]):
         chosen = [targets, targets[:1], targets[1:], targets, targets][index]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 import copy
+from dataclasses import replace
 from functools import lru_cache
 import json
 import operator
@@ -31,6 +32,7 @@ from tracker_core import (
     runtime,
     Track,
     Tracker,
+    tracker_declaration,
 )
 from tracker_core.cli import main
 from tracker_core.evaluation.datasets import read_boxes
@@ -39,14 +41,15 @@ from tracker_core.evaluation.video import read_image
 from tracker_core.runtime.cache import Programs
 from tracker_core.runtime.cuda_graph import Staging
 from tracker_core.runtime.eager import Eager, Joined
-from tracker_core.runtime.export import write_onnx
+from tracker_core.runtime.export import StepInputs, write_onnx
 from tracker_core.runtime.onnx import open_session, run
+from tracker_core.step import StepProgram
 
 
 class Prepared(Eager):
     """A runtime that prepares programs for their shapes, as far as trackers can tell."""
 
-    name = 'prepared'
+    prepares_programs = True
 
 
 @lru_cache(maxsize=1)
@@ -55,7 +58,7 @@ def prepared(name: str, preset: str) -> Tracker:
     tracker = create_tracker(
         name, preset, device='cpu', precision='float32', weights='random', **options
     )
-    tracker.runner = Prepared(tracker.device)
+    tracker.steps = Prepared(tracker.device)
     return tracker
 
 
@@ -63,16 +66,22 @@ def picture(size: tuple[int, int] = (120, 160), seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
 
 
-def step_inputs(tracker: Tracker, boxes: list[Box]) -> tuple[Any, Tensor, Tensor, list[Tensor]]:
-    """Shape, frame, numbers and models of a step for targets that share one."""
+def step_inputs(tracker: Tracker, boxes: list[Box]) -> tuple[StepProgram, StepInputs]:
+    """The step of targets that share one, and what it is called with."""
     frame = torch.from_numpy(picture())
     targets = [tracker.start(frame, box) for box in boxes]
-    shapes = {tracker._shape(target, (160, 120)) for target in targets}
-    assert len(shapes) == 1
-    numbers = torch.stack([tracker._numbers(target, (160, 120)) for target in targets])
-    parts = zip(*(tracker._tensors(target) for target in targets), strict=True)
+    keys = {tracker.program_key(target, (160, 120)) for target in targets}
+    assert len(keys) == 1
+    geometry = torch.stack([tracker.search_geometry(target, (160, 120)) for target in targets])
+    parts = zip(*(tracker.model_tensors(target) for target in targets), strict=True)
     with torch.inference_mode():
-        return shapes.pop(), frame, numbers, [torch.cat(part) for part in parts]
+        inputs = StepInputs(frame, geometry, [torch.cat(part) for part in parts])
+        return tracker.program(keys.pop()), inputs
+
+
+def with_float32(inputs: StepInputs) -> StepInputs:
+    """As exported files want it."""
+    return replace(inputs, geometry=inputs.geometry.float())
 
 
 class Refuse(TorchDispatchMode):
@@ -137,14 +146,16 @@ def test_a_step_can_be_captured(name: str, preset: str) -> None:
     """For one and for two targets."""
     tracker = prepared(name, preset)
     boxes = [Box(50, 40, 40, 40), Box(60, 30, 40, 40)]
-    shape, *inputs = step_inputs(tracker, boxes)
+    program, inputs = step_inputs(tracker, boxes)
     memo: dict[int, Any] = {}
     there = on_meta(tracker, memo)
     for count in (1, 2):
-        frame, numbers, model = (on_meta(x, memo) for x in inputs)
+        frame, geometry, model = (
+            on_meta(x, memo) for x in (inputs.frame, inputs.geometry, inputs.model)
+        )
         with torch.inference_mode(), Refuse():
             result, *_ = there.step(
-                shape, frame, numbers[:count], *(part[:count] for part in model)
+                program.key, frame, geometry[:count], *(part[:count] for part in model)
             )
         assert len(result) == count
 
@@ -167,7 +178,7 @@ def test_learning_reads_nothing_back(name: str, preset: str) -> None:
     """So `learn` returns while the device works. DAT draws with a generator of the device, which
     `meta` does not have."""
     options = {**REDUCED.get((name, preset), {}), **LEARNING.get(name, {})}
-    weights = None if preset.startswith('compact') else 'random'
+    weights = None if tracker_declaration(name).preset(preset).is_bundled else 'random'
     tracker = create_tracker(name, preset, 'cpu', 'float32', 'eager', weights, **options)
     scene = render_scene(frames=2, size=(320, 240))
     images = list(scene)
@@ -175,13 +186,13 @@ def test_learning_reads_nothing_back(name: str, preset: str) -> None:
     tracker.track(images[1], target, learn=False)
     memo: dict[int, Any] = {}
     there, target = on_meta(tracker, memo), on_meta(target, memo)
-    before = there._tensors(target)
+    before = there.model_tensors(target)
     with Refuse(uploads=True):
         there.learn(target)
     learns = (name, preset) in {
         ('atom', 'compact'), ('ocean', 'compact'), ('ocean', 'compact_online'), ('tadt', 'compact')
     }  # fmt: skip
-    same = all(map(operator.is_, before, there._tensors(target)))
+    same = all(map(operator.is_, before, there.model_tensors(target)))
     assert same != learns or preset.startswith('paper')  # random weights may find nothing
 
 
@@ -207,14 +218,14 @@ def test_programs_that_are_not_used_go_first() -> None:
 
 
 @pytest.mark.parametrize('size', [(17, 23), (64, 48)])
-def test_frame_and_numbers_travel_together(size: tuple[int, int]) -> None:
-    frame, numbers = torch.from_numpy(picture(size)), torch.rand(3, 7, dtype=torch.float64)
-    staging = Staging(frame, numbers, torch.device('cpu'))
+def test_frame_and_geometry_travel_together(size: tuple[int, int]) -> None:
+    frame, geometry = torch.from_numpy(picture(size)), torch.rand(3, 7, dtype=torch.float64)
+    staging = Staging(frame, geometry, torch.device('cpu'))
     for seed in range(2):
-        frame, numbers = torch.from_numpy(picture(size, seed)), numbers + 1
-        staging.upload(frame, numbers)
+        frame, geometry = torch.from_numpy(picture(size, seed)), geometry + 1
+        staging.upload(frame, geometry)
         assert torch.equal(staging.frame, frame)
-        assert torch.equal(staging.numbers, numbers)
+        assert torch.equal(staging.geometry, geometry)
 
 
 def test_filled_up_templates_change_nothing() -> None:
@@ -222,9 +233,9 @@ def test_filled_up_templates_change_nothing() -> None:
     scene = render_scene(frames=6, size=(320, 240))
     images = list(scene)
     tracks = []
-    for runner in (Eager, Prepared):
+    for runtime_of in (Eager, Prepared):
         tracker = create_tracker('tadt', device='cpu', precision='float32')
-        tracker.runner = runner(tracker.device)
+        tracker.steps = runtime_of(tracker.device)
         tracks.append(follow(tracker, images, scene.boxes[0]))
     assert_same_boxes(*tracks, 1e-3)
 
@@ -304,14 +315,14 @@ def test_tensorrt_is_given_types_that_it_has(tmp_path: Path) -> None:
     path = tmp_path / 'step.onnx'
     for name, preset in (('tadt', 'compact'), ('dat', 'paper')):
         tracker = prepared(name, preset)
-        shape, frame, numbers, model = step_inputs(tracker, [Box(50, 40, 40, 40)])
-        write_onnx(tracker, shape, frame, numbers, model, path, any_size=False, widen=True)
+        program, inputs = step_inputs(tracker, [Box(50, 40, 40, 40)])
+        write_onnx(program, inputs, path, any_size=False, widen=True)
         types, readers = types_inside(path)
         assert not types & {'UINT8', 'INT8', 'DOUBLE'}
         assert readers == {'Cast'}
         with torch.inference_mode():
-            wanted, *_ = tracker.step(shape, frame, numbers, *model)
-        found, *_ = run(open_session(path), frame, numbers.float(), model)
+            wanted, *_ = program.run(inputs.frame, inputs.geometry, *inputs.model)
+        found, *_ = run(open_session(path), with_float32(inputs))
         np.testing.assert_allclose(found, wanted, atol=0.05)
 
 
@@ -335,16 +346,17 @@ def test_command_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     about = session.get_modelmeta().custom_metadata_map
     assert (about['tracker'], about['preset'], about['targets']) == ('tadt', 'compact', '2')
     tracker = compact('tadt', 'eager')
-    runner, tracker.runner = tracker.runner, Prepared(tracker.device)
+    steps, tracker.steps = tracker.steps, Prepared(tracker.device)
     target = tracker.start(picture((240, 320)), Box(100, 60, 60, 90))
-    tracker.runner = runner
-    numbers = torch.stack([tracker._numbers(target, (320, 240))] * 2)
-    numbers[1, 0] += 5
+    tracker.steps = steps
+    geometry = torch.stack([tracker.search_geometry(target, (320, 240))] * 2)
+    geometry[1, 0] += 5
     frame = torch.from_numpy(picture((240, 320), seed=1))
-    model = [part.expand(2, *part.shape[1:]) for part in tracker._tensors(target)]
+    model = [part.expand(2, *part.shape[1:]) for part in tracker.model_tensors(target)]
+    program = tracker.program(tracker.program_key(target, (320, 240)))
     with torch.inference_mode():
-        wanted, *_ = tracker.step(tracker._shape(target, (320, 240)), frame, numbers, *model)
-    found, *_ = run(session, frame, numbers.float(), model)
+        wanted, *_ = program.run(frame, geometry, *model)
+    found, *_ = run(session, StepInputs(frame, geometry.float(), model))
     np.testing.assert_allclose(found, wanted, atol=1e-3)
 
     released = ['--preset', 'paper', '--weights', 'random', '--set', 'released=true']
@@ -358,14 +370,14 @@ def test_crops_of_candidates_are_exported(tmp_path: Path) -> None:
         pytest.importorskip(module)
     path = tmp_path / 'dat.onnx'
     tracker = prepared('dat', 'paper')
-    shape, frame, numbers, model = step_inputs(tracker, [Box(50, 40, 40, 40)])
-    write_onnx(tracker, shape, frame, numbers, model, path)
+    program, inputs = step_inputs(tracker, [Box(50, 40, 40, 40)])
+    write_onnx(program, inputs, path)
     session = open_session(path)
     for size in ((120, 160), (90, 140)):
-        frame = torch.from_numpy(picture(size, seed=2))
+        inputs = replace(inputs, frame=torch.from_numpy(picture(size, seed=2)))
         with torch.inference_mode():
-            wanted, seen = tracker.step(shape, frame, numbers, *model)
-        found, kept = run(session, frame, numbers.float(), model)
+            wanted, seen = program.run(inputs.frame, inputs.geometry, *inputs.model)
+        found, kept = run(session, with_float32(inputs))
         np.testing.assert_allclose(found, wanted, atol=0.05)
         assert torch.equal(kept, seen)
 

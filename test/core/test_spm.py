@@ -13,7 +13,7 @@ from reference import golden, reference_folder, seeded, sequence_frames, shifts
 import torch
 from torch import Tensor
 
-from tracker_core import Box, create_tracker, TrackStatus, WeightsError
+from tracker_core import Box, create_tracker, tracker_declaration, TrackStatus, WeightsError
 from tracker_core.spm.candidates import (
     as_anchors,
     cosine_window,
@@ -323,7 +323,7 @@ def test_targets_in_one_batch(tracker: SpmTracker) -> None:
     boxes = [Box(100, 80, 60, 60), Box(5, 150, 60, 85), Box(200, 20, 100, 40)]
     targets = [tracker.start(frame, box) for box in boxes]
     last = torch.tensor([target.state for target in targets], dtype=torch.float64)
-    parts = zip(*(tracker._tensors(target) for target in targets), strict=True)
+    parts = zip(*(tracker.model_tensors(target) for target in targets), strict=True)
     *coarse, fine = (torch.cat(part) for part in parts)
     together = tracker.search(frame, last, Template(tuple(coarse), fine)).result
     for i, target in enumerate(targets):
@@ -359,8 +359,9 @@ def test_released_files_must_fit(tmp_path, weights_folder: str) -> None:
 
 
 def test_settings() -> None:
-    assert SpmTracker.presets['paper'].window_influence == 0.5
-    assert SpmTracker.presets['paper_lasot'].window_influence == 0.4
+    presets = tracker_declaration('spm').presets
+    assert presets['paper'].config.window_influence == 0.5
+    assert presets['paper_lasot'].config.window_influence == 0.4
     assert SpmConfig().size_rate == 0.5
 
 

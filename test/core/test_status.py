@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,35 +13,54 @@ import torch
 from torch import Tensor
 
 from tracker_core import Box, TrackStatus
-from tracker_core.parameters import TrackerConfig
-from tracker_core.tracker import calibrated, Sighting, sweep_offset, Target, Tracker
+from tracker_core.parameters import TrackerConfig, Value
+from tracker_core.status import calibrated, sweep_offset
+from tracker_core.step import ProgramKey, Tensors
+from tracker_core.target import Proposal, Target
+from tracker_core.tracker import Setup, Tracker
 from tracker_core.weights import load_weights
 
 IMAGE = np.zeros((100, 200, 3), np.uint8)
 START = Box(90, 40, 20, 20)
 
 
-class Scripted(Tracker):
+class Scripted(Tracker[str, str]):
     """Reports what it is told to: the logic around it is what is tested."""
 
     name = 'scripted'
 
-    def __init__(self, **parameters: Any) -> None:
+    def __init__(self, **parameters: Value) -> None:
         config = TrackerConfig(score_midpoint=0.5, score_slope=20.0, lost_after=3, **parameters)
-        weights = load_weights('scripted', '', 'random')
-        super().__init__(config, '', torch.device('cpu'), torch.float32, weights)
-        self.next = Sighting(START, 1.0, 'first')
+        weights = load_weights('scripted', (), 'random')
+        super().__init__(Setup('', '', config, torch.device('cpu'), torch.float32, weights))
+        self.next = Proposal(START, 1.0, 'first')
 
-    def _start(self, frame: Tensor, box: Box) -> tuple[Any, Any]:
+    def _start(self, frame: Tensor, box: Box) -> tuple[str, str]:
         return 'model', 'first'
 
-    def _locate(self, frame: Tensor, targets: Sequence[Target]) -> list[Sighting]:
-        return [self.next] * len(targets)
+    def search_geometry(self, target: Target[str, str], image_size: tuple[int, int]) -> Tensor:
+        return torch.zeros(0)
+
+    def model_tensors(self, target: Target[str, str]) -> Tensors:
+        return ()
+
+    def step(self, key: ProgramKey, frame: Tensor, geometry: Tensor, *model: Tensor) -> Tensors:
+        return (geometry,)
+
+    def proposal(
+        self,
+        target: Target[str, str],
+        row: list[float],
+        kept: Tensors,
+        index: int,
+        image_size: tuple[int, int],
+    ) -> Proposal[str]:
+        return self.next
 
     def play(self, raw_scores: Sequence[float], target: Target) -> list[TrackStatus]:
         states = []
         for k, raw in enumerate(raw_scores):
-            self.next = Sighting(Box(91 + target.age, 40, 20, 20), raw, f'state {k}')
+            self.next = Proposal(Box(91 + target.age, 40, 20, 20), raw, f'state {k}')
             states.append(self.track(IMAGE, target).status)
         return states
 
@@ -99,7 +117,7 @@ def test_without_recovery_every_sighting_counts() -> None:
 def test_unusable_sightings_are_not_followed(box: Box | None) -> None:
     tracker = Scripted()
     target = tracker.start(IMAGE, START)
-    tracker.next = Sighting(box, 0.9, 'worthless')
+    tracker.next = Proposal(box, 0.9, 'worthless')
     track = tracker.track(IMAGE, target)
     assert (track.box, track.score, track.status) == (START, 0.0, U)
     assert target.state == 'first'

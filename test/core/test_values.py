@@ -20,7 +20,7 @@ from tracker_core import (
     create_tracker,
     list_trackers,
     ParameterError,
-    tracker_class,
+    tracker_declaration,
     TrackerError,
 )
 from tracker_core.boxes import startable
@@ -197,7 +197,7 @@ def test_refused_parameters_of_trackers_name_no_classes(name: str) -> None:
         'dat': {'averaged': 10_000, 'mined_from': 1},
         'tadt': {'smallest_side': 1000.0},
     }
-    config = tracker_class(name).presets['compact']
+    config = tracker_declaration(name).preset('compact').config
     for field, value in {'lost_score': 0.9, **refused.get(name, {})}.items():
         with pytest.raises(ParameterError) as error:
             with_parameters(config, {field: value})

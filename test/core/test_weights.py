@@ -42,11 +42,9 @@ from weight_files import (
     zipped,
 )
 
-from tracker_core import create_tracker, list_trackers, WeightsError
+from tracker_core import create_tracker, list_trackers, tracker_declaration, WeightsError
 from tracker_core.cli import main
-from tracker_core.tracker import tracker_class
 from tracker_core.weights import (
-    list_weights,
     load_into,
     load_weights,
     randomize,
@@ -56,7 +54,9 @@ from tracker_core.weights import (
 )
 from tracker_core.weights.kinds import Kind, kind_of
 
-PRESETS = [(name, preset) for name in list_trackers() for preset in tracker_class(name).presets]
+PRESETS = [
+    (name, preset) for name in list_trackers() for preset in tracker_declaration(name).presets
+]
 
 
 @pytest.fixture(scope='module')
@@ -270,7 +270,7 @@ def junk(
 def test_every_tracker_refuses_what_is_no_weights(
     name: str, preset: str, junk: tuple[dict[str, bytes], Path], script, tmp_path: Path
 ) -> None:
-    entries = [e for e in list_weights() if (e.tracker, e.preset) == (name, preset)]
+    entries = tracker_declaration(name).preset(preset).weights
     for what, data in junk[0].items():
         if what == 'other names' and preset not in ('compact', 'paper'):
             continue  # builds a network: once for each kind of it
@@ -528,22 +528,25 @@ def test_random_weights_are_reproducible() -> None:
 
 
 def test_bundled_files_are_there_and_intact() -> None:
-    bundled = [entry for entry in list_weights() if entry.is_bundled]
+    declared = [tracker_declaration(name).preset(preset) for name, preset in PRESETS]
+    bundled = {preset.weights for preset in declared if preset.is_bundled}
     assert bundled
-    for entry in bundled:
-        assert entry.path is not None, entry.file
-        assert entry.path.stat().st_size < 8e6, entry.file
-        assert entry.sha256, entry.file
-        load_weights(entry.tracker, entry.preset)  # checks the checksum
+    for files in bundled:
+        for file in files:
+            assert file.path is not None, file.file
+            assert file.path.stat().st_size < 8e6, file.file
+            assert file.sha256, file.file
+        load_weights('bundled', files)  # checks the checksums
 
 
 def test_a_damaged_bundled_file_is_refused(tmp_path: Path, monkeypatch) -> None:
-    from tracker_core.weights import registry
+    from tracker_core import declaration
 
-    entry = next(e for e in list_weights() if e.is_bundled and e.tracker == 'tadt')  # one file
+    files = tracker_declaration('tadt').preset('compact').weights
+    (entry,) = files
     content = bytearray(entry.path.read_bytes())
     content[-1] ^= 1
     (tmp_path / entry.file).write_bytes(content)
-    monkeypatch.setattr(registry, 'BUNDLED_FOLDER', tmp_path)
+    monkeypatch.setattr(declaration, 'BUNDLED_FOLDER', tmp_path)
     with pytest.raises(WeightsError, match='SHA-256'):
-        load_weights(entry.tracker, entry.preset)
+        load_weights('tadt compact', files)

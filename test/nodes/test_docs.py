@@ -15,7 +15,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from tracker_core import Box, list_trackers, tracker_class
+from tracker_core import Box, list_trackers, tracker_declaration
 from tracker_core.parameters import describe
 from tracker_nodes.parameters import NodeConfig
 from tracker_nodes.video_source import SourceConfig
@@ -48,7 +48,7 @@ def test_links_lead_somewhere(page: Path):
 def parameters() -> set[str]:
     names = {info.name for config in (NodeConfig, SourceConfig) for info in describe(config)}
     for tracker in list_trackers():
-        infos = describe(tracker_class(tracker).presets['compact'])
+        infos = describe(tracker_declaration(tracker).preset('compact').config)
         names |= {f'{tracker}.{info.name}' for info in infos}
     return names | {'use_sim_time'}
 

@@ -15,7 +15,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import BoundingBox2D, Detection2D
 
-from tracker_core import list_trackers, tracker_class, TrackStatus
+from tracker_core import list_trackers, tracker_declaration, TrackStatus
 from tracker_core.evaluation.scene import render_scene
 from tracker_core.parameters import describe, ParameterInfo
 from tracker_nodes.parameters import NodeConfig
@@ -127,7 +127,7 @@ def described(operator: Any) -> dict[str, Any]:
 
 def infos(tracker: str) -> dict[str, ParameterInfo]:
     """All parameters of a node for a tracker, by their full names."""
-    config = tracker_class(tracker).presets['compact']
+    config = tracker_declaration(tracker).preset('compact').config
     return {
         **{info.name: info for info in describe(NodeConfig)},
         **{f'{tracker}.{info.name}': info for info in describe(config)},

@@ -10,7 +10,7 @@ import re
 import pytest
 import yaml
 
-from tracker_core import list_trackers, tracker_class
+from tracker_core import list_trackers, tracker_declaration
 from tracker_core.parameters import describe
 from tracker_nodes.parameters import NodeConfig, parameter_file
 
@@ -34,7 +34,7 @@ def test_parameter_files_are_up_to_date(tracker: str):
 def test_a_parameter_file_with_all_values_set_gives_the_preset(tracker: str, start_node, tmp_path):
     values = re.sub(r'^    #(?! )', '    ', parameter_file(tracker), flags=re.MULTILINE)
     content = yaml.safe_load(values)['/**']['ros__parameters']
-    config = tracker_class(tracker).presets['compact']
+    config = tracker_declaration(tracker).preset('compact').config
     assert {name for name in content if '.' in name} == {
         f'{tracker}.{info.name}' for info in describe(config)
     }

@@ -12,7 +12,7 @@ import numpy as np
 
 from tracker_core.boxes import Box
 from tracker_core.errors import ImageError
-from tracker_core.tracker import TrackStatus
+from tracker_core.target import TrackStatus
 
 COLOURS = {  # RGB; told apart by people with any colour vision
     TrackStatus.TRACKING: (0, 200, 120),

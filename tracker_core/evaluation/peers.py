@@ -14,7 +14,7 @@ import numpy as np
 
 from tracker_core.boxes import Box
 from tracker_core.errors import ParameterError, UnknownTrackerError
-from tracker_core.tracker import Track, TrackStatus
+from tracker_core.target import Track, TrackStatus
 
 PEERS = ('csrt', 'kcf', 'mil')
 # the fields of OpenCV's parameters that name the model files of those that need some

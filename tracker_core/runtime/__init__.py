@@ -10,12 +10,12 @@ import time
 import torch
 import torch.nn.functional as F
 
+from tracker_core.choices import RUNTIMES
 from tracker_core.errors import ParameterError
 from tracker_core.runtime.cuda_graph import CudaGraphs, CudaGraphUpdates
 from tracker_core.runtime.eager import Eager, EagerUpdates
 from tracker_core.step import Runtime, Updates
 
-RUNTIMES = ('auto', 'eager', 'cuda_graph', 'onnx', 'tensorrt')
 EXPORTING = ('onnx', 'tensorrt')  # which need an exportable step
 CLEARLY_FASTER = 1.25  # bfloat16 is chosen from this ratio on
 

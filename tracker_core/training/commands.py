@@ -13,12 +13,12 @@ from typing import Any
 import torch
 
 from tracker_core.data import load_pool, Pool
+from tracker_core.declaration import BUNDLED_FOLDER
 from tracker_core.errors import ParameterError
 from tracker_core.training.compute import Compute
 from tracker_core.training.config import read_config, seeded
 from tracker_core.training.loop import TrainingRun
 from tracker_core.training.parts import BACKBONE, Given, Stage, weight_file
-from tracker_core.weights.registry import BUNDLED_FOLDER
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from tracker_core.declaration import weights_folder, WeightFile
+from tracker_core.declaration import WeightFile, weights_folder
 from tracker_core.errors import WeightsError
 from tracker_core.weights.files import interpret, read_bytes
 
