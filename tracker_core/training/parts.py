@@ -19,7 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import nn, Tensor
 
-from tracker_core.backbones.compact import CompactBackbone, Maps
+from tracker_core.backbones.compact import Maps
 from tracker_core.data import PairConfig, Pool
 from tracker_core.training.config import TrainConfig
 from tracker_core.weights import load_into, read_weight_file
@@ -124,7 +124,7 @@ class Head(Generic[Network, Config]):
         about: What its stage trains, for the command's help.
         config: The class of its config; the defaults are also what `together` checks with.
         network: Makes the tracker's network.
-        backbone: The network's backbone.
+        backbone: The network's compact backbone.
         begin: Makes heads ready to learn from nothing.
         learner: A `MapLearner` with a `forward` of its own on the frozen backbone.
         export: What of the network is written to the weight file.
@@ -141,7 +141,7 @@ class Head(Generic[Network, Config]):
     about: str
     config: type[Config]
     network: Callable[[], Network]
-    backbone: Callable[[Network], CompactBackbone]
+    backbone: Callable[[Network], nn.Module]
     begin: Callable[[Network, Config, Pool], None]
     learner: Callable[[Network, Config], nn.Module]
     export: Callable[[Network], dict[str, Tensor]]
