@@ -32,7 +32,7 @@ sys.path.insert(0, str(ROOT))
 from tracker_core import create_tracker  # noqa: E402
 from tracker_core.backbones.vgg import Vgg16  # noqa: E402
 from tracker_core.evaluation.machine import describe_machine, machine_line  # noqa: E402
-from tracker_core.evaluation.scene import render_scene  # noqa: E402
+from tracker_core.media.scene import render_scene  # noqa: E402
 from tracker_core.ocean.network import OceanNetwork  # noqa: E402
 from tracker_core.weights import randomize  # noqa: E402
 

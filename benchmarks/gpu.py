@@ -39,7 +39,7 @@ sys.path.insert(0, str(ROOT))
 
 from tracker_core import Box, create_tracker, list_trackers, Tracker, tracker_declaration  # noqa: E402
 from tracker_core.evaluation.machine import describe_machine, machine_line  # noqa: E402
-from tracker_core.evaluation.scene import render_scene  # noqa: E402
+from tracker_core.media.scene import render_scene  # noqa: E402
 from tracker_core.runtime.eager import EagerUpdates  # noqa: E402
 
 DTYPES = {

@@ -143,7 +143,7 @@ DECLARATION = Declaration(
 
 
 if __name__ == '__main__':
-    from tracker_core.evaluation.video import open_frames
+    from tracker_core.media.sources import open_frames
 
     register(DECLARATION)
     tracker = create_tracker('correlation')

@@ -8,7 +8,7 @@ python examples/follow.py VIDEO X,Y,W,H
 import sys
 
 from tracker_core import Box, create_tracker
-from tracker_core.evaluation.video import open_frames
+from tracker_core.media.sources import open_frames
 
 tracker = create_tracker('ocean')  # CUDA where there is one, else the CPU
 with open_frames(sys.argv[1]) as video:

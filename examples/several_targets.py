@@ -8,7 +8,7 @@ python examples/several_targets.py VIDEO X,Y,W,H X,Y,W,H ...
 import sys
 
 from tracker_core import Box, create_tracker, TrackStatus
-from tracker_core.evaluation.video import open_frames
+from tracker_core.media.sources import open_frames
 
 tracker = create_tracker('spm')
 with open_frames(sys.argv[1]) as video:

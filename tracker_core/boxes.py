@@ -7,6 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 import math
 
+import numpy as np
+
 from tracker_core.errors import BoxError
 
 
@@ -102,3 +104,8 @@ def startable(box: Box) -> Box:
             'of its width and height (0 to 1)'
         )
     return box
+
+
+def is_box(rows: np.ndarray) -> np.ndarray:
+    """Which rows hold a box: finite, with an area; (N,) bool."""
+    return np.isfinite(rows).all(axis=1) & (rows[:, 2] > 0) & (rows[:, 3] > 0)

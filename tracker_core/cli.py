@@ -193,12 +193,14 @@ def run_track(args: argparse.Namespace) -> int:
     from itertools import chain, islice
     import time
 
-    from tracker_core.errors import BoxError
+    from tracker_core.errors import BoxError, VideoError
     from tracker_core.evaluation.metrics import box_rows, overlap
-    from tracker_core.evaluation.overlay import draw_track
-    from tracker_core.evaluation.progress import progress_bar
-    from tracker_core.evaluation.video import open_frames, some_names, VideoError, VideoWriter
-    from tracker_core.gray import GrayRange, Span
+    from tracker_core.media.folders import some_names
+    from tracker_core.media.gray import GrayRange, Span
+    from tracker_core.media.overlay import draw_track
+    from tracker_core.media.sources import open_frames
+    from tracker_core.media.writer import VideoWriter
+    from tracker_core.progress import progress_bar
     from tracker_core.target import Track, TrackStatus
 
     def tell(span: Span) -> None:
@@ -270,8 +272,8 @@ def run_track(args: argparse.Namespace) -> int:
 
 
 def run_evaluate(args: argparse.Namespace) -> int:
+    from tracker_core.data.otb import load_dataset, with_later_starts
     from tracker_core.errors import ParameterError
-    from tracker_core.evaluation.datasets import load_dataset, with_later_starts
     from tracker_core.evaluation.machine import describe_machine, machine_line
     from tracker_core.evaluation.peers import available_peers, OpenCvTracker
     from tracker_core.evaluation.run import (
@@ -281,7 +283,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
         summary_table,
         write_json,
     )
-    from tracker_core.evaluation.video import check_images, some_names
+    from tracker_core.media.folders import check_images, some_names
     from tracker_core.registry import list_trackers
 
     whole = load_dataset(args.dataset, args.sequences)
@@ -360,7 +362,7 @@ def run_calibrate(args: argparse.Namespace) -> None:
         scenes_for_calibration,
     )
     from tracker_core.evaluation.run import write_json
-    from tracker_core.evaluation.video import list_images, read_image
+    from tracker_core.media.folders import list_images, read_image
 
     if args.scenes < 3:
         raise ParameterError('--scenes must be at least 3: every third is held out')
@@ -399,9 +401,9 @@ def run_export(args: argparse.Namespace) -> None:
 
 def run_list(args: argparse.Namespace) -> None:
     from tracker_core.errors import ParameterError
-    from tracker_core.evaluation.tables import format_table
     from tracker_core.parameters import describe
     from tracker_core.registry import list_trackers, tracker_declaration
+    from tracker_core.tables import format_table
 
     if not args.tracker:
         if args.preset:
@@ -429,8 +431,8 @@ def run_list(args: argparse.Namespace) -> None:
 
 def run_weights(args: argparse.Namespace) -> None:
     from tracker_core.declaration import weights_folder
-    from tracker_core.evaluation.tables import format_table
     from tracker_core.registry import list_trackers, tracker_declaration
+    from tracker_core.tables import format_table
 
     rows = []
     for name in list_trackers():
@@ -557,7 +559,7 @@ def _count(text: str) -> int:
 
 
 def _bit_depth(text: str) -> int:
-    from tracker_core.gray import AUTO, BIT_DEPTHS
+    from tracker_core.media.gray import AUTO, BIT_DEPTHS
 
     depth = AUTO if text == 'auto' else int(text) if text.isdecimal() else -1
     if depth not in BIT_DEPTHS:

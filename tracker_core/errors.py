@@ -29,6 +29,10 @@ class UnknownTrackerError(ParameterError):
     """A tracker or preset that is not in `list_trackers()`."""
 
 
+class VideoError(TrackerError, ValueError):
+    """A video that is missing, cannot be decoded, holds no frames, or cannot be written."""
+
+
 class WeightsError(TrackerError, ValueError):
     """A weight file that is missing, damaged, or does not fit the network."""
 

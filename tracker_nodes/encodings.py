@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from tracker_core.errors import ImageError
-from tracker_core.gray import GrayRange, Scale
+from tracker_core.media.gray import GrayRange, Scale
 from tracker_nodes.bridge import to_rgb_by_cv_bridge
 
 

@@ -14,7 +14,7 @@ from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
-from tracker_core.gray import GrayRange, Span
+from tracker_core.media.gray import GrayRange, Span
 from tracker_nodes.arrivals import Arrivals
 from tracker_nodes.conversions import nanoseconds
 from tracker_nodes.encodings import compressed_to_rgb, LONGEST_WORD, to_rgb

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tracker_core import list_trackers
 from tracker_core.choices import PRECISIONS, RUNTIMES
-from tracker_core.gray import AUTO, BIT_DEPTHS
+from tracker_core.media.gray import AUTO, BIT_DEPTHS
 from tracker_core.parameters import parameter
 
 

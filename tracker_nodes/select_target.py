@@ -26,7 +26,7 @@ from tracker_nodes.srv import InitTarget, RemoveTarget
 from vision_msgs.msg import Detection2DArray
 
 from tracker_core import Box, BoxError, ImageError, TrackerError
-from tracker_core.gray import AUTO, BIT_DEPTHS, GrayRange
+from tracker_core.media.gray import AUTO, BIT_DEPTHS, GrayRange
 from tracker_core.parameters import parameter
 from tracker_nodes.conversions import box_from_message, box_to_message, nanoseconds
 from tracker_nodes.declaring import declare_config

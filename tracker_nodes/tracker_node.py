@@ -36,7 +36,7 @@ from tracker_core import (
     TrackStatus,
 )
 from tracker_core.boxes import startable
-from tracker_core.evaluation.overlay import draw_track
+from tracker_core.media.overlay import draw_track
 from tracker_nodes.awaiting import finished
 from tracker_nodes.conversions import (
     box_from_message,

@@ -27,7 +27,7 @@ from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray
 
 from tracker_core import TrackerError
-from tracker_core.evaluation.video import FrameSource, open_frames
+from tracker_core.media.sources import FrameSource, open_frames
 from tracker_core.parameters import parameter
 from tracker_nodes.conversions import nanoseconds
 from tracker_nodes.declaring import declare_config

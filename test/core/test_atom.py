@@ -28,9 +28,9 @@ from tracker_core.atom.network import (
 )
 from tracker_core.atom.tracker import AtomTracker, propose, State
 from tracker_core.errors import WeightsError
-from tracker_core.evaluation.scene import render_scene
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.layers.prroi_pool import bin_weights_and_slopes, prroi_pool
+from tracker_core.media.scene import render_scene
 from tracker_core.runtime.eager import EagerUpdates
 from tracker_core.status import calibrated
 from tracker_core.tracker import Tracker

@@ -16,11 +16,11 @@ import pytest
 
 from tracker_core import create_tracker
 from tracker_core.cli import main
-from tracker_core.evaluation.datasets import load_dataset, read_boxes
+from tracker_core.data.otb import load_dataset, read_boxes
 from tracker_core.evaluation.metrics import box_rows, measure
 from tracker_core.evaluation.run import write_boxes
-from tracker_core.evaluation.scene import render_scene
-from tracker_core.evaluation.video import open_frames
+from tracker_core.media.scene import render_scene
+from tracker_core.media.sources import open_frames
 
 RANDOM = ['--tracker', 'tadt', '--weights', 'random', '--device', 'cpu']
 

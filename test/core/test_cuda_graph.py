@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from tracker_core import Box, create_tracker, Target, Track, Tracker, tracker_declaration
-from tracker_core.evaluation.scene import render_scene
+from tracker_core.media.scene import render_scene
 from tracker_core.runtime import cuda_graph
 from tracker_core.runtime.cuda_graph import CudaGraphs, CudaGraphUpdates
 

@@ -13,20 +13,20 @@ import numpy as np
 import pytest
 
 from tracker_core import Box, Track, TrackerError, TrackStatus
-from tracker_core.evaluation.calibration import (
-    calibrate,
-    calibration_table,
-    collect,
-    fit_logistic,
-    scenes_for_calibration,
-)
-from tracker_core.evaluation.datasets import (
+from tracker_core.data.otb import (
     annotated_images,
     DatasetError,
     load_dataset,
     OtbSequence,
     read_boxes,
     with_later_starts,
+)
+from tracker_core.evaluation.calibration import (
+    calibrate,
+    calibration_table,
+    collect,
+    fit_logistic,
+    scenes_for_calibration,
 )
 from tracker_core.evaluation.metrics import (
     centre_error,
@@ -46,8 +46,8 @@ from tracker_core.evaluation.run import (
     write_boxes,
     write_json,
 )
-from tracker_core.evaluation.scene import render_scene
-from tracker_core.evaluation.tables import format_table
+from tracker_core.media.scene import render_scene
+from tracker_core.tables import format_table
 
 NAN = math.nan
 SQUARE = (0, 0, 10, 10)

@@ -11,8 +11,9 @@ import pytest
 from tracker_core import Box, create_tracker, ImageError, ParameterError
 from tracker_core.cli import main
 from tracker_core.evaluation.metrics import box_rows, overlap
-from tracker_core.evaluation.video import open_frames, read_image
-from tracker_core.gray import GrayRange, limits, Span
+from tracker_core.media.folders import read_image
+from tracker_core.media.gray import GrayRange, limits, Span
+from tracker_core.media.sources import open_frames
 
 RNG = np.random.default_rng(0)
 SOFT = cv2.GaussianBlur(RNG.integers(0, 256, (96, 128)).astype(np.float32), (0, 0), 4)

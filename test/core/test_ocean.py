@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from tracker_core import Box, create_tracker, WeightsError
-from tracker_core.evaluation.scene import render_scene
 from tracker_core.layers.aligned_conv import aligned_conv2d
 from tracker_core.layers.folding import fold_batch_norms
+from tracker_core.media.scene import render_scene
 from tracker_core.ocean.config import PAPER_PRESETS
 from tracker_core.ocean.network import (
     AlignedHead,

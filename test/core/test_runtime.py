@@ -35,9 +35,9 @@ from tracker_core import (
     tracker_declaration,
 )
 from tracker_core.cli import main
-from tracker_core.evaluation.datasets import read_boxes
-from tracker_core.evaluation.scene import render_scene
-from tracker_core.evaluation.video import read_image
+from tracker_core.data.otb import read_boxes
+from tracker_core.media.folders import read_image
+from tracker_core.media.scene import render_scene
 from tracker_core.runtime.cache import Programs
 from tracker_core.runtime.cuda_graph import Staging
 from tracker_core.runtime.eager import Eager, Joined

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tracker_core import Box, ParameterError
-from tracker_core.evaluation.scene import _warp, _window, render_scene, SCENES
+from tracker_core.media.scene import _warp, _window, render_scene, SCENES
 
 SMALL = (320, 240)
 IMAGE = Box(0, 0, *SMALL)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from tracker_core import Box, create_tracker
 from tracker_core.backbones.vgg import Vgg16
-from tracker_core.evaluation.scene import render_scene
+from tracker_core.media.scene import render_scene
 from tracker_core.tadt import channels
 from tracker_core.tadt.config import TadtConfig
 from tracker_core.tadt.tracker import peak_offset

@@ -20,17 +20,12 @@ import numpy as np
 import pytest
 
 from tracker_core import Box, ImageError, ParameterError, Track, TrackStatus
-from tracker_core.evaluation.overlay import COLOURS, contact_sheet, draw_box, draw_track
-from tracker_core.evaluation.scene import render_scene
-from tracker_core.evaluation.video import (
-    in_order,
-    list_images,
-    open_frames,
-    read_image,
-    VideoError,
-    VideoWriter,
-    without_secrets,
-)
+from tracker_core.errors import VideoError
+from tracker_core.media.folders import in_order, list_images, read_image
+from tracker_core.media.overlay import COLOURS, contact_sheet, draw_box, draw_track
+from tracker_core.media.scene import render_scene
+from tracker_core.media.sources import open_frames, without_secrets
+from tracker_core.media.writer import VideoWriter
 
 COLOURED = [(200, 30, 40), (40, 190, 50), (30, 60, 210), (220, 210, 40)]  # RGB
 
@@ -270,7 +265,7 @@ def test_a_pipe_without_a_video_is_refused(tmp_path, content):
 
 def test_standard_input(film):
     code = (
-        'from tracker_core.evaluation.video import open_frames;'
+        'from tracker_core.media.sources import open_frames;'
         'print(len(list(open_frames("/dev/stdin"))))'
     )
     command = [sys.executable, '-c', code]
@@ -283,7 +278,7 @@ def test_standard_input(film):
 def test_waiting_for_a_pipe_can_be_interrupted(tmp_path):
     os.mkfifo(tmp_path / 'fifo')
     code = (
-        'import signal, sys; from tracker_core.evaluation.video import open_frames\n'
+        'import signal, sys; from tracker_core.media.sources import open_frames\n'
         'signal.signal(signal.SIGINT, signal.default_int_handler)\n'
         'try:\n    print("ready", flush=True); open_frames(sys.argv[1])\n'
         'except KeyboardInterrupt:\n    sys.exit(130)'

@@ -41,7 +41,7 @@ if HAS_ROS:
     from vision_msgs.msg import BoundingBox2D, Detection2DArray
 
     from tracker_core import Box
-    from tracker_core.evaluation.scene import render_scene
+    from tracker_core.media.scene import render_scene
     from tracker_nodes.conversions import box_to_message, nanoseconds
     from tracker_nodes.encodings import fill_image
 

@@ -12,7 +12,7 @@ from rcl_interfaces.msg import Log
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 
-from tracker_core.evaluation.scene import render_scene
+from tracker_core.media.scene import render_scene
 from tracker_nodes.conversions import box_from_message, nanoseconds
 
 

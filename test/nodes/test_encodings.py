@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tracker_core import ImageError
-from tracker_core.gray import GrayRange
+from tracker_core.media.gray import GrayRange
 from tracker_nodes.bridge import problem
 from tracker_nodes.encodings import (
     announced_size,

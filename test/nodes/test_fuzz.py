@@ -30,7 +30,7 @@ from tracker_nodes.srv import InitTarget, RemoveTarget
 from vision_msgs.msg import BoundingBox2D, Detection2D, ObjectHypothesisWithPose
 
 from tracker_core import ImageError
-from tracker_core.gray import GrayRange
+from tracker_core.media.gray import GrayRange
 from tracker_nodes.encodings import (
     compressed_to_rgb,
     ENCODINGS,

@@ -16,7 +16,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import BoundingBox2D, Detection2D
 
 from tracker_core import list_trackers, tracker_declaration, TrackStatus
-from tracker_core.evaluation.scene import render_scene
+from tracker_core.media.scene import render_scene
 from tracker_core.parameters import describe, ParameterInfo
 from tracker_nodes.parameters import NodeConfig
 

@@ -28,8 +28,9 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
 from tracker_core import create_tracker, TrackerError, TrackStatus
-from tracker_core.evaluation import video
-from tracker_core.evaluation.video import open_frames
+from tracker_core.media import sources
+from tracker_core.media.sources import open_frames
+from tracker_core.media.writer import VideoWriter
 from tracker_nodes import demo
 from tracker_nodes.conversions import nanoseconds
 from tracker_nodes.encodings import to_rgb
@@ -257,7 +258,7 @@ def test_video_source_opens_a_stream_again_that_has_died(start_process: Any, ope
 def test_video_source_opens_a_stream_again_that_stalls(
     monkeypatch: pytest.MonkeyPatch, operator: Any, spin: Any
 ):
-    monkeypatch.setattr(video, 'STALLED_MS', 1000)
+    monkeypatch.setattr(sources, 'STALLED_MS', 1000)
     images = operator.listen(Image, 'image', qos=qos_profile_sensor_data)
     camera = Camera(100, frames=3)
     url = f'http://127.0.0.1:{camera.port}/cam.mjpg'
@@ -270,7 +271,7 @@ def test_video_source_opens_a_stream_again_that_stalls(
 
 def test_video_source_ends_with_a_recording_and_a_pipe(tmp_path: Path, operator: Any, spin: Any):
     images = operator.listen(Image, 'image', qos=qos_profile_sensor_data)
-    with video.VideoWriter(tmp_path / 'film.avi') as writer:
+    with VideoWriter(tmp_path / 'film.avi') as writer:
         for shade in (50, 100, 150, 200):
             writer.write(np.full((48, 64, 3), shade, np.uint8))
     data = (tmp_path / 'film.avi').read_bytes()

@@ -19,7 +19,7 @@ from tracker_nodes.msg import TrackStatusArray
 from tracker_nodes.srv import InitTarget
 
 from tracker_core import Box, create_tracker
-from tracker_core.evaluation.scene import render_scene, Scene
+from tracker_core.media.scene import render_scene, Scene
 from tracker_nodes.conversions import box_from_message, box_to_message, nanoseconds
 
 FRAMES = 12

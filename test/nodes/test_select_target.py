@@ -16,7 +16,7 @@ import pytest
 from rclpy.parameter import Parameter
 
 from tracker_core import Box, TrackerError
-from tracker_core.evaluation.scene import render_scene
+from tracker_core.media.scene import render_scene
 from tracker_nodes.conversions import box_from_message, nanoseconds
 from tracker_nodes.select_target import check_display, SelectTarget
 from tracker_nodes.selection import Mouse, Request, Selection, View, WINDOW_SIZE

@@ -25,7 +25,7 @@ from std_srvs.srv import SetBool, Trigger
 from tracker_nodes.srv import InitTarget, RemoveTarget
 
 from tracker_core import Box, TrackStatus
-from tracker_core.evaluation.scene import render_scene
+from tracker_core.media.scene import render_scene
 from tracker_nodes.conversions import box_from_message, box_to_message, nanoseconds
 from tracker_nodes.qos import UnsupportedEventTypeError
 

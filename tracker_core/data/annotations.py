@@ -8,8 +8,8 @@ import csv
 from pathlib import Path
 import re
 
+from tracker_core.data.otb import published_images
 from tracker_core.errors import ParameterError
-from tracker_core.evaluation.datasets import published_images
 
 
 def read_box_table(path: Path) -> dict[str, list[list[float]]]:

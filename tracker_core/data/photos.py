@@ -12,7 +12,7 @@ import numpy as np
 
 from tracker_core.data.arrays import Floats, Image
 from tracker_core.data.geometry import pyramid
-from tracker_core.evaluation.video import is_image_name, list_images, read_image
+from tracker_core.media.folders import is_image_name, list_images, read_image
 
 
 @dataclass(eq=False)

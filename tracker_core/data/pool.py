@@ -17,7 +17,7 @@ from tracker_core.data.arrays import Floats
 from tracker_core.data.photos import list_photos, make_photo, Photo, read_photo
 from tracker_core.data.regions import follow_regions, Region
 from tracker_core.errors import ParameterError
-from tracker_core.evaluation.video import IMAGE_SUFFIXES
+from tracker_core.media.folders import IMAGE_SUFFIXES
 
 SMALLEST_BOX = 12.0  # pixels, the geometric mean of the sides; smaller ones are left out
 HELD_OUT_SHARE = 16  # one photo in so many is kept for checking

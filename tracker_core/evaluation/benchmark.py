@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from tracker_core.evaluation.machine import describe_machine
-from tracker_core.evaluation.progress import progress_bar
 from tracker_core.evaluation.run import describe_tracker
-from tracker_core.evaluation.scene import render_scene
-from tracker_core.evaluation.tables import format_table
+from tracker_core.media.scene import render_scene
+from tracker_core.progress import progress_bar
+from tracker_core.tables import format_table
 
 WARM_UP = 5  # frames and starts that do not count
 START_SECONDS = 20.0  # `start` is measured no longer than that

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from tracker_core.errors import TrackerError
-from tracker_core.evaluation.progress import progress_bar
-from tracker_core.evaluation.scene import render_scene, Scene, SCENES
-from tracker_core.evaluation.tables import format_table
+from tracker_core.media.scene import render_scene, Scene, SCENES
+from tracker_core.progress import progress_bar
+from tracker_core.tables import format_table
 
 PATIENCE = 15  # missed frames in a row after which the tracker is started anew on the object
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tracker_core.boxes import Box
+from tracker_core.boxes import Box, is_box
 
 OVERLAP_THRESHOLDS = np.arange(21) / 20  # 0, 0.05, ..., 1
 ERROR_THRESHOLDS = np.arange(51)  # 0, 1, ..., 50 pixels
@@ -23,11 +23,6 @@ ERROR_THRESHOLDS = np.arange(51)  # 0, 1, ..., 50 pixels
 def box_rows(boxes: Sequence[Box]) -> np.ndarray:
     """Boxes as an (N, 4) array."""
     return np.array([box.as_xywh() for box in boxes], float).reshape(-1, 4)
-
-
-def is_box(rows: np.ndarray) -> np.ndarray:
-    """Which rows hold a box: finite, with an area; (N,) bool."""
-    return np.isfinite(rows).all(axis=1) & (rows[:, 2] > 0) & (rows[:, 3] > 0)
 
 
 def overlap(boxes: np.ndarray, truth: np.ndarray) -> np.ndarray:

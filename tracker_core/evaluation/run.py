@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from tracker_core.data.otb import OtbSequence
 from tracker_core.errors import ImageError
-from tracker_core.evaluation.datasets import OtbSequence
 from tracker_core.evaluation.machine import describe_machine
 from tracker_core.evaluation.metrics import box_rows, ERROR_THRESHOLDS, measure, OVERLAP_THRESHOLDS
-from tracker_core.evaluation.progress import progress_bar
-from tracker_core.evaluation.tables import format_table
-from tracker_core.evaluation.video import read_image
-from tracker_core.gray import GrayRange
+from tracker_core.media.folders import read_image
+from tracker_core.media.gray import GrayRange
+from tracker_core.progress import progress_bar
+from tracker_core.tables import format_table
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,11 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""Frames in and video out: files, folders of images, cameras, streams and rendered scenes."""
+"""Frames of a video: files, folders of images, cameras, streams, pipes and rendered scenes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 import contextlib
-from decimal import Decimal
 import os
 from pathlib import Path
 import queue
@@ -20,13 +19,18 @@ import cv2
 import numpy as np
 
 from tracker_core.boxes import Box
-from tracker_core.errors import ImageError, TrackerError
-from tracker_core.evaluation.scene import render_scene
-from tracker_core.gray import GrayRange
+from tracker_core.errors import ImageError, VideoError
+from tracker_core.media.folders import (
+    check_images,
+    IMAGE_SUFFIXES,
+    is_utf8,
+    list_images,
+    read_image,
+)
+from tracker_core.media.gray import GrayRange
+from tracker_core.media.scene import render_scene
 
-IMAGE_SUFFIXES = {'.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp'}
 DEFAULT_FPS = 30.0
-HEADERS_CHECKED = 10_000  # images of a folder that are looked into before the first is used
 STALLED_MS = 10_000  # a stream that sends nothing for so long has ended
 CAMERA_MAJOR = 81  # device number of cameras in Linux
 KINDS_OF_VIDEO = (
@@ -36,134 +40,11 @@ KINDS_OF_VIDEO = (
 
 URL = re.compile(r'[a-z][a-z0-9+.-]+://', re.IGNORECASE)
 PIPELINE = re.compile(r'!\s*appsink\b')  # of GStreamer
-NUMBER = re.compile(r'(\d(?:\.\d+)?e-\d\d(?!\d)|\d+(?:\.\d+)*)')
 LOGIN = re.compile(r'(?<=://)(?:[^\s/?#]*|[^\s/:@]*:\S*)@')
 SECRET = re.compile(
     r'(\b[\w-]*(?:pass|pwd|-pw|token|secret|api_?key|auth)[\w-]*\s*=\s*)("[^"]*"|[^\s&#!]+)',
     re.IGNORECASE,
 )
-
-
-class VideoError(TrackerError, ValueError):
-    """A video that is missing, cannot be decoded, holds no frames, or cannot be written."""
-
-
-def read_image(path: str | Path, gray: GrayRange | None = None) -> np.ndarray:
-    """An image file as (H, W, 3) uint8 RGB, turned upright as its EXIF orientation says.
-
-    Args:
-        path: The file.
-        gray: The range of the images that it is one of, if they have 16 bits; None: its own.
-
-    Raises:
-        ImageError: The file is missing or is not an image that OpenCV reads.
-    """
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
-    image = cv2.imread(str(path), flags) if _is_utf8(path) else None
-    if image is None:
-        state = (
-            'is not an image that OpenCV can read' if Path(path).is_file() else 'does not exist'
-        )
-        raise ImageError(f'{path} {state}')
-    if image.dtype == np.uint16:
-        image = (gray or GrayRange()).at()(image)
-    if image.dtype != np.uint8:
-        raise ImageError(f'{path} holds {image.dtype} values; images of 8 or 16 bits are read')
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def _is_utf8(path: str | Path) -> bool:
-    """Whether a name can be given to OpenCV, which crashes on others."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def is_image_name(name: str) -> bool:
-    """Whether a file of this name counts as an image; a hidden one, as macOS leaves, does not."""
-    return not name.startswith('.') and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
-
-
-def list_images(folder: str | Path) -> list[Path]:
-    """The images of a folder, without hidden files and sub-folders, in the order of `in_order`."""
-    with os.scandir(folder) as entries:
-        names = [each.name for each in entries if is_image_name(each.name) and not each.is_dir()]
-    return [Path(folder) / name for name in in_order(names)]
-
-
-def in_order(names: Iterable[str]) -> list[str]:
-    """File names in the order of the numbers in them.
-
-    Names are compared piece by piece, text (of any case) with text and numbers with numbers, the
-    suffix left aside: 2.jpg comes before 10.jpg and cam1_30.jpg before cam2_4.jpg. Digits, a point
-    and digits are a number with decimals, as in names made of seconds (0.0, 0.05, 0.1), and so is
-    what Python writes for small ones (5e-05). They are two whole numbers (1.9, 1.10) where
-
-    * the digits after the point differ in number and one of them ends in a zero, which nobody
-      writes after decimals of no fixed number; or
-    * they are the nine and sometimes fewer of nanoseconds without leading zeros, after the seconds
-      since 1970 (1700000000.99999999, 1700000000.123456789).
-
-    This is decided for all names together. Digits with several points between them (1.2.10,
-    dates) are whole numbers. A minus is text.
-    """
-    names = list(names)
-    pieces = [NUMBER.split(os.path.splitext(name)[0].casefold()) for name in names]
-    decimals: dict[int, list[list[str]]] = {}  # by the number's place in the name
-    keys = []
-    for parts in pieces:
-        key: list[str | list[str] | list[int]] = list(parts)
-        for place in range(1, len(parts), 2):
-            number = parts[place]
-            digits = (f'{Decimal(number):f}' if 'e' in number else number).split('.')
-            key[place] = digits
-            if len(digits) == 2:
-                decimals.setdefault(place, []).append(digits)
-        keys.append(key)
-    for numbers in decimals.values():
-        if not _are_counters(numbers):
-            longest = max(len(after) for _, after in numbers)
-            for digits in numbers:
-                digits[1] = digits[1].ljust(longest, '0')
-    for key in keys:
-        key[1::2] = [[int(digit) for digit in digits] for digits in key[1::2]]
-    return [name for _, name in sorted(zip(keys, names, strict=True))]
-
-
-def _are_counters(numbers: list[list[str]]) -> bool:
-    """Whether the digits before and after a point are two whole numbers: see `in_order`."""
-    lengths = {len(after) for _, after in numbers}
-    return len(lengths) > 1 and (
-        any(len(after) > 1 and after.endswith('0') for _, after in numbers)
-        or (max(lengths) == 9 and all(len(before) >= 10 for before, _ in numbers))
-    )
-
-
-def check_images(files: Sequence[Path]) -> None:
-    """Look into the first `HEADERS_CHECKED` files, without decoding them.
-
-    Raises:
-        ImageError: Some are empty, or begin as no image that OpenCV reads does.
-    """
-    bad = [path for path in files[:HEADERS_CHECKED] if not _begins_as_image(path)]
-    if bad:
-        raise ImageError(
-            f'{len(bad)} of {len(files)} images in {files[0].parent} are none that OpenCV can '
-            f'read (empty, another format, a name not in UTF-8?): {some_names(bad)}; remove or '
-            'replace them'
-        )
-
-
-def _begins_as_image(path: Path) -> bool:
-    return path.is_file() and _is_utf8(path) and cv2.haveImageReader(str(path))
-
-
-def some_names(paths: Sequence[Path], most: int = 5) -> str:
-    """The names of files, the first few, for a sentence."""
-    rest = f' and {len(paths) - most} more' if len(paths) > most else ''
-    return ', '.join(path.name for path in paths[:most]) + rest
 
 
 def without_secrets(source: str) -> str:
@@ -251,7 +132,7 @@ def open_frames(source: str | int | Path, gray: GrayRange | None = None) -> Fram
         ParameterError: There is no such scene.
     """
     text = str(source)
-    if not _is_utf8(text):
+    if not is_utf8(text):
         raise VideoError(f'OpenCV cannot open {text!r}, whose name is not UTF-8; rename it')
     if text == 'scene' or text.startswith('scene:'):
         scene = render_scene(text.partition(':')[2] or 'default')
@@ -464,91 +345,3 @@ class _Live:
                 return
 
 
-class VideoWriter:
-    """Writes RGB frames to a video file; use it in a `with` statement.
-
-    Codecs need even sides: a frame of odd width or height gets its last column or row twice.
-
-    Attributes:
-        path: The file that is written. Where this OpenCV cannot write MPEG-4 it is an .avi with
-            motion JPEG, whatever was asked for.
-    """
-
-    CODECS = (('mp4v', None), ('MJPG', '.avi'))
-
-    def __init__(self, path: str | Path, fps: float = DEFAULT_FPS) -> None:
-        self.path = Path(path)
-        self._fps = fps
-        self._size = (0, 0)
-        self._writer: cv2.VideoWriter | None = None
-
-    def write(self, frame: np.ndarray) -> None:
-        """Append a frame, (H, W, 3) uint8 RGB.
-
-        The first decides the video's size; one of another size is scaled to fit, with black beside
-        it where its shape differs.
-
-        Raises:
-            VideoError: The file cannot be written.
-        """
-        if self._writer is None:
-            self._size = frame.shape[1::-1]
-            self._writer = self._open()
-        if frame.shape[1::-1] != self._size:
-            frame = _fitted(frame, self._size)
-        frame = cv2.copyMakeBorder(
-            frame, 0, frame.shape[0] % 2, 0, frame.shape[1] % 2, cv2.BORDER_REPLICATE
-        )
-        self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.release()
-
-    def __enter__(self) -> VideoWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _open(self) -> cv2.VideoWriter:
-        if not _is_utf8(self.path):
-            raise VideoError(f'{str(self.path)!r} cannot be written; a name in UTF-8 works')
-        if not self.path.suffix:
-            self.path = self.path.with_suffix('.mp4')
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        width, height = self._size
-        for code, suffix in self.CODECS:
-            path = self.path.with_suffix(suffix) if suffix else self.path
-            writer = cv2.VideoWriter(
-                str(path),
-                cv2.VideoWriter.fourcc(*code),
-                self._fps,
-                (width + width % 2, height + height % 2),
-            )
-            if writer.isOpened():
-                self.path = path
-                return writer
-        raise VideoError(f'{self.path} cannot be written; a name ending in .mp4 or .avi works')
-
-
-def _fitted(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A frame scaled to width and height with its shape kept, in the middle of black."""
-    height, width = frame.shape[:2]
-    scale = min(size[0] / width, size[1] / height)
-    inner = (max(round(width * scale), 1), max(round(height * scale), 1))
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    left, top = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
-    return cv2.copyMakeBorder(
-        cv2.resize(frame, inner, interpolation=interpolation),
-        top,
-        size[1] - inner[1] - top,
-        left,
-        size[0] - inner[0] - left,
-        cv2.BORDER_CONSTANT,
-    )

@@ -20,8 +20,8 @@ import numpy as np
 
 from tracker_core.boxes import Box
 from tracker_core.errors import ParameterError
-from tracker_core.evaluation import textures
-from tracker_core.evaluation.textures import REACH, Thing
+from tracker_core.media import textures
+from tracker_core.media.textures import REACH, Thing
 
 Pose = Callable[[float], np.ndarray]  # time in frames -> (2, 3) affine map, own units to pixels
 

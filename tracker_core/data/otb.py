@@ -12,10 +12,9 @@ import re
 
 import numpy as np
 
-from tracker_core.boxes import Box
+from tracker_core.boxes import Box, is_box
 from tracker_core.errors import TrackerError
-from tracker_core.evaluation.metrics import is_box
-from tracker_core.evaluation.video import list_images, some_names
+from tracker_core.media.folders import list_images, some_names
 
 # Of the sequences with more images than annotation: the number of the first annotated image, how
 # many images there are, and how many lines.
