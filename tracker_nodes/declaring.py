@@ -80,16 +80,18 @@ def given_at_start(node: Node) -> dict[str, Parameter]:
     return getattr(node, '_parameter_overrides', {})
 
 
-def warn_of_unknown(node: Node, known: Iterable[str] = ()) -> None:
+def warn_of_unknown(node: Node, known: Iterable[str] = (), aside: Iterable[str] = ()) -> None:
     """Log which parameters were given at start-up that the node does not have. To be called when
     it has declared all of them.
 
     Args:
         node: The node.
         known: Names that are not declared, but mean something nevertheless.
+        aside: Names of which nothing is said here.
     """
     names = {*node.get_parameters_by_prefix(''), *known}
-    for name in sorted(given_at_start(node).keys() - names - OF_EVERY_NODE):
+    unknown = given_at_start(node).keys() - names - OF_EVERY_NODE - set(aside)
+    for name in sorted(unknown):
         if not name.startswith(QOS_OF_EVERY_NODE):
             node.get_logger().warning(
                 f'there is no parameter {name!r}, it is ignored{suggestion(name, names)}'

@@ -61,11 +61,12 @@ class NodeParameters:
             self._refused.pop(name, None)
             del self._infos[name]
         try:
-            self._preset = tracker_declaration(chosen[0]).preset(chosen[1]).config
+            preset = tracker_declaration(chosen[0]).preset(chosen[1]).config
         except ParameterError as error:
             self._unknown = str(error)
         else:
-            self._declare(f'{chosen[0]}.', describe(self._preset), self._preset)
+            self._declare(f'{chosen[0]}.', describe(preset), preset)
+            self._preset = preset
 
     @property
     def problem(self) -> str:
@@ -151,12 +152,13 @@ class NodeParameters:
             self._node.get_logger().warning(
                 f'{", ".join(meant)}: ignored while the parameter tracker is {tracker!r}'
             )
-        warn_of_unknown(self._node, {*known, *meant})
+        warn_of_unknown(self._node, known, meant)
 
     def is_of_tracker(self, name: str) -> bool:
         return '.' in name and name in self._infos
 
     def _declare(self, prefix: str, infos: list[ParameterInfo], values: Any = None) -> None:
+        declared = {}  # known when all are: one alone may not go with the others' defaults
         for info in infos:
             name = prefix + info.name
             info = ParameterInfo(**{**vars(info), 'name': name})
@@ -164,9 +166,10 @@ class NodeParameters:
                 info.default if values is None else getattr(values, name.removeprefix(prefix))
             )
             problem = declare(self._node, info, default, constraint(info))
-            self._infos[name] = info
+            declared[name] = info
             if problem:
                 self._refused[name] = problem
+        self._infos.update(declared)
 
 
 def constraint(info: ParameterInfo) -> str:

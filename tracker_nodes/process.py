@@ -28,7 +28,6 @@ def run(make_node: Callable[[], Any], arguments: list[str] | None = None) -> int
     Returns:
         The exit code.
     """
-    stopping.end_orderly()
     try:
         # rclpy's own handlers end the context in the middle of whatever is going on.
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
@@ -36,6 +35,7 @@ def run(make_node: Callable[[], Any], arguments: list[str] | None = None) -> int
         sentence = re.sub(r', at \S+:\d+', '', str(error)).partition('\n')[0]
         print(f'error: {sentence}', file=sys.stderr)
         return 1
+    stopping.end_orderly()  # until now no other process knows of this one
     node: Any = None
     try:
         stopping.check()

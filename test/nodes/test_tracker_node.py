@@ -19,7 +19,7 @@ import pytest
 from rcl_interfaces.msg import Log
 from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
@@ -124,10 +124,20 @@ BAD_REQUESTS = {
     'empty': ({'box': bbox(h=0.0)}, Code.BAD_BOX, 'empty'),
     'negative': ({'box': bbox(w=-5.0)}, Code.BAD_BOX, 'width -5'),
     'all zero': ({'box': BoundingBox2D()}, Code.BAD_BOX, 'empty'),
+    'in shares of the image': (
+        {'box': bbox(cx=0.5, cy=0.5, w=0.2, h=0.3)},
+        Code.BAD_BOX,
+        'shares of its width and height',
+    ),
     'left of the image': ({'box': bbox(cx=-50.0)}, Code.BOX_OUTSIDE_IMAGE, '320 x 240'),
     'below the image': ({'box': bbox(cy=1e9)}, Code.BOX_OUTSIDE_IMAGE, 'outside'),
     'unknown stamp': ({'box': bbox(), 'stamp': 5}, Code.STAMP_NOT_FOUND, '0.000000005'),
     'long id': ({'box': bbox(), 'id': 'x' * 1000}, Code.BAD_ID, 'at most 64'),
+    'long label': (
+        {'box': bbox(), 'label': 'y' * 1000},
+        Code.BAD_ID,
+        f"the label '{'y' * 24}...' (1000 characters) must",
+    ),
     'unprintable label': ({'box': bbox(), 'label': 'a\nb'}, Code.BAD_ID, 'printable'),
     'one too many': ({'box': bbox()}, Code.TOO_MANY_TARGETS, 'max_targets'),
 }
@@ -412,6 +422,113 @@ def test_lifecycle(start_node, operator, scene):
     assert operator.statuses[-1].targets == []
     assert change_state(operator, Transition.TRANSITION_ACTIVE_SHUTDOWN)
     assert state(operator) == State.PRIMARY_STATE_FINALIZED
+    answer = operator.init(boxes[0])
+    assert (answer.success, answer.error_code) == (False, Code.NOT_ACTIVE)
+    assert 'has been shut down' in answer.message
+    enabled = operator.call(SetBool, 'enable', data=True)
+    assert not enabled.success
+    assert 'has been shut down' in enabled.message
+
+
+def change_to(operator, *transitions: str) -> None:
+    for transition in transitions:
+        assert change_state(operator, getattr(Transition, f'TRANSITION_{transition}'))
+
+
+def test_one_node_can_change_its_tracker(start_node, operator, scene):
+    """With the parameters of each: what was given at start-up counts for the one it names."""
+    frames, boxes = scene
+    node = start_node(autostart=False, spm__lost_after=7)
+    assert set_parameter(operator, 'tracker', 'spm').successful
+    assert not node.has_parameter('tadt.lost_after')
+    assert set_parameter(operator, 'spm.lost_score', 0.2).successful
+    change_to(operator, 'CONFIGURE', 'ACTIVATE')
+    operator.show(frames[0])
+    assert operator.init(boxes[0], id='mug').success
+    operator.show(frames[1])
+    status = operator.statuses[-1]
+    assert (status.tracker, status.preset, len(status.targets)) == ('spm', 'compact', 1)
+    assert (node._tracker.config.lost_after, node._tracker.config.lost_score) == (7, 0.2)
+
+    assert 'cleanup' in set_parameter(operator, 'tracker', 'ocean').reason
+    change_to(operator, 'DEACTIVATE', 'CLEANUP')
+    assert "no tracker 'otter'" in set_parameter(operator, 'tracker', 'otter').reason
+    assert 'compact, paper' in set_parameter(operator, 'preset', 'compact_online').reason
+    assert set_parameter(operator, 'tracker', 'ocean').successful
+    assert node.get_parameter('ocean.online').value is False
+    assert set_parameter(operator, 'preset', 'compact_online').successful
+    assert node.get_parameter('ocean.online').value is True, 'as in that preset'
+    assert set_parameter(operator, 'ocean.lost_after', 5).successful
+    change_to(operator, 'CONFIGURE', 'ACTIVATE')
+    operator.show(frames[2])
+    assert (operator.statuses[-1].tracker, operator.statuses[-1].preset) == (
+        'ocean',
+        'compact_online',
+    )
+    assert node._tracker.config.online
+    assert node._tracker.config.lost_after == 5
+
+
+def test_a_tracker_that_does_not_exist_can_be_mended(start_node, operator):
+    start_node(tracker='nobody', preset='tiny')
+    assert 'tiny' in set_parameter(operator, 'tracker', 'tadt').reason
+    assert set_parameter(operator, 'preset', 'compact').successful
+    assert set_parameter(operator, 'tracker', 'tadt').successful
+    assert change_state(operator, Transition.TRANSITION_CONFIGURE)
+
+
+def logged(operator) -> list[Log]:
+    """What nodes log from now on, and what was just logged."""
+    qos = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    return operator.listen(Log, '/rosout', qos=qos)
+
+
+def test_parameters_that_do_not_exist_are_named(start_node, operator):
+    logs = logged(operator)
+    start_node(
+        autostart=False,
+        nonsense=1,
+        max_target=3,
+        tadt__lost_afer=3,
+        lost_after=3,
+        spm__lost_after=3,
+        tadt__lost_after=3,
+        **{'qos_overrides__/image__subscription__depth': 1},
+    )
+    words = {
+        "no parameter 'nonsense', it is ignored",
+        "no parameter 'max_target', it is ignored; did you mean 'max_targets'?",
+        "no parameter 'tadt.lost_afer', it is ignored; did you mean 'tadt.lost_after'?",
+        "no parameter 'lost_after', it is ignored; did you mean 'tadt.lost_after'?",
+        "spm.lost_after: ignored while the parameter tracker is 'tadt'",
+    }
+    for each in words:
+        operator.wait_until(lambda each=each: any(each in log.msg for log in logs), each)
+    warnings = [log.msg for log in logs if 'ignored' in log.msg]
+    assert len(warnings) == len(words), warnings
+
+
+def test_what_services_change_is_logged(start_node, operator, scene):
+    frames, boxes = scene
+    start_node()
+    logs = logged(operator)
+    operator.wait_until(lambda: operator.hears('/rosout'), 'the log')
+    operator.show(frames[0])
+    for name in ('a', 'b', 'c'):
+        assert operator.init(boxes[0], id=name).success
+    operator.call(SetBool, 'enable', data=False)
+    operator.call(SetBool, 'enable', data=True)
+    operator.call(RemoveTarget, 'remove_target', id='b')
+    operator.call(RemoveTarget, 'remove_target', id='b' * 100)
+    operator.call(Trigger, 'reset')
+    for words in (
+        'enable: disabled; 3 targets now',
+        'enable: enabled; 3 targets now',
+        'remove_target: removed b; 2 targets now',
+        f"remove_target refused: there is no target '{'b' * 24}...' (100 characters)",
+        'reset: removed a, c; no targets now',
+    ):
+        operator.wait_until(lambda words=words: any(words == log.msg for log in logs), words)
 
 
 @pytest.mark.parametrize(
@@ -464,7 +581,8 @@ def test_parameters_are_described_and_guarded(start_node, operator):
         ('tadt.lost_score', 0.9, 'tracking_score'),  # must not exceed it
         ('tadt.lost_after', 0, 'at least 1'),
         ('precision', 'float16', 'cleanup'),
-        ('tracker', 'atom', 'started'),
+        ('tracker', 'atom', 'cleanup'),
+        ('preset', 'paper', 'cleanup'),
     ]:
         result = set_parameter(operator, name, value)
         assert not result.successful, name
