@@ -163,6 +163,13 @@ class TrackerConfig:
         True,
         'While LOST, hold the last sure box and sweep an ever wider neighbourhood for the target.',
     )
+    squeeze_from: float = parameter(
+        5.0,
+        'A target so many times as long as wide at its start, or as wide as long, is searched in '
+        'images that are squeezed along it.',
+        minimum=1.5,
+        live=False,
+    )
 
     def __post_init__(self) -> None:
         for info in describe(self):

@@ -15,20 +15,20 @@ the network in one batch.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 import enum
 import importlib
 import logging
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic
 
 import torch
 from torch import Tensor
 
 from tracker_core.boxes import Box, startable
 from tracker_core.errors import BoxError, ParameterError, TrackerError, UnknownTrackerError
-from tracker_core.images import as_frame
-from tracker_core.parameters import TrackerConfig, with_parameters
+from tracker_core.images import as_frame, SMALLEST_SIDE
+from tracker_core.parameters import Config, describe, TrackerConfig, with_parameters
 from tracker_core.runtime import (
     choose_precision,
     choose_runtime,
@@ -48,6 +48,7 @@ TRACKERS = {
     'tadt': 'tracker_core.tadt.tracker:TadtTracker',
 }
 PRECISIONS = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
+SQUEEZED_RATIO = 3  # of the sides of a long target in squeezed images
 LARGEST_BOX = 4  # sides of a box in sides of the image; beyond that it says nothing
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ class Sighting:
     box: Box | None  # None: nothing usable was found
     raw_score: float
     state: Any
+    is_verified: bool = True  # False: the box is only where the target was before
 
 
 @dataclass
@@ -101,6 +103,10 @@ class Target:
         velocity: Smoothed movement of the box centre, pixels per frame (x, y).
         model: What the tracker learnt of the target's appearance; belongs to the tracker.
         state: The tracker's own position and size; replaced as a whole on every accepted frame.
+        squeeze: So many columns, and rows, of an image are averaged to one before the tracker sees
+            it; more than one for a long target only, whose short side would be too small in what
+            networks see. Model, state and search offset are in pixels of squeezed images.
+        search_offset: Where the next search is to begin, relative to the state.
     """
 
     first_box: Box
@@ -116,14 +122,15 @@ class Target:
     frames_lost: int = 0
     velocity: tuple[float, float] = (0.0, 0.0)
     search_offset: tuple[float, float] = (0.0, 0.0)
+    squeeze: tuple[int, int] = (1, 1)
 
 
-class Tracker:
+class Tracker(Generic[Config]):
     """One of the trackers with its networks on one device. Make it with `create_tracker`.
 
     A frame's step is a tensor program, `step`, which a runtime executes. A subclass implements
-    `_start`; around the step `_numbers`, `_tensors` and `_sighting`; and, where it learns while
-    tracking, `_learn`.
+    `_start`; around the step `_numbers`, `_tensors` and `_sighting`; where it learns while
+    tracking, `_learn`; and where it keeps something that is made of live parameters, `_configure`.
     """
 
     name: ClassVar[str]
@@ -132,19 +139,60 @@ class Tracker:
 
     def __init__(
         self,
-        config: TrackerConfig,
+        config: Config,
         preset: str,
         device: torch.device,
         precision: torch.dtype,
         weights: Weights,
     ) -> None:
-        self.config = config
+        self._config = config
         self.preset = preset
         self.device = device
         self.precision = precision
         self.runner: Any = Eager(device)
         self.updates: Updates = EagerUpdates()
         self.weights = weights
+
+    @property
+    def config(self) -> Config:
+        """The parameters in force; `configure` changes them."""
+        return self._config
+
+    def configure(self, config: Config) -> None:
+        """Take other values of live parameters, from the next frame or the next update on.
+
+        Targets go on with what they are and have learnt. A runtime that prepares programs makes
+        one of the new values when the next frame comes.
+
+            tracker.configure(dataclasses.replace(tracker.config, tracking_score=0.6))
+
+        Args:
+            config: All parameters; those that are not live (`describe` tells) are as they were.
+
+        Raises:
+            ParameterError: It is the config of another tracker, or differs in a parameter that
+                only a new tracker takes; then nothing has changed.
+        """
+        if type(config) is not type(self._config):
+            raise ParameterError(
+                f'{self.name} takes a {type(self._config).__name__}, not a {type(config).__name__}'
+            )
+        fixed = [
+            info.name
+            for info in describe(config)
+            if not info.live and getattr(config, info.name) != getattr(self._config, info.name)
+        ]
+        if fixed:
+            raise ParameterError(
+                f'{", ".join(fixed)} of {self.name} cannot change while it runs: '
+                'create a new tracker'
+            )
+        self._config = config
+        self._configure()
+
+    def _configure(self) -> None:
+        """Make anew what is made of live parameters; most trackers read them where they use
+        them."""
 
     @property
     def runtime(self) -> str:
@@ -180,9 +228,11 @@ class Tracker:
                 f'the {box} is more than {LARGEST_BOX} times as large as the image of {width} x '
                 f'{height} pixels'
             )
+        squeeze = _squeeze(box, (width, height), self.config)
+        seen = _scaled(box, tuple(1 / factor for factor in squeeze))
         with torch.inference_mode():
-            model, state = self._start(frame, box)
-        return Target(first_box=box, box=box, model=model, state=state, owner=self)
+            model, state = self._start(_squeezed(frame, squeeze), seen)
+        return Target(box, box, model, state, owner=self, squeeze=squeeze)
 
     def track(self, image: Any, target: Target, learn: bool = True) -> Track:
         """Find the target in the next frame and advance it.
@@ -204,7 +254,7 @@ class Tracker:
         if not targets:
             return []
         with torch.inference_mode():
-            sightings = self._locate(frame, targets)
+            sightings = self._locate_squeezed(frame, targets)
         size = (frame.shape[1], frame.shape[0])
         tracks = [
             self._judge(target, sighting, size)
@@ -280,6 +330,20 @@ class Tracker:
         tensors that stayed on the device."""
         raise NotImplementedError
 
+    def _locate_squeezed(self, frame: Tensor, targets: Sequence[Target]) -> list[Sighting]:
+        """`_locate`, each target in the images that it was started in; boxes are of the frame."""
+        groups: dict[tuple[int, int], list[int]] = {}
+        for index, target in enumerate(targets):
+            groups.setdefault(target.squeeze, []).append(index)
+        sightings: dict[int, Sighting] = {}
+        for squeeze, group in groups.items():
+            found = self._locate(_squeezed(frame, squeeze), [targets[i] for i in group])
+            for index, sighting in zip(group, found, strict=True):
+                if sighting.box is not None and squeeze != (1, 1):
+                    sighting = replace(sighting, box=_scaled(sighting.box, squeeze))
+                sightings[index] = sighting
+        return [sightings[index] for index in range(len(targets))]
+
     def _locate(self, frame: Tensor, targets: Sequence[Target]) -> list[Sighting]:
         """Find each target around its state, shifted by its `search_offset` in pixels.
 
@@ -311,14 +375,17 @@ class Tracker:
             else None
         )
         score = calibrated(sighting.raw_score, config) if box is not None else 0.0
+        if not sighting.is_verified:
+            score = min(score, config.lost_score)
+        is_doubtful = score < config.lost_score or not sighting.is_verified
 
         was_lost = target.status is TrackStatus.LOST
         target.frames_low = target.frames_low + 1 if score < config.lost_score else 0
-        if score >= config.tracking_score:
+        if score >= config.tracking_score and sighting.is_verified:
             target.status = TrackStatus.TRACKING
         elif target.frames_low >= config.lost_after:
             target.status = TrackStatus.LOST
-        elif score < config.lost_score and not was_lost:
+        elif is_doubtful and not was_lost:
             target.status = TrackStatus.UNCERTAIN
         is_lost = target.status is TrackStatus.LOST
 
@@ -334,7 +401,10 @@ class Tracker:
         target.frames_lost = target.frames_lost + 1 if is_lost else 0
         target.search_offset = (0.0, 0.0)
         if is_lost and config.recover:
-            target.search_offset = sweep_offset(target.frames_lost, target.box, image_size)
+            offset = sweep_offset(target.frames_lost, target.box, image_size)
+            target.search_offset = tuple(
+                shift / factor for shift, factor in zip(offset, target.squeeze, strict=True)
+            )
         target.age += 1
         target.score, target.raw_score = score, sighting.raw_score
         return Track(target.box, score, target.status, sighting.raw_score)
@@ -393,6 +463,35 @@ def _is_plausible(box: Box, image_size: tuple[int, int]) -> bool:
         and max(box.w / width, box.h / height) <= LARGEST_BOX
         and box.intersection(reach) > 0
     )
+
+
+def _squeeze(first: Box, image_size: tuple[int, int], config: TrackerConfig) -> tuple[int, int]:
+    """See `Target.squeeze`: what makes a long box about three times as long as wide."""
+    ratio = max(first.w, first.h) / min(first.w, first.h)
+    if ratio <= config.squeeze_from or getattr(config, 'released', False):
+        return 1, 1
+    axis = 0 if first.w > first.h else 1
+    factor = max(min(round(ratio / SQUEEZED_RATIO), image_size[axis] // SMALLEST_SIDE), 1)
+    return (factor, 1) if axis == 0 else (1, factor)
+
+
+def _squeezed(frame: Tensor, squeeze: tuple[int, int]) -> Tensor:
+    """A frame (H, W, 3) with so many columns, and rows, averaged to one; the last ones are
+    repeated to fill up."""
+    for axis, factor in zip((1, 0), squeeze, strict=True):
+        if factor == 1:
+            continue
+        size = frame.shape[axis]
+        whole = max(-(-size // factor), SMALLEST_SIDE) * factor
+        places = torch.arange(whole, device=frame.device).clamp(max=size - 1)
+        parts = frame.index_select(axis, places).unflatten(axis, (-1, factor))
+        frame = parts.float().mean(dim=axis + 1).round().to(torch.uint8)
+    return frame
+
+
+def _scaled(box: Box, factors: tuple[float, float]) -> Box:
+    x, y = factors
+    return Box(box.x * x, box.y * y, box.w * x, box.h * y)
 
 
 def list_trackers() -> list[str]:

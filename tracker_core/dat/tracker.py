@@ -109,12 +109,11 @@ class State:
     pending: Pending | None = None
 
 
-class DatTracker(Tracker):
+class DatTracker(Tracker[DatConfig]):
     """DAT; see `DatConfig` for its parameters."""
 
     name = 'dat'
     presets: ClassVar[Mapping[str, DatConfig]] = {'compact': COMPACT, 'paper': PAPER}
-    config: DatConfig
 
     def __init__(
         self,
@@ -137,8 +136,12 @@ class DatTracker(Tracker):
                 self._hidden = self._hidden_layers(hidden)
             network = with_weights(VggM(), state, weights.source)
             self.views = CropViews(network, device, precision, config.released)
-        count_more = convolution_norm if config.released and preset == 'paper' else None
-        self.trainer = Trainer(config, self.views.chains, count_more)
+        self._configure()
+
+    def _configure(self) -> None:
+        exact = self.config.released and self.preset == 'paper'
+        count_more = convolution_norm if exact else None
+        self.trainer = Trainer(self.config, self.views.chains, count_more)
 
     def _start(self, frame: Tensor, box: Box) -> tuple[Model, State]:
         config = self.config
@@ -273,7 +276,7 @@ class DatTracker(Tracker):
         if not math.isfinite(score) or score <= self.config.success_score:
             old = target.state
             state = replace(old, failures=old.failures + 1, pending=pending)
-            return Sighting(old.reported, score, state)
+            return Sighting(old.reported, score, state, is_verified=False)
         x, y, w, h = row[1:5]
         box = (x, y, w, h)
         x, y, w, h = regressed

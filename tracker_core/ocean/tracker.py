@@ -71,6 +71,8 @@ class Model:
         fill: (1, 3) mean colour of the first frame, shown outside the image.
         search_side: Side of the search region, network input pixels.
         smallest_side: No side of the box becomes shorter, pixels.
+        largest: Width and height in the first frame, pixels; a box larger than the image does not
+            become larger.
         learner: Of the online branch; goes on learning while tracking.
     """
 
@@ -80,6 +82,7 @@ class Model:
     fill: Tensor
     search_side: int
     smallest_side: float
+    largest: tuple[float, float]
     learner: Learner | None = None
 
 
@@ -107,7 +110,7 @@ def context_side(width: Any, height: Any) -> Any:
     return ((width + margin) * (height + margin)) ** 0.5
 
 
-class OceanTracker(Tracker):
+class OceanTracker(Tracker[OceanConfig]):
     """Ocean; see `OceanConfig` for its parameters."""
 
     name = 'ocean'
@@ -117,7 +120,6 @@ class OceanTracker(Tracker):
         **PAPER_PRESETS,
     }
     bfloat16_presets = tuple(name for name, c in PAPER_PRESETS.items() if not c.online)
-    config: OceanConfig
 
     def __init__(
         self,
@@ -161,6 +163,7 @@ class OceanTracker(Tracker):
             fill=fill,
             search_side=config.small_search_side if small else config.search_side,
             smallest_side=min(config.smallest_side, box.w, box.h),
+            largest=(box.w, box.h),
         )
         if self.online is not None:
             learner = start_learning(self.online, self.network, frame, box, config)
@@ -260,8 +263,8 @@ class OceanTracker(Tracker):
         state = State(
             min(max(old.cx + dx + shift_x * scale, 0.0), float(image_size[0])),
             min(max(old.cy + dy + shift_y * scale, 0.0), float(image_size[1])),
-            max(min(width * scale, image_size[0]), smallest),
-            max(min(height * scale, image_size[1]), smallest),
+            max(min(width * scale, max(image_size[0], target.model.largest[0])), smallest),
+            max(min(height * scale, max(image_size[1], target.model.largest[1])), smallest),
         )
         if self.config.template_rate:
             kernels = kept[: len(target.model.first)]

@@ -73,7 +73,7 @@ class Matches:
     result: Tensor
 
 
-class SpmTracker(Tracker):
+class SpmTracker(Tracker[SpmConfig]):
     """SPM-Tracker; see `SpmConfig` for its parameters. It learns on the first frame only.
 
     A target's state is its box after smoothing, as corners in pixels.
@@ -85,7 +85,6 @@ class SpmTracker(Tracker):
         'paper': OTB,
         'paper_lasot': LASOT,
     }
-    config: SpmConfig
 
     def __init__(
         self,

@@ -77,7 +77,7 @@ class State:
     found: Tensor | None = None
 
 
-class TadtTracker(Tracker):
+class TadtTracker(Tracker[TadtConfig]):
     """Target-aware deep tracking: a template of the channels that tell the target apart.
 
     It chooses its channels on the first frame; the template can follow the target's appearance.
@@ -87,7 +87,6 @@ class TadtTracker(Tracker):
     name = 'tadt'
     presets: ClassVar[Mapping[str, TadtConfig]] = {'compact': COMPACT, 'paper': PAPER}
     bfloat16_presets = ('paper',)
-    config: TadtConfig
 
     def __init__(
         self,
