@@ -48,13 +48,12 @@ class Template:
 Place = tuple[float, float]  # centre of the target, pixels
 
 
-class CorrelationTracker(Tracker[Template, Place]):
+class CorrelationTracker(Tracker[CorrelationConfig, Template, Place]):
     """Normalised cross-correlation of the target's first pixels with the search region."""
 
     name = 'correlation'
-    config: CorrelationConfig
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup[CorrelationConfig]) -> None:
         super().__init__(setup)  # a network would be made of `setup.weights` here
 
     def _start(self, frame: Tensor, box: Box) -> tuple[Template, Place]:

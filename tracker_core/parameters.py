@@ -129,7 +129,7 @@ def describe(config: type | Any) -> list[ParameterInfo]:
     ]
 
 
-Config = TypeVar('Config', bound='TrackerConfig')
+ConfigT = TypeVar('ConfigT', bound='TrackerConfig')
 
 
 @dataclass(frozen=True)
@@ -163,6 +163,13 @@ class TrackerConfig:
         True,
         'While LOST, hold the last sure box and sweep an ever wider neighbourhood for the target.',
     )
+    squeeze_from: float = parameter(
+        5.0,
+        'A target so many times as long as wide at its start, or as wide as long, is searched in '
+        'images that are squeezed along it.',
+        minimum=1.5,
+        live=False,
+    )
 
     @property
     def tolerates_rounding(self) -> bool:
@@ -180,7 +187,7 @@ class TrackerConfig:
             )
 
 
-def with_parameters(config: Config, parameters: Mapping[str, Any]) -> Config:
+def with_parameters(config: ConfigT, parameters: Mapping[str, Any]) -> ConfigT:
     """A copy of `config` with some values replaced.
 
     Raises:

@@ -32,13 +32,17 @@ def judge(
         box = None
     score = calibrated(proposal.raw_score, config) if box is not None else 0.0
 
+    if not proposal.is_verified:
+        score = min(score, config.lost_score)
+    is_doubtful = score < config.lost_score or not proposal.is_verified
+
     was_lost = target.status is TrackStatus.LOST
     target.frames_low = target.frames_low + 1 if score < config.lost_score else 0
-    if score >= config.tracking_score:
+    if score >= config.tracking_score and proposal.is_verified:
         target.status = TrackStatus.TRACKING
     elif target.frames_low >= config.lost_after:
         target.status = TrackStatus.LOST
-    elif score < config.lost_score and not was_lost:
+    elif is_doubtful and not was_lost:
         target.status = TrackStatus.UNCERTAIN
     is_lost = target.status is TrackStatus.LOST
 
@@ -53,7 +57,8 @@ def judge(
     target.frames_lost = target.frames_lost + 1 if is_lost else 0
     target.search_offset = (0.0, 0.0)
     if is_lost and config.recover:
-        target.search_offset = sweep_offset(target.frames_lost, target.box, image_size)
+        x, y = sweep_offset(target.frames_lost, target.box, image_size)
+        target.search_offset = x / target.squeeze[0], y / target.squeeze[1]
     target.age += 1
     target.score, target.raw_score = score, proposal.raw_score
     return Track(target.box, score, target.status, proposal.raw_score)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 import enum
-from typing import Generic, TYPE_CHECKING, TypeVar
+from typing import Any, Generic, TYPE_CHECKING, TypeVar
 
 from tracker_core.boxes import Box
 
@@ -51,11 +51,14 @@ class Proposal(Generic[StateT]):
         box: Where; None: nothing usable was found.
         raw_score: The tracker's own measure of it.
         state: The state that goes with it.
+        is_verified: Whether the target was seen there in this frame; otherwise the box is only
+            where it was before.
     """
 
     box: Box | None
     raw_score: float
     state: StateT
+    is_verified: bool = True
 
 
 @dataclass
@@ -70,7 +73,10 @@ class Target(Generic[ModelT, StateT]):
         frames_low: Frames in a row whose score was below `lost_score`.
         frames_lost: Frames since the target became LOST; 0 while it is not.
         velocity: Smoothed movement of the box centre, pixels per frame (x, y).
-        search_offset: Shift (x, y) in pixels of where the next frame is searched, from `state`.
+        search_offset: Shift (x, y) of where the next frame is searched, from `state`.
+        squeeze: So many columns, and rows, of an image are averaged to one before the tracker sees
+            it (see `squeezing`); more than one for a long target only. Model, state and search
+            offset are in pixels of squeezed images.
         model: What the tracker learnt of the target's appearance; belongs to the tracker.
         state: The tracker's own position and size; replaced as a whole on every accepted frame.
         owner: The tracker that started it.
@@ -80,7 +86,7 @@ class Target(Generic[ModelT, StateT]):
     box: Box
     model: ModelT
     state: StateT
-    owner: Tracker[ModelT, StateT] = field(repr=False)
+    owner: Tracker[Any, ModelT, StateT] = field(repr=False)
     score: float = 1.0
     raw_score: float = 1.0
     status: TrackStatus = TrackStatus.TRACKING
@@ -89,3 +95,4 @@ class Target(Generic[ModelT, StateT]):
     frames_lost: int = 0
     velocity: tuple[float, float] = (0.0, 0.0)
     search_offset: tuple[float, float] = (0.0, 0.0)
+    squeeze: tuple[int, int] = (1, 1)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, Generic
 
@@ -25,10 +25,11 @@ import torch
 from torch import nn, Tensor
 
 from tracker_core.boxes import Box, startable
-from tracker_core.errors import BoxError, TrackerError
+from tracker_core.errors import BoxError, ParameterError, TrackerError
 from tracker_core.images import as_frame
-from tracker_core.parameters import TrackerConfig
+from tracker_core.parameters import ConfigT, describe
 from tracker_core.runtime.eager import Eager, EagerUpdates
+from tracker_core.squeezing import scaled, squeeze_of, squeezed
 from tracker_core.status import declare_lost, judge, LARGEST_BOX
 from tracker_core.step import ProgramKey, Provenance, Runtime, StepProgram, Tensors, Updates
 from tracker_core.target import ModelT, Proposal, StateT, Target, Track
@@ -36,7 +37,7 @@ from tracker_core.weights import Weights
 
 
 @dataclass(frozen=True)
-class Setup:
+class Setup(Generic[ConfigT]):
     """What a tracker is made of.
 
     Attributes:
@@ -50,24 +51,24 @@ class Setup:
 
     preset: str
     network: str
-    config: TrackerConfig
+    config: ConfigT
     device: torch.device
     precision: torch.dtype
     weights: Weights
 
 
-class Tracker(ABC, Generic[ModelT, StateT]):
+class Tracker(ABC, Generic[ConfigT, ModelT, StateT]):
     """One of the trackers with its networks on one device. Make it with `create_tracker`.
 
     A frame's step is a tensor program, `step`, which a runtime executes (`tracker_core.step`). A
     subclass implements `_start`; around the step `search_geometry`, `model_tensors` and
-    `proposal`; and, where it learns while tracking, `_learn`.
+    `proposal`; where it learns while tracking, `_learn`; and where it keeps something that is made
+    of live parameters, `_configure`.
 
     Attributes:
         name: Of the tracker.
         preset: Name of its preset.
         network_kind: Which of its networks it has, see `Preset.network`.
-        config: Its parameters.
         device: Where it computes.
         precision: Number format of its networks.
         weights: What they were made of.
@@ -77,8 +78,8 @@ class Tracker(ABC, Generic[ModelT, StateT]):
 
     name: ClassVar[str]
 
-    def __init__(self, setup: Setup) -> None:
-        self.config = setup.config
+    def __init__(self, setup: Setup[ConfigT]) -> None:
+        self._config = setup.config
         self.preset = setup.preset
         self.network_kind = setup.network
         self.device = setup.device
@@ -86,6 +87,41 @@ class Tracker(ABC, Generic[ModelT, StateT]):
         self.weights = setup.weights
         self.steps: Runtime = Eager(setup.device)
         self.updates: Updates = EagerUpdates()
+
+    @property
+    def config(self) -> ConfigT:
+        """The parameters in force; `configure` changes them."""
+        return self._config
+
+    def configure(self, config: ConfigT) -> None:
+        """Take other values of live parameters, from the next frame or the next update on.
+
+        Targets go on with what they are and have learnt. A runtime that prepares programs makes
+        one of the new values when the next frame comes.
+
+            tracker.configure(dataclasses.replace(tracker.config, tracking_score=0.6))
+
+        Args:
+            config: All parameters; those that are not live (`describe` tells) are as they were.
+
+        Raises:
+            ParameterError: It is the config of another tracker, or differs in a parameter that
+                only a new tracker takes; then nothing has changed.
+        """
+        if type(config) is not type(self._config):
+            raise ParameterError(f'these are not the parameters of {self.name}')
+        fixed = [
+            info.name
+            for info in describe(config)
+            if not info.live and getattr(config, info.name) != getattr(self._config, info.name)
+        ]
+        if fixed:
+            raise ParameterError(
+                f'{", ".join(fixed)} of {self.name} cannot change while it runs: '
+                'create a new tracker'
+            )
+        self._config = config
+        self._configure()
 
     @property
     def runtime(self) -> str:
@@ -121,9 +157,11 @@ class Tracker(ABC, Generic[ModelT, StateT]):
                 f'the {box} is more than {LARGEST_BOX} times as large as the image of {width} x '
                 f'{height} pixels'
             )
+        squeeze = squeeze_of(box, (width, height), self.config)
+        seen = scaled(box, (1 / squeeze[0], 1 / squeeze[1]))
         with torch.inference_mode():
-            model, state = self._start(frame, box)
-        return Target(first_box=box, box=box, model=model, state=state, owner=self)
+            model, state = self._start(squeezed(frame, squeeze), seen)
+        return Target(box, box, model, state, owner=self, squeeze=squeeze)
 
     def track(
         self, image: np.ndarray | Tensor, target: Target[ModelT, StateT], learn: bool = True
@@ -152,7 +190,7 @@ class Tracker(ABC, Generic[ModelT, StateT]):
         if not targets:
             return []
         with torch.inference_mode():
-            proposals = self.locate(frame, targets)
+            proposals = self._locate_squeezed(frame, targets)
         size = (frame.shape[1], frame.shape[0])
         tracks = [
             judge(target, proposal, self.config, size)
@@ -251,11 +289,31 @@ class Tracker(ABC, Generic[ModelT, StateT]):
                 proposals[index] = self.proposal(targets[index], row, kept, place, size)
         return [proposals[index] for index in range(len(targets))]
 
+    def _locate_squeezed(
+        self, frame: Tensor, targets: Sequence[Target[ModelT, StateT]]
+    ) -> list[Proposal[StateT]]:
+        """`locate`, each target in images as it was started in; boxes are of the frame."""
+        groups: dict[tuple[int, int], list[int]] = {}
+        for index, target in enumerate(targets):
+            groups.setdefault(target.squeeze, []).append(index)
+        proposals: dict[int, Proposal[StateT]] = {}
+        for squeeze, group in groups.items():
+            found = self.locate(squeezed(frame, squeeze), [targets[i] for i in group])
+            for index, proposal in zip(group, found, strict=True):
+                if proposal.box is not None:
+                    proposal = replace(proposal, box=scaled(proposal.box, squeeze))
+                proposals[index] = proposal
+        return [proposals[index] for index in range(len(targets))]
+
     # ------------------------------------------------------------------------ for a subclass
 
     @abstractmethod
     def _start(self, frame: Tensor, box: Box) -> tuple[ModelT, StateT]:
         """Return the target's model and its first state."""
+
+    def _configure(self) -> None:
+        """Make anew what is made of live parameters; most trackers read them where they use
+        them."""
 
     def _learn(self, target: Target[ModelT, StateT]) -> None:
         """Run the pending update; most trackers have nothing to learn."""

@@ -444,8 +444,13 @@ class TrackerNode(LifecycleNode):
             if 'max_targets' in changes:
                 self._worker.max_targets = changes['max_targets']
             if any(self._options.is_of_tracker(name) for name in changes):
-                self._worker.reconfigure(self._options.tracker_config(changes))
+                config = self._options.tracker_config(changes)
+                self._worker.reconfigure(config).add_done_callback(self._on_reconfigured)
         return SetParametersResult(successful=True)
+
+    def _on_reconfigured(self, future: Future[None]) -> None:
+        if not future.cancelled() and (error := future.exception()):
+            self.get_logger().error(f'the tracker goes on with its old parameters: {error}')
 
     def _on_second(self) -> None:
         if self._input is not None:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from tracker_core import Box, BoxError, ImageError, Target, Tracker, TrackStatus
+from tracker_core.parameters import TrackerConfig
 
 LONGEST_NAME = 64  # characters of an id or a label
 QUOTED = 24  # of these, where a message quotes a longer one
@@ -265,9 +266,10 @@ class TrackingWorker:
         ones."""
         return self._submit(lambda: self._remove(id))
 
-    def reconfigure(self, config: Any) -> Future[None]:
-        """Give the tracker a new config from the next frame on."""
-        return self._submit(lambda: setattr(self.tracker, 'config', config))
+    def reconfigure(self, config: TrackerConfig) -> Future[None]:
+        """Give the tracker a new config from the next frame on; the answer is a ParameterError
+        where it refuses it, see `Tracker.configure`."""
+        return self._submit(lambda: self.tracker.configure(config))
 
     def close(self, timeout: float = 10.0) -> bool:
         """Stop after the step in progress; waiting requests are cancelled. False if the thread did

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 import torch.nn.functional as F
 
-from tracker_core import Box, create_tracker, tracker_declaration
+from tracker_core import Box, create_tracker, tracker_declaration, TrackStatus
 from tracker_core.atom import classifier, crops, place
 from tracker_core.atom.config import AtomConfig, MULTISCALE, PAPER, VOT
 from tracker_core.atom.network import (
@@ -737,6 +737,54 @@ def test_learning_follows_what_was_found() -> None:
         assert (target.model.kernel is not kernel) == refits
         tracker.learn(target)  # the second time there is nothing left
         assert target.model.memory.used == used + adds
+
+
+def moved_patch() -> list[np.ndarray]:
+    """A patch at (60, 40) that is 8 columns and 4 rows further in the second image."""
+    rng = np.random.default_rng(0)
+    ground = rng.integers(60, 120, (120, 160, 3), dtype=np.uint8)
+    patch = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8).repeat(5, axis=0).repeat(5, axis=1)
+    images = [ground.copy(), ground.copy()]
+    images[0][40:70, 60:90] = images[1][44:74, 68:98] = patch
+    return images
+
+
+def test_where_no_box_fits_the_classifier_says_where_the_target_is() -> None:
+    tracker = create_tracker('atom', device='cpu', precision='float32', largest_aspect=1.0)
+    images = moved_patch()
+    target = tracker.start(images[0], Box(60, 40, 30, 30))
+    track = tracker.track(images[1], target)
+    assert (track.box.w, track.box.h) == (30, 30)
+    assert track.box.iou(Box(68, 44, 30, 30)) > 0.6 > track.box.iou(Box(60, 40, 30, 30))
+
+
+def test_a_target_that_is_not_found_is_not_called_tracking() -> None:
+    """However little would do: it stays where it was, and nothing was seen there."""
+    tracker = create_tracker(
+        'atom', device='cpu', not_found_threshold=1.0, score_midpoint=-5.0, newton_steps=1
+    )
+    images = moved_patch()
+    target = tracker.start(images[0], Box(60, 40, 30, 30))
+    track = tracker.track(images[1], target)
+    assert (track.box, track.status) == (Box(60, 40, 30, 30), TrackStatus.UNCERTAIN)
+
+
+def test_sizes_of_tiny_and_huge_targets_hold() -> None:
+    """Without refinement; the limits of the size push nothing that is beyond them at the start."""
+    tracker = create_tracker('atom', 'paper', device='cpu', weights='random', refine=False)
+    for side in (4.0, 300.0):
+        assert tracker._limit(1.0, State(50.0, 50.0, side, side), (200, 200)) == 1.0
+    assert tracker._limit(0.5, State(50.0, 50.0, 12.0, 12.0), (200, 200)) == 10 / 12
+
+
+def test_the_score_is_that_of_the_chosen_place() -> None:
+    """A far peak is left for one that is nearly as high and near."""
+    maps = torch.zeros(1, 1, 288, 288)
+    maps[0, 0, 270, 144], maps[0, 0, 150, 144] = 0.7, 0.6
+    found = place.find_places(maps, torch.tensor([[40.0, 40.0]]), PAPER)
+    assert found.shift[0].tolist() == [6, 0]
+    assert float(found.peak) == pytest.approx(0.7)
+    assert float(found.score) == pytest.approx(0.6)
 
 
 def test_box_and_state_agree() -> None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 import torch.nn.functional as F
 
-from tracker_core import Box, create_tracker, Tracker, WeightsError
+from tracker_core import Box, create_tracker, Tracker, TrackStatus, WeightsError
 from tracker_core.backbones.compact import CompactBackbone
 from tracker_core.dat import samples
 from tracker_core.dat.box_regression import BoxRegression, is_close
@@ -573,12 +573,14 @@ def test_samples_are_kept_of_successes_only(preset: str, released: bool) -> None
 def test_a_failure_keeps_the_box_and_trains() -> None:
     image = blocky('dat.frame', 150, 200, 8)
     box = Box(70, 50, 40, 30)
-    tracker = make_tracker('compact', success_score=1e9, recover=False, failed_interval=2)
+    tracker = make_tracker(
+        'compact', success_score=1e9, recover=False, failed_interval=2, score_midpoint=-1e3
+    )
     target = tracker.start(image, box)
     for index in range(1, 5):
         before = weights_of(target)
         track = tracker.track(image, target)
-        assert track.box == box
+        assert (track.box, track.status) == (box, TrackStatus.UNCERTAIN)  # whatever the score
         assert target.state.failures == index
         assert len(target.model.positives) == len(target.model.negatives) == 1
         assert changed(before, target) == (index % 2 == 1)  # failed_interval

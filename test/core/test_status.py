@@ -24,7 +24,7 @@ IMAGE = np.zeros((100, 200, 3), np.uint8)
 START = Box(90, 40, 20, 20)
 
 
-class Scripted(Tracker[str, str]):
+class Scripted(Tracker[TrackerConfig, str, str]):
     """Reports what it is told to: the logic around it is what is tested."""
 
     name = 'scripted'
@@ -121,6 +121,21 @@ def test_unusable_sightings_are_not_followed(box: Box | None) -> None:
     track = tracker.track(IMAGE, target)
     assert (track.box, track.score, track.status) == (START, 0.0, U)
     assert target.state == 'first'
+
+
+@pytest.mark.parametrize('raw_score', [0.1, 0.47, 0.9])
+def test_a_place_that_was_not_verified_is_never_tracking(raw_score: float) -> None:
+    """Whatever its score was, and for how little more a target would be TRACKING."""
+    for parameters in ({}, {'tracking_score': 0.25}):
+        tracker = Scripted(**parameters)
+        target = tracker.start(IMAGE, START)
+        tracker.next = Proposal(START, raw_score, 'went on', is_verified=False)
+        track = tracker.track(IMAGE, target)
+        assert (track.box, track.status) == (START, U)
+        assert track.score <= tracker.config.lost_score
+        assert target.state == 'went on'
+        tracker.lose(target)
+        assert tracker.track(IMAGE, target).status is L
 
 
 def test_score_is_a_probability() -> None:

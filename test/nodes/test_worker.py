@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 import threading
 import time
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tracker_core import Box, create_tracker, TrackStatus
+from tracker_core import Box, create_tracker, ParameterError, TrackStatus
 from tracker_nodes.worker import (
     Counts,
     Frame,
@@ -206,6 +207,16 @@ def test_a_tracker_that_fails_is_reported_and_the_next_frame_is_taken(make_worke
         worker.wait_until(lambda: worker.reports)
     assert 'ZeroDivisionError' in worker.reports[0]
     assert [f.target.age for f in worker.show(frame(3)).followed] == [1]
+
+
+def test_parameters_are_taken_over_or_refused(make_worker):
+    worker = make_worker()
+    config = worker.worker.tracker.config
+    worker.worker.reconfigure(replace(config, lost_after=3)).result(60)
+    assert worker.worker.tracker.config == replace(config, lost_after=3)
+    with pytest.raises(ParameterError, match='search_side'):
+        worker.worker.reconfigure(replace(config, search_side=200)).result(60)
+    assert worker.worker.tracker.config == replace(config, lost_after=3)
 
 
 def test_requests_that_wait_are_cancelled_at_the_end(make_worker):

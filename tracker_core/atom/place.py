@@ -76,12 +76,14 @@ class Places:
         finding: (N,) `Finding` as numbers.
         shift: (N, 2) rows and columns from the centre of the map.
         peak: (N,) the highest score.
+        score: (N,) the score at the place, which may be the second peak.
         best: (N,) index of the best size.
     """
 
     finding: Tensor
     shift: Tensor
     peak: Tensor
+    score: Tensor
     best: Tensor
 
 
@@ -128,4 +130,4 @@ def find_places(maps: Tensor, sizes: Tensor, config: AtomConfig) -> Places:
     finding = finding.masked_fill(missing, int(Finding.NOT_FOUND))
     switch = rivals & second_near & ~missing
     shift = torch.where(switch[:, None], second, first).to(sizes.dtype)
-    return Places(finding, shift, peak, best)
+    return Places(finding, shift, peak, torch.where(switch, second_peak, peak), best)

@@ -108,16 +108,15 @@ class AtomState:
 AtomTarget = Target[AtomModel, AtomState]
 
 
-class AtomTracker(Tracker[AtomModel, AtomState]):
+class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
     """ATOM; see `AtomConfig` for its parameters.
 
     `learn` adds the last frame to the memory and refits the filter when it is due.
     """
 
     name = 'atom'
-    config: AtomConfig
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup[AtomConfig]) -> None:
         super().__init__(setup)
         config, device, precision = self.config, self.device, self.precision
         network = build_network(setup.network, setup.weights)
@@ -229,14 +228,15 @@ class AtomTracker(Tracker[AtomModel, AtomState]):
         return result, samples.unflatten(0, (-1, k))
 
     def _decide(self, scores: Tensor, bounds: Tensor) -> Tensor:
-        """Peaks of score maps (N, K, F, F) as (N, 5): finding, peak, best size, and the shift
+        """Peaks of score maps (N, K, F, F) as (N, 5): finding, score, best size, and the shift
         (row, column) in pixels of the search region."""
         maps = self._upsample @ scores @ self._upsample.T
         if self._window is not None:
             maps = maps * self._window
         found = find_places(maps, bounds[:, :2], self.config)
         shift = found.shift.clamp(bounds[:, 2:4], bounds[:, 4:6])
-        columns = (found.finding.to(maps.dtype), found.peak, found.best.to(maps.dtype))
+        score = found.peak if self.config.released else found.score
+        columns = (found.finding.to(maps.dtype), score, found.best.to(maps.dtype))
         return torch.cat([torch.stack(columns, dim=1), shift], dim=1)
 
     def _refine(self, maps: list[Tensor], shift: Tensor, size: Tensor, draws: Tensor) -> Tensor:
@@ -299,11 +299,13 @@ class AtomTracker(Tracker[AtomModel, AtomState]):
                 h += rate * (row[8] * scale - h)
                 w += rate * (row[9] * scale - w)
                 found = (y, x)
+            else:  # no box fits: the classifier alone says where the target is
+                y, x = found
             label_center = self._label_center(found, center, scale * factor)
         sample = Sample(target.age + 1, kept[0][index, best], label_center, finding)
         state = AtomState(y, x, h, w, sample)
         box = state.box if all(map(math.isfinite, (y, x, h, w))) and min(h, w) > 0 else None
-        return Proposal(box, peak, state)
+        return Proposal(box, peak, state, finding != Finding.NOT_FOUND)
 
     # ---------------------------------------------------------------------------------- learning
 
@@ -379,10 +381,11 @@ class AtomTracker(Tracker[AtomModel, AtomState]):
         return gaussian_labels(torch.tensor(centers, device=self.device), self.cells, deviation)
 
     def _limit(self, factor: float, state: AtomState, image_size: tuple[int, int]) -> float:
-        """Keep a change of size within the image and above the smallest side."""
+        """Keep a change of size within the image and above the smallest side; a target that is
+        beyond either from its start goes no further."""
         low = max(SMALLEST_SIDE / side for side in (state.h, state.w))
         high = min(image_size[1] / state.h, image_size[0] / state.w)
-        return max(low, min(factor, high))
+        return max(min(low, 1.0), min(factor, max(high, 1.0)))
 
     def _draws(self, age: int) -> Tensor:
         """Random numbers for the proposals of a frame; they depend on seed and age only."""

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
-SMALLEST = 10.0  # pixels; no sample is smaller, nor closer than this to the image's size
+# pixels; no sample is smaller, nor closer than this to the image's size, unless the target is
+SMALLEST = 10.0
+ROUNDING = 0.01  # pixels by which a side that is held may be off
 ROUNDS = (2, 4, 8)  # filtered sampling draws so many times what is still wanted, then gives up
 
 
@@ -43,8 +46,11 @@ class Spread:
         """Upper bound of the width and height of a sample, in whole pixels."""
         growth = self.scale * self.aspect
         width, height = (
-            math.ceil(max(min(max(side * growth, SMALLEST), limit - SMALLEST), 1.0))
-            for side, limit in zip(box[2:], image, strict=True)
+            math.ceil(max(min(max(side * growth, SMALLEST), longest), 1.0))
+            for side, longest in (
+                (side, limit if is_whole(side, limit) else limit - SMALLEST)
+                for side, limit in zip(box[2:], image, strict=True)
+            )
         )
         return width, height
 
@@ -54,6 +60,24 @@ POSITIVES = Spread('gaussian', 0.1, 1.2, overlap=(0.7, 1.0))
 FIRST_NEGATIVES = Spread('uniform', 1.0, 2.0, 1.1, overlap=(0.0, 0.5))
 WHOLE_NEGATIVES = Spread('whole', 0.0, 1.2, 1.1, overlap=(0.0, 0.5))
 NEGATIVES = Spread('uniform', 1.5, 1.2, overlap=(0.0, 0.3))
+
+
+def is_whole(side: Any, limit: Any) -> Any:
+    """Whether a side of the target is about as long as the image's; numbers or tensors."""
+    return side > limit - SMALLEST + ROUNDING
+
+
+def bounded(size: Tensor, own: Tensor, limit: Tensor) -> Tensor:
+    """Sizes (..., 2) within what samples may have.
+
+    Args:
+        size: Widths and heights.
+        own: Width and height of the target, like `size`.
+        limit: Those of the image, like `size`.
+    """
+    smallest = torch.where(own < SMALLEST - ROUNDING, 1.0, SMALLEST)
+    largest = torch.where(is_whole(own, limit), limit, limit - SMALLEST).clamp(min=1)
+    return torch.minimum(torch.maximum(size, smallest), largest)
 
 
 def search_spread(shift: float, scale: float) -> Spread:
@@ -86,7 +110,7 @@ def search_boxes(box: Tensor, limit: Tensor, shift: Tensor, scale: float, noise:
     size = box[:, None, 2:] * scale ** noise[..., 2:]
     centre = (box[:, :2] + box[:, 2:] / 2)[:, None] + reach * noise[..., :2]
     limit = limit[:, None]
-    size = torch.minimum(size.clamp(min=SMALLEST), (limit - SMALLEST).clamp(min=1))
+    size = bounded(size, box[:, None, 2:], limit)
     centre = torch.maximum(torch.minimum(centre, limit - size / 2 - 1), size / 2)
     return torch.cat((centre - size / 2, size), dim=-1)
 
@@ -138,7 +162,7 @@ def draw(
     else:
         centre = box[:2] + box[2:] / 2 + spread.shift * box[2:].mean() * noise(count, 2)
     size = size * spread.scale ** noise(count, 1)
-    size = torch.minimum(size.clamp(min=SMALLEST), (limit - SMALLEST).clamp(min=1))
+    size = bounded(size, box[2:], limit)
     if spread.inside:
         centre = torch.maximum(torch.minimum(centre, limit - size / 2 - 1), size / 2)
     else:

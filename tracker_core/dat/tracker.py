@@ -114,13 +114,12 @@ class DatState:
 DatTarget = Target[DatModel, DatState]
 
 
-class DatTracker(Tracker[DatModel, DatState]):
+class DatTracker(Tracker[DatConfig, DatModel, DatState]):
     """DAT; see `DatConfig` for its parameters."""
 
     name = 'dat'
-    config: DatConfig
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup[DatConfig]) -> None:
         super().__init__(setup)
         config, device, precision = self.config, self.device, self.precision
         weights, is_compact = setup.weights, setup.network == 'compact'
@@ -136,8 +135,12 @@ class DatTracker(Tracker[DatModel, DatState]):
                 self._hidden = self._hidden_layers(hidden)
             network = with_weights(VggM(), state, weights.source)
             self.views = CropViews(network, device, precision, config.released)
-        count_more = convolution_norm if config.released and not is_compact else None
-        self.trainer = Trainer(config, self.views.chains, count_more)
+        self._configure()
+
+    def _configure(self) -> None:
+        exact = self.config.released and self.network_kind == 'published'
+        count_more = convolution_norm if exact else None
+        self.trainer = Trainer(self.config, self.views.chains, count_more)
 
     def _start(self, frame: Tensor, box: Box) -> tuple[DatModel, DatState]:
         config = self.config
@@ -270,7 +273,7 @@ class DatTracker(Tracker[DatModel, DatState]):
         if not math.isfinite(score) or score <= self.config.success_score:
             old = target.state
             state = replace(old, failures=old.failures + 1, pending=pending)
-            return Proposal(old.reported, score, state)
+            return Proposal(old.reported, score, state, is_verified=False)
         x, y, w, h = row[1:5]
         box = (x, y, w, h)
         x, y, w, h = regressed

@@ -63,9 +63,13 @@ class OceanConfig(TrackerConfig):
         "Targets with less than this share of the image's area are small.",
         minimum=0.0,
         maximum=1.0,
+        live=False,
     )
     smallest_side: float = parameter(
-        10.0, 'A predicted side is never below this, pixels.', minimum=1.0
+        10.0,
+        'A side never shrinks below this, in pixels, or below what it was at the start.',
+        minimum=1.0,
+        live=False,
     )
     template_rate: float = template_rate()
     template_share: float = template_share(0.7)
@@ -105,7 +109,10 @@ class OceanConfig(TrackerConfig):
         minimum=0.0,
     )
     seed: int = parameter(
-        0, 'Seed of the random shifts in the first training of the online branch.', minimum=0
+        0,
+        'Seed of the random shifts in the first training of the online branch.',
+        minimum=0,
+        live=False,
     )
 
     @property

@@ -70,6 +70,8 @@ class OceanModel:
         fill: (1, 3) mean colour of the first frame, shown outside the image.
         search_side: Side of the search region, network input pixels.
         smallest_side: No side of the box becomes shorter, pixels.
+        largest: Width and height in the first frame, pixels; a box larger than the image does not
+            become larger.
         learner: Of the online branch; goes on learning while tracking.
     """
 
@@ -79,6 +81,7 @@ class OceanModel:
     fill: Tensor
     search_side: int
     smallest_side: float
+    largest: tuple[float, float]
     learner: Learner | None = None
 
 
@@ -109,13 +112,12 @@ def context_side(width: Any, height: Any) -> Any:
 OceanTarget = Target[OceanModel, OceanState]
 
 
-class OceanTracker(Tracker[OceanModel, OceanState]):
+class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
     """Ocean; see `OceanConfig` for its parameters."""
 
     name = 'ocean'
-    config: OceanConfig
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup[OceanConfig]) -> None:
         super().__init__(setup)
         config, device, precision = self.config, self.device, self.precision
         compact = setup.network == 'compact'
@@ -149,6 +151,7 @@ class OceanTracker(Tracker[OceanModel, OceanState]):
             fill=fill,
             search_side=config.small_search_side if small else config.search_side,
             smallest_side=min(config.smallest_side, box.w, box.h),
+            largest=(box.w, box.h),
         )
         if self.online is not None:
             learner = start_learning(self.online, self.network, frame, box, config)
@@ -246,8 +249,8 @@ class OceanTracker(Tracker[OceanModel, OceanState]):
         state = OceanState(
             min(max(old.cx + dx + shift_x * scale, 0.0), float(image_size[0])),
             min(max(old.cy + dy + shift_y * scale, 0.0), float(image_size[1])),
-            max(min(width * scale, image_size[0]), smallest),
-            max(min(height * scale, image_size[1]), smallest),
+            max(min(width * scale, max(image_size[0], target.model.largest[0])), smallest),
+            max(min(height * scale, max(image_size[1], target.model.largest[1])), smallest),
         )
         if self.config.template_rate:
             kernels = kept[: len(target.model.first)]

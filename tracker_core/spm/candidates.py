@@ -21,6 +21,7 @@ from tracker_core.spm.config import SpmConfig
 # width x height of the five anchors for a 127-pixel exemplar: area about 64 x 64, ratios of height
 # to width 1/3, 1/2, 1, 2 and 3 (section 3.2)
 ANCHOR_SIZES = ((112.0, 40.0), (88.0, 48.0), (64.0, 64.0), (48.0, 96.0), (40.0, 120.0))
+ROUNDING = 0.01  # pixels by which a side that is held may be off
 LARGEST_GROWTH = math.log(255 / 32)  # of a side, in one decoding step
 
 
@@ -185,7 +186,11 @@ def fuse(
 
 
 def smooth(
-    box: Tensor, score: Tensor, last: Tensor, image_size: tuple[int, int], config: SpmConfig
+    box: Tensor,
+    score: Tensor,
+    last: Tensor,
+    image_size: tuple[int, int],
+    config: SpmConfig,
 ) -> Tensor:
     """Follow the size slowly, the place at once, and stay at the image.
 
@@ -201,8 +206,10 @@ def smooth(
     """
     center = (box[:, :2] + box[:, 2:]) / 2
     rate = config.size_rate * score[:, None]
-    size = rate * (box[:, 2:] - box[:, :2]) + (1 - rate) * (last[:, 2:] - last[:, :2])
-    size = size.clamp(min=config.smallest_side)
+    last_size = last[:, 2:] - last[:, :2]
+    size = rate * (box[:, 2:] - box[:, :2]) + (1 - rate) * last_size
+    is_small = last_size < config.smallest_side - ROUNDING  # it was so at the start
+    size = torch.where(is_small, size.clamp(min=1.0), size.clamp(min=config.smallest_side))
     x = torch.minimum(center[:, 0], image_size[0] - size[:, 0] / 2).clamp(min=0)
     y = torch.minimum(center[:, 1], image_size[1] - size[:, 1] / 2).clamp(min=0)
     center = torch.stack([x, y], dim=1)

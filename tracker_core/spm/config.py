@@ -33,7 +33,9 @@ class SpmConfig(TrackerConfig):
         0.2, 'Below this raw score the target stays where it was.', minimum=0.0, maximum=1.0
     )
     smallest_side: float = parameter(
-        10.0, 'Width and height never shrink below this, in pixels.', minimum=1.0
+        10.0,
+        'A side never shrinks below this, in pixels, unless it was shorter at the start.',
+        minimum=1.0,
     )
     candidates: int = parameter(
         9, 'Candidates that the fine stage sees.', minimum=2, maximum=64, live=False

@@ -77,16 +77,15 @@ class Matches:
     result: Tensor
 
 
-class SpmTracker(Tracker[Template, Corners]):
+class SpmTracker(Tracker[SpmConfig, Template, Corners]):
     """SPM-Tracker; see `SpmConfig` for its parameters. It learns on the first frame only.
 
     A target's state is its box after smoothing, as corners in pixels.
     """
 
     name = 'spm'
-    config: SpmConfig
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup[SpmConfig]) -> None:
         super().__init__(setup)
         self.network = build_network(setup.network, setup.weights)
         self.network.to(self.device)

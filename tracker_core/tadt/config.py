@@ -71,7 +71,11 @@ class TadtConfig(TrackerConfig):
         1.0, 'Weight of the Hann window that is added to the response.', minimum=0.0
     )
     scale_step: float = parameter(
-        1.045, 'Ratio of neighbouring sizes in the scale search.', minimum=1.0, maximum=1.5
+        1.045,
+        'Ratio of neighbouring sizes in the scale search.',
+        minimum=1.0,
+        maximum=1.5,
+        live=False,
     )
     scale_penalty: float = parameter(
         0.99, 'Factor on the response of a changed size.', minimum=0.5, maximum=1.0

@@ -85,7 +85,7 @@ AnyState = TadtState | released.Geometry
 TadtTarget = Target[AnyModel, AnyState]
 
 
-class TadtTracker(Tracker[AnyModel, AnyState]):
+class TadtTracker(Tracker[TadtConfig, AnyModel, AnyState]):
     """Target-aware deep tracking: a template of the channels that tell the target apart.
 
     It chooses its channels on the first frame; the template can follow the target's appearance.
@@ -93,9 +93,8 @@ class TadtTracker(Tracker[AnyModel, AnyState]):
     """
 
     name = 'tadt'
-    config: TadtConfig
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup[TadtConfig]) -> None:
         super().__init__(setup)
         config = self.config
         backbone = build_backbone(setup.network, setup.weights)

@@ -1,0 +1,248 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters that change while a tracker runs: every live one of every preset takes effect in the
+next frames or in what is learnt of them.
+
+Presets without bundled weights run on seeded random ones.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from presets import PRESETS, REDUCED, SMALL_DAT
+import pytest
+import torch
+
+from tracker_core import Box, create_tracker, ParameterError, Target, Tracker, tracker_class
+from tracker_core.parameters import describe
+from tracker_core.weights import list_weights
+
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Where a parameter matters.
+
+    Attributes:
+        value: What it is changed to.
+        given: Other parameters, and its own value before, as far as they differ from `FOUND`.
+        frames: So many frames are compared.
+        is_lost: The target was declared lost before.
+        is_smaller: It is seen from further away.
+    """
+
+    value: Any
+    given: Values = field(default_factory=dict)
+    frames: int = 1
+    is_lost: bool = False
+    is_smaller: bool = False
+
+
+SURE = {'tracking_score': 0.0, 'lost_score': 0.0}
+# whatever the networks say, the target is found
+FOUND: dict[str, Values] = {
+    'atom': {'not_found_threshold': -1.0, 'distractor_threshold': 1e3, 'train_interval': 1},
+    'dat': {'success_score': -1e6, 'update_interval': 1, 'iterations': 2},
+    'ocean': {'online_interval': 1},
+    'spm': {'smallest_score': 0.0},
+    'tadt': {},
+}
+UNSURE = {'tracking_score': 1.0, 'lost_score': 1.0}
+HARD = {'hard_negative_threshold': 0.0, 'train_interval': 1000}
+FAILED = {'success_score': 1e6}
+NO_WINDOW = {'window_influence': 0.0}
+# the most central candidate is chosen, however low its score
+CENTRAL = {'window_influence': 1.0, 'near_overlap': 0.0, 'candidate_score': 0.0}
+COMMON = {
+    'score_midpoint': Situation(0.4),
+    'score_slope': Situation(0.01),
+    'tracking_score': Situation(1.0, is_lost=True),
+    'lost_score': Situation(1.0, {'tracking_score': 1.0}),
+    'lost_after': Situation(1, UNSURE),
+    'recover': Situation(False, {**UNSURE, 'lost_after': 1}),
+}
+OF_TRACKERS: dict[str, dict[str, Situation]] = {
+    'atom': {
+        'train_interval': Situation(1000),
+        'train_iterations': Situation(1),
+        'hard_iterations': Situation(1, HARD),
+        'learning_rate': Situation(0.5, {'hard_negative_threshold': 1e3}),
+        'hard_learning_rate': Situation(0.5, HARD),
+        'not_found_threshold': Situation(1.0),
+        'distractor_threshold': Situation(0.0, {'hard_negative_threshold': 1e3}),
+        'hard_negative_threshold': Situation(1e3, HARD),
+        'neighborhood_scale': Situation(100.0, HARD),
+        'displacement_scale': Situation(
+            0.3,
+            {'distractor_threshold': 0.0, 'train_interval': 1000, 'displacement_scale': 1.5},
+        ),
+        'position_jitter': Situation(0.5),
+        'size_jitter': Situation(0.1),
+        'step_length': Situation(0.5),
+        'size_rate': Situation(0.5),
+        'largest_aspect': Situation(1.0),
+    },
+    'dat': {
+        'candidates': Situation(10),
+        'averaged': Situation(1),
+        'search_spread': Situation(0.3),
+        'search_spread_failed': Situation(0.3, FAILED, frames=2),
+        'search_scale': Situation(1.2),
+        'success_score': Situation(1e6),
+        'iterations': Situation(1),
+        'rate': Situation(1e-2),
+        'last_layer_rate': Situation(1.0),
+        'batch': Situation(3),
+        'mined_from': Situation(5),
+        'dropout': Situation(0.1),
+        'momentum': Situation(0.1),
+        'weight_decay': Situation(0.1),
+        'gradient_limit': Situation(1e-3),
+        'attention_weight': Situation(0.0),
+        'attention': Situation('signed'),
+        'recent_frames': Situation(1, FAILED),
+        'update_interval': Situation(1000),
+        'failed_interval': Situation(1000, {**FAILED, 'failed_interval': 1}, frames=2),
+    },
+    'ocean': {
+        'regular_weight': Situation(0.1),
+        'penalty': Situation(1.0),
+        'window_influence': Situation(1.0, {'window_influence': 0.0, 'online_weight': 0.0}),
+        'size_rate': Situation(0.1),
+        'smooth_twice': Situation(False),
+        'template_share': Situation(0.1),
+        'online_weight': Situation(1.0, {'window_influence': 1.0, 'online_weight': 0.0}),
+        'online_steps': Situation(1),
+        'online_interval': Situation(1000, {'online_hard_peak': 1e3}),
+        'online_rate': Situation(0.4, {'online_hard_peak': 1e3}),
+        'online_hard_rate': Situation(0.4, {'online_hard_peak': 0.0}),
+        'online_hard_peak': Situation(1e3, {'online_hard_peak': 0.0, 'online_interval': 1000}),
+    },
+    'spm': {
+        'window_influence': Situation(1.0, NO_WINDOW),
+        'fine_score_influence': Situation(0.1),
+        'fine_box_influence': Situation(0.1),
+        'size_rate': Situation(1.0),
+        'smallest_score': Situation(1.0),
+        'smallest_side': Situation(29.9, {'size_rate': 1.0}, is_smaller=True),
+        'candidate_score': Situation(1.0, CENTRAL),
+        'candidate_overlap': Situation(10.0, CENTRAL),
+        'near_overlap': Situation(1.0, CENTRAL),
+    },
+    'tadt': {
+        'window_influence': Situation(1e3, NO_WINDOW),
+        'scale_penalty': Situation(0.5, {'scale_penalty': 1.0}),
+        'scale_rate': Situation(0.1, {'scale_penalty': 1.0}),
+        'template_share': Situation(0.1),
+    },
+}
+# parameters that only matter with another, which a tracker is made with
+SWITCHES: dict[str, Values] = {
+    'template_share': {'template_rate': 0.1},
+    'regular_weight': {'align': True},
+}
+
+
+def scene(frames: int, growth: int) -> list[np.ndarray]:
+    """A coloured patch of 30 pixels that moves over noise and grows by so many in a frame, and a
+    look-alike that stands still."""
+    rng = np.random.default_rng(0)
+    background = rng.integers(60, 120, (120, 160, 3), dtype=np.uint8)
+    cells = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    images = []
+    for k in range(frames):
+        image = background.copy()
+        image[10:40, 110:140] = np.roll(cells, 40, axis=2).repeat(5, axis=0).repeat(5, axis=1)
+        side = 30 + growth * k
+        places = np.arange(side) * 6 // side
+        x, y = 50 + 7 * k, 50 + 2 * k
+        image[y : y + side, x : x + side] = cells[places][:, places]
+        images.append(image)
+    return images
+
+
+START = Box(50, 50, 30, 30)
+IMAGES = scene(4, 3)
+SMALLER = scene(3, -6)[2:]
+
+
+@lru_cache(maxsize=1)
+def make_tracker(name: str, preset: str, switches: tuple[tuple[str, Any], ...]) -> Tracker:
+    files = [f for f in list_weights() if (f.tracker, f.preset) == (name, preset)]
+    weights = None if files and all(f.is_bundled for f in files) else 'random'
+    reduced = SMALL_DAT if name == 'dat' else REDUCED.get((name, preset), {})
+    values = {**reduced, **dict(switches)}
+    return create_tracker(name, preset, 'cpu', 'float32', 'eager', weights, **values)
+
+
+@lru_cache(maxsize=1)
+def followed(tracker: Tracker) -> Target:
+    """A target that was found in a frame after the first."""
+    tracker.configure(dataclasses.replace(tracker.config, **SURE, **FOUND[tracker.name]))
+    target = tracker.start(IMAGES[0], START)
+    tracker.track(IMAGES[1], target)
+    return target
+
+
+def outcome(tracker: Tracker, situation: Situation, **change: Any) -> list[Any]:
+    """What the next frames bring: tracks, and what is searched with afterwards."""
+    before = tracker.config
+    known = {k: v for k, v in situation.given.items() if hasattr(before, k)}
+    shared = {id(tracker): tracker, id(getattr(tracker, 'online', None)): None}
+    if getattr(tracker, 'online', None) is not None:
+        shared[id(tracker.online)] = tracker.online
+    with torch.inference_mode():
+        target = copy.deepcopy(followed(tracker), shared)
+    if situation.is_lost:
+        tracker.lose(target)
+    tracker.configure(dataclasses.replace(before, **{**known, **change}))
+    try:
+        results: list[Any] = []
+        images = SMALLER if situation.is_smaller else IMAGES[2:]
+        for image in images[: situation.frames]:
+            results += [tracker.track(image, target), target.search_offset]
+        tensors = [tensor.flatten().tolist() for tensor in tracker._tensors(target)]
+        return [*results, tensors]
+    finally:
+        tracker.configure(before)
+
+
+@pytest.mark.parametrize(('name', 'preset'), PRESETS, ids=lambda p: p)
+def test_every_live_parameter_takes_effect(name: str, preset: str) -> None:
+    config = tracker_class(name).presets[preset]
+    live = [info.name for info in describe(config) if info.live]
+    situations = {**COMMON, **OF_TRACKERS[name]}
+    assert set(live) == set(situations), 'a live parameter needs a situation in which it matters'
+    without = []
+    for parameter in sorted(live, key=lambda p: str(SWITCHES.get(p))):
+        if parameter.startswith('online_') and not config.online:
+            continue  # of the presets with an online branch
+        switches = SWITCHES.get(parameter, {})
+        switches = {k: v for k, v in switches.items() if not getattr(config, k)}
+        tracker = make_tracker(name, preset, tuple(switches.items()))
+        followed(tracker)
+        situation = situations[parameter]
+        changed = outcome(tracker, situation, **{parameter: situation.value})
+        if changed == outcome(tracker, situation):
+            without.append(parameter)
+    assert without == []
+
+
+def test_what_is_not_live_is_refused_by_name() -> None:
+    tracker = create_tracker('tadt', device='cpu', weights='random')
+    before = tracker.config
+    for change in ({'scale_step': 1.1}, {'search_side': 200, 'tracking_score': 0.9}):
+        with pytest.raises(ParameterError, match=next(iter(change))):
+            tracker.configure(dataclasses.replace(before, **change))
+        assert tracker.config is before
+    with pytest.raises(ParameterError, match='SpmConfig'):
+        tracker.configure(tracker_class('spm').presets['compact'])
+    with pytest.raises(AttributeError):
+        tracker.config = before  # what is made of it would stay what it was
