@@ -319,7 +319,7 @@ def test_video_source_names_the_images_that_it_cannot_read(
     operator.wait_until(lambda: node.logged('the end after'), 'the last line')
     assert node.logged('2.png could not be read; going on')
     assert node.logged('the end after 3 frames, 1 more could not be read')
-    assert len(images) == 3
+    operator.wait_until(lambda: len(images) == 3, 'the images')
 
 
 def test_the_demo_needs_what_can_be_played_twice(tmp_path: Path, capfd: Any):
