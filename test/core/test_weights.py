@@ -57,6 +57,7 @@ from tracker_core.weights.kinds import Kind, kind_of
 PRESETS = [
     (name, preset) for name in list_trackers() for preset in tracker_declaration(name).presets
 ]
+PAPER_FILES = tracker_declaration('tadt').preset('paper').weights
 
 
 @pytest.fixture(scope='module')
@@ -329,7 +330,7 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:
         with pytest.raises(WeightsError, match=r'is not a file|does not exist'):
             read_weight_file(path)
     with pytest.raises(WeightsError, match='does not exist'):
-        load_weights('tadt', 'paper', str(tmp_path / ('n' * 300)))
+        load_weights('tadt paper', PAPER_FILES, str(tmp_path / ('n' * 300)))
 
 
 # --------------------------------------------------------------------------- bounded cost and size
@@ -490,10 +491,10 @@ def test_round_trip_and_checksum(tmp_path: Path) -> None:
     randomize(network)
     path = tmp_path / 'w.safetensors'
     save_safetensors(network.state_dict(), path)
-    weights = load_weights('tadt', 'paper', str(path))
+    weights = load_weights('tadt paper', PAPER_FILES, str(path))
     assert torch.equal(weights.state['']['weight'], network.weight)
     path.write_bytes(path.read_bytes()[:-4] + np.float32(7).tobytes())
-    assert load_weights('tadt', 'paper', str(path)).checksum != weights.checksum
+    assert load_weights('tadt paper', PAPER_FILES, str(path)).checksum != weights.checksum
 
 
 def test_tensors_that_share_memory_can_be_written(tmp_path: Path) -> None:
