@@ -9,6 +9,7 @@ from pathlib import Path
 import threading
 
 import pytest
+import yaml
 
 pytest.importorskip('launch_ros')
 
@@ -33,7 +34,9 @@ from sensor_msgs.msg import Image
 from tracker_nodes.msg import TrackStatusArray
 
 from launch import LaunchContext, LaunchDescription, LaunchService
+from tracker_core import list_trackers, tracker_declaration
 from tracker_nodes.executables import what_is_missing
+from tracker_nodes.fast_dds import profile_variables
 from tracker_nodes.isolation import isolate
 
 LAUNCH_FILES = sorted((Path(__file__).parents[2] / 'launch').glob('*.launch.py'))
@@ -103,12 +106,48 @@ def test_nothing_is_started_unless_everything_can_be(monkeypatch: pytest.MonkeyP
         'precision',
         'runtime',
         'image_transport',
+        'use_sim_time',
+        'params_file',
+        'preset',
     ],
 )
 def test_choices_are_enforced(name: str):
     path = next(path for path in LAUNCH_FILES if path.name == 'tracker.launch.py')
     with pytest.raises(RuntimeError, match=name):
         nodes(path, **{name: 'nonsense'})
+
+
+def presets(tracker: str) -> list[str]:
+    return list(tracker_declaration(tracker).presets)
+
+
+def test_presets_are_those_of_the_tracker():
+    for path in LAUNCH_FILES:
+        arguments = {argument.name: argument for argument in load(path).get_launch_arguments()}
+        preset = arguments['preset']
+        if 'tracker' in arguments:
+            for tracker in list_trackers():
+                assert ', '.join(presets(tracker)) in preset.description
+        else:
+            assert preset.choices == ['', *presets(path.name.partition('.')[0].partition('_')[0])]
+
+
+@pytest.mark.parametrize(('given', 'expected'), [('', None), ('true', True), ('false', False)])
+def test_simulated_time_is_handed_on(given: str, expected: bool | None):
+    started = nodes(LAUNCH_FILES[0], use_sim_time=given, video='scene', select='true')
+    for node in started.values():
+        found = [v for k, v in parameters_of(node).items() if k == 'use_sim_time']
+        assert found == ([] if expected is None else [expected])
+
+
+def parameters_of(node: Node) -> dict[str, object]:
+    """Those that the launch file gives by value."""
+    values = {}
+    for argument, is_file in node._Node__expanded_parameter_arguments or []:
+        if is_file and '/launch_params_' in argument:
+            content = yaml.safe_load(Path(argument).read_text())
+            values.update(next(iter(content.values()))['ros__parameters'])
+    return values
 
 
 @pytest.mark.parametrize(
@@ -118,7 +157,7 @@ def test_choices_are_enforced(name: str):
 def test_the_profile_of_fast_dds(
     dds_profile: str, already: str | None, expected: str | None, monkeypatch: pytest.MonkeyPatch
 ):
-    names = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+    names = profile_variables()
     for name in names:
         monkeypatch.setenv(name, already or '')  # put back afterwards
         if already is None:

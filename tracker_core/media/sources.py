@@ -343,5 +343,3 @@ class _Live:
             with contextlib.suppress(queue.Full):
                 self._frames.put(frame, timeout=0.2)
                 return
-
-
