@@ -465,10 +465,10 @@ class TrackerNode(LifecycleNode):
         self._counts_before = counts
         skipped_at, reason = self._skipped
         level, message = DiagnosticStatus.OK, 'images arrive'
-        if self._problem:
-            level, message = DiagnosticStatus.ERROR, self._problem
-        elif self._is_shut_down:
+        if self._is_shut_down:
             message = SHUT_DOWN
+        elif self._problem:
+            level, message = DiagnosticStatus.ERROR, self._problem
         elif self._input is None:
             message = 'not active'
         elif not self._is_enabled:

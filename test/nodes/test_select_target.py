@@ -14,9 +14,11 @@ import cv2
 import numpy as np
 import pytest
 from rclpy.parameter import Parameter
+from sensor_msgs.msg import Image
 
 from tracker_core import Box, TrackerError
 from tracker_core.media.scene import render_scene
+from tracker_nodes import silence
 from tracker_nodes.conversions import box_from_message, nanoseconds
 from tracker_nodes.select_target import check_display, SelectTarget
 from tracker_nodes.selection import Mouse, Request, Selection, View, WINDOW_SIZE
@@ -246,6 +248,23 @@ def test_refusals_are_shown(start_node: Any, operator: Any, select: Any):
     node._window.drag((10, 10), (60, 60))
     operator.wait_until(
         lambda: 'does not have that frame' in node._selection.message, 'the reason'
+    )
+
+
+def test_it_says_that_no_image_comes_and_which_parameters_there_are_not(
+    operator: Any,
+    select: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+):
+    monkeypatch.setattr(silence, 'PATIENCE', 1.0)
+    operator.node.create_publisher(Image, 'camera/image', 1)
+    node = select(image_transports='raw')
+    words = 'no image on /image for 1 s: nobody publishes it; topics of this type: /camera/image'
+    operator.wait_until(lambda: node._selection.message == words, words)
+    assert (
+        "image_transports', it is ignored; did you mean 'image_transport'"
+        in capfd.readouterr().err
     )
 
 
