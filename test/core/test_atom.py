@@ -26,7 +26,7 @@ from tracker_core.atom.network import (
     IouPredictor,
     normalize,
 )
-from tracker_core.atom.tracker import AtomTracker, propose, State
+from tracker_core.atom.tracker import AtomState, AtomTracker, propose
 from tracker_core.errors import WeightsError
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.layers.prroi_pool import bin_weights_and_slopes, prroi_pool
@@ -773,8 +773,8 @@ def test_sizes_of_tiny_and_huge_targets_hold() -> None:
     """Without refinement; the limits of the size push nothing that is beyond them at the start."""
     tracker = create_tracker('atom', 'paper', device='cpu', weights='random', refine=False)
     for side in (4.0, 300.0):
-        assert tracker._limit(1.0, State(50.0, 50.0, side, side), (200, 200)) == 1.0
-    assert tracker._limit(0.5, State(50.0, 50.0, 12.0, 12.0), (200, 200)) == 10 / 12
+        assert tracker._limit(1.0, AtomState(50.0, 50.0, side, side), (200, 200)) == 1.0
+    assert tracker._limit(0.5, AtomState(50.0, 50.0, 12.0, 12.0), (200, 200)) == 10 / 12
 
 
 def test_the_score_is_that_of_the_chosen_place() -> None:
@@ -788,7 +788,7 @@ def test_the_score_is_that_of_the_chosen_place() -> None:
 
 
 def test_box_and_state_agree() -> None:
-    state = State(19.5, 30.0, 10.0, 20.0)
+    state = AtomState(19.5, 30.0, 10.0, 20.0)
     assert state.box == Box(20.5, 15.0, 20.0, 10.0)
 
 

@@ -19,9 +19,15 @@ from presets import PRESETS, REDUCED, SMALL_DAT
 import pytest
 import torch
 
-from tracker_core import Box, create_tracker, ParameterError, Target, Tracker, tracker_class
+from tracker_core import (
+    Box,
+    create_tracker,
+    ParameterError,
+    Target,
+    Tracker,
+    tracker_declaration,
+)
 from tracker_core.parameters import describe
-from tracker_core.weights import list_weights
 
 Values = dict[str, Any]
 
@@ -175,8 +181,7 @@ SMALLER = scene(3, -6)[2:]
 
 @lru_cache(maxsize=1)
 def make_tracker(name: str, preset: str, switches: tuple[tuple[str, Any], ...]) -> Tracker:
-    files = [f for f in list_weights() if (f.tracker, f.preset) == (name, preset)]
-    weights = None if files and all(f.is_bundled for f in files) else 'random'
+    weights = None if tracker_declaration(name).preset(preset).is_bundled else 'random'
     reduced = SMALL_DAT if name == 'dat' else REDUCED.get((name, preset), {})
     values = {**reduced, **dict(switches)}
     return create_tracker(name, preset, 'cpu', 'float32', 'eager', weights, **values)
@@ -208,7 +213,7 @@ def outcome(tracker: Tracker, situation: Situation, **change: Any) -> list[Any]:
         images = SMALLER if situation.is_smaller else IMAGES[2:]
         for image in images[: situation.frames]:
             results += [tracker.track(image, target), target.search_offset]
-        tensors = [tensor.flatten().tolist() for tensor in tracker._tensors(target)]
+        tensors = [tensor.flatten().tolist() for tensor in tracker.model_tensors(target)]
         return [*results, tensors]
     finally:
         tracker.configure(before)
@@ -216,7 +221,7 @@ def outcome(tracker: Tracker, situation: Situation, **change: Any) -> list[Any]:
 
 @pytest.mark.parametrize(('name', 'preset'), PRESETS, ids=lambda p: p)
 def test_every_live_parameter_takes_effect(name: str, preset: str) -> None:
-    config = tracker_class(name).presets[preset]
+    config = tracker_declaration(name).preset(preset).config
     live = [info.name for info in describe(config) if info.live]
     situations = {**COMMON, **OF_TRACKERS[name]}
     assert set(live) == set(situations), 'a live parameter needs a situation in which it matters'
@@ -242,7 +247,7 @@ def test_what_is_not_live_is_refused_by_name() -> None:
         with pytest.raises(ParameterError, match=next(iter(change))):
             tracker.configure(dataclasses.replace(before, **change))
         assert tracker.config is before
-    with pytest.raises(ParameterError, match='SpmConfig'):
-        tracker.configure(tracker_class('spm').presets['compact'])
+    with pytest.raises(ParameterError, match='not the parameters of tadt'):
+        tracker.configure(tracker_declaration('spm').preset('compact').config)
     with pytest.raises(AttributeError):
         tracker.config = before  # what is made of it would stay what it was

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from tracker_core import Box, create_tracker, list_trackers, Tracker, TrackStatus
-from tracker_core.evaluation import textures
-from tracker_core.tracker import _squeezed
+from tracker_core.media import textures
+from tracker_core.squeezing import squeezed
 
 FRAMES = 7
 FLOOR = 0.3  # of the overlap of a box that is called TRACKING
@@ -91,10 +91,10 @@ def follow(tracker: Tracker, images: list[np.ndarray], box: Box) -> list:
 def test_squeezed_images_show_the_same_at_the_same_places() -> None:
     columns = torch.arange(50, dtype=torch.uint8)
     image = columns[None, :, None].expand(20, 50, 3).contiguous()
-    assert _squeezed(image, (1, 1)) is image
-    narrow = _squeezed(image, (3, 1))
+    assert squeezed(image, (1, 1)) is image
+    narrow = squeezed(image, (3, 1))
     assert narrow.shape == (20, 17, 3)
     assert narrow[0, :, 0].tolist() == [3 * k + 1 for k in range(16)] + [49]  # the last repeated
-    low = _squeezed(image, (1, 4))
+    low = squeezed(image, (1, 4))
     assert low.shape == (16, 50, 3)  # never below what an image must have
     assert torch.equal(low[0], image[0])
