@@ -26,8 +26,8 @@ from tracker_nodes.srv import InitTarget, RemoveTarget
 
 from tracker_core import Box, TrackStatus
 from tracker_core.media.scene import render_scene
+from tracker_nodes.compat import UnsupportedEventTypeError
 from tracker_nodes.conversions import box_from_message, box_to_message, nanoseconds
-from tracker_nodes.qos import UnsupportedEventTypeError
 
 Code = InitTarget.Response
 SECOND = 1_000_000_000
