@@ -264,7 +264,7 @@ class ImageInput:
             return
         self._loss_told = time.monotonic()
         self._node.get_logger().warning(
-            f'{self._loss()}. On one machine: Fast DDS needs config/fastdds_shm.xml for the '
+            f'{self._loss()}. On one machine: Fast DDS needs config/dds/fastdds_shm.xml for the '
             f"camera's process too ({' or '.join(profile_variables())}), Cyclone DDS larger "
             'receive buffers; between machines compressed images help. See "Images between two '
             'processes" in the README'
