@@ -442,7 +442,7 @@ def test_a_busy_tracker_holds_up_no_callback(
 def test_a_tracker_that_never_answers_is_told(
     start_node: Any, operator: Any, scene: Any, hold: Any, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr('tracker_nodes.tracker_node.ANSWER_TIMEOUT', 0.5)
+    monkeypatch.setattr('tracker_nodes.target_services.ANSWER_TIMEOUT', 0.5)
     frames, boxes = scene
     node = start_node()
     operator.show(frames[0])
