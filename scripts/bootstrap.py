@@ -265,7 +265,7 @@ def environment_lines(distro, sourced):
         ]
     vendor = 'FASTRTPS' if distro in ('humble', 'iron', 'jazzy') else 'FASTDDS'
     profile = f'{vendor}_DEFAULT_PROFILES_FILE'
-    lines.append(f'export {profile}="${{{profile}:-{ROOT}/config/fastdds_shm.xml}}"')
+    lines.append(f'export {profile}="${{{profile}:-{ROOT}/config/dds/fastdds_shm.xml}}"')
     return '\n'.join(lines) + '\n'
 
 

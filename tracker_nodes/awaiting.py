@@ -6,14 +6,16 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 import contextlib
-from typing import Any
+from typing import Any, TypeVar
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 import rclpy.task
 
+Answer = TypeVar('Answer')
 
-async def finished(node: Node, future: Future, timeout: float) -> bool:
+
+async def finished(node: Node, future: Future[Answer], timeout: float) -> bool:
     """Wait until a future of another thread is done; `await` it in an async callback.
 
     The callback has to be in a reentrant callback group; in another one, the rest of the group
@@ -33,10 +35,11 @@ async def finished(node: Node, future: Future, timeout: float) -> bool:
         if not wake_up.done():
             wake_up.set_result(None)
 
-    def tell(_: Future) -> None:  # in the other thread
+    def tell(_: Future[Answer]) -> None:  # in the other thread
         executor = node.executor
-        with contextlib.suppress(Exception):  # at shutdown nobody waits any more
-            executor.create_task(end)
+        if executor is not None:
+            with contextlib.suppress(Exception):  # at shutdown nobody waits any more
+                executor.create_task(end)
 
     future.add_done_callback(tell)
     timer = node.create_timer(timeout, end, clock=Clock(clock_type=ClockType.STEADY_TIME))

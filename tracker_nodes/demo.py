@@ -101,33 +101,30 @@ class Recording:
 class Viewer(Node):
     """The user of the demo: gives the box and collects what is published."""
 
-    def __init__(self, children: dict[str, subprocess.Popen], **options: Any) -> None:
+    def __init__(self, children: dict[str, subprocess.Popen[bytes]], **options: Any) -> None:
         super().__init__('viewer', namespace=NAMESPACE, **options)
         self._children = children
         self.numbers: dict[int, int] = {}  # of the frames, by stamp
         self.detections: dict[int, Detection2DArray] = {}
         self.statuses: dict[int, TrackStatusArray] = {}
-        self.create_subscription(
-            Header,
-            'video_source/frame',
-            lambda m: self._keep(self.numbers, m, int(m.frame_id)),
-            1000,
-        )
-        for kind, topic, store in (
-            (Detection2DArray, 'detections', self.detections),
-            (TrackStatusArray, 'status', self.statuses),
-        ):
-            self.create_subscription(
-                kind, topic, lambda m, s=store: self._keep(s, m.header, m), 1000
-            )
+        self.create_subscription(Header, 'video_source/frame', self._on_number, 1000)
+        self.create_subscription(Detection2DArray, 'detections', self._on_detections, 1000)
+        self.create_subscription(TrackStatusArray, 'status', self._on_status, 1000)
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self)
 
-    @staticmethod
-    def _keep(store: dict[int, Any], header: Header, value: Any) -> None:
-        store[nanoseconds(header.stamp)] = value
+    def _on_number(self, header: Header) -> None:
+        self.numbers[nanoseconds(header.stamp)] = int(header.frame_id)
 
-    def wait_for(self, condition: Callable[[], Any], what: str, timeout: float = TIMEOUT) -> None:
+    def _on_detections(self, message: Detection2DArray) -> None:
+        self.detections[nanoseconds(message.header.stamp)] = message
+
+    def _on_status(self, message: TrackStatusArray) -> None:
+        self.statuses[nanoseconds(message.header.stamp)] = message
+
+    def wait_for(
+        self, condition: Callable[[], object], what: str, timeout: float = TIMEOUT
+    ) -> None:
         """Take messages until something has come.
 
         Raises:
@@ -187,10 +184,10 @@ class Viewer(Node):
 
 
 @contextlib.contextmanager
-def nodes(**parameters: dict[str, Any]) -> Iterator[dict[str, subprocess.Popen]]:
+def nodes(**parameters: dict[str, Any]) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
     """Nodes of this package as processes, by name, each with its parameters; ended on the way
     out."""
-    children: dict[str, subprocess.Popen] = {}
+    children: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, values in parameters.items():
             command = [sys.executable, str(executable('tracker_nodes', name)), '--ros-args']
@@ -250,15 +247,15 @@ def follow(
         viewer.call(Trigger, 'video_source/play')
 
         player = children['video_source']
+        known = 0
+
+        def goes_on() -> bool:
+            return len(viewer.detections) > known or player.poll() is not None
+
         with tqdm(unit=' frames', disable=not shows_progress) as bar:
             while player.poll() is None:
                 known = len(viewer.detections)
-                viewer.wait_for(
-                    lambda known=known: (
-                        len(viewer.detections) > known or player.poll() is not None
-                    ),
-                    'detections',
-                )
+                viewer.wait_for(goes_on, 'detections')
                 bar.update(len(viewer.detections) - known)
         with contextlib.suppress(DemoError):  # the last messages, if they are still on the way
             sent = [n for n in viewer.numbers.values() if n > 0]

@@ -10,11 +10,10 @@ is asked only for what is not read here, see `bridged`.
 from __future__ import annotations
 
 import array
-from collections.abc import Sequence
 from dataclasses import dataclass
 import re
 import struct
-from typing import Any, Protocol
+from typing import Protocol, TypeVar, Union
 
 import cv2
 import numpy as np
@@ -22,6 +21,8 @@ import numpy as np
 from tracker_core.errors import ImageError
 from tracker_core.media.gray import GrayRange, Scale
 from tracker_nodes.bridge import to_rgb_by_cv_bridge
+
+Bytes = Union[bytes, bytearray, memoryview, 'array.array[int]']  # rclpy gives an array
 
 
 class ImageMessage(Protocol):
@@ -32,14 +33,18 @@ class ImageMessage(Protocol):
     encoding: str
     is_bigendian: int
     step: int
-    data: Sequence[int]  # a buffer of bytes
+    data: Bytes
 
 
 class CompressedMessage(Protocol):
     """What is used of a `sensor_msgs/CompressedImage`."""
 
     format: str
-    data: Sequence[int]  # a buffer of bytes
+    data: Bytes
+
+
+ImageT = TypeVar('ImageT', bound=ImageMessage)
+CompressedT = TypeVar('CompressedT', bound=CompressedMessage)
 
 
 @dataclass(frozen=True)
@@ -218,7 +223,7 @@ def _packed(message: ImageMessage, layout: _Layout, what: str) -> np.ndarray:
     needed = step * (height - 1) + width * pixel  # the padding of the last row may be absent
     if len(data) < needed:
         raise ImageError(f'{what}: at least {needed} bytes are needed, so the data is truncated')
-    kind = np.dtype(np.uint8)
+    kind: np.dtype = np.dtype(np.uint8)
     if layout.bytes_per_channel == 2:
         kind = np.dtype('>u2' if message.is_bigendian else '<u2')
     strides = (step, pixel, layout.bytes_per_channel)
@@ -388,7 +393,7 @@ def announced_size(encoded: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def fill_image(message: Any, rgb: np.ndarray, encoding: str = 'rgb8') -> Any:
+def fill_image(message: ImageT, rgb: np.ndarray, encoding: str = 'rgb8') -> ImageT:
     """Write an RGB array into a `sensor_msgs/Image`; its header is left alone.
 
     Args:
@@ -416,7 +421,7 @@ def fill_image(message: Any, rgb: np.ndarray, encoding: str = 'rgb8') -> Any:
     return message
 
 
-def fill_compressed(message: Any, rgb: np.ndarray, quality: int = 90) -> Any:
+def fill_compressed(message: CompressedT, rgb: np.ndarray, quality: int = 90) -> CompressedT:
     """Write an RGB array into a `sensor_msgs/CompressedImage` as JPEG; its header is left
     alone."""
     _, encoded = cv2.imencode(
@@ -430,5 +435,5 @@ def fill_compressed(message: Any, rgb: np.ndarray, quality: int = 90) -> Any:
 def _as_array(pixels: np.ndarray) -> array.array:
     """The one form that a message takes over without looking at every byte."""
     data = array.array('B')
-    data.frombytes(memoryview(pixels).cast('B'))
+    data.frombytes(pixels.data.cast('B'))
     return data

@@ -12,13 +12,16 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CompressedImage, Image
 
 from tracker_core.media.gray import GrayRange, Span
 from tracker_nodes.arrivals import Arrivals
+from tracker_nodes.compat import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from tracker_nodes.conversions import nanoseconds
 from tracker_nodes.encodings import compressed_to_rgb, LONGEST_WORD, to_rgb
 from tracker_nodes.fast_dds import profile_variables
+from tracker_nodes.frames import Frame
 from tracker_nodes.qos import (
     given_overrides,
     image_qos,
@@ -28,10 +31,8 @@ from tracker_nodes.qos import (
     NO_EVENTS,
     overridden,
     type_name,
-    UnsupportedEventTypeError,
 )
 from tracker_nodes.silence import name_of, Silence
-from tracker_nodes.worker import Frame
 
 SILENCE = 2.0  # seconds without an image after which something is wrong
 LOSS_WORTH_TELLING = 0.1  # share of the images
@@ -67,7 +68,8 @@ class ImageInput:
         self.topic = image_topic(node, is_compressed)
         self._overrides = given_overrides(node, self.topic, 'subscription')
         self._publishers: dict[bytes, str] = {}  # their nodes by their id
-        self._told: set[Any] = set()  # what has been logged once
+        self._told: set[bytes] = set()  # publishers whose misfit has been logged
+        self._clock_told: set[float] = set()  # by the max_age that it was logged for
         self._arrivals = Arrivals()
         self._kind = ''  # size and encoding of the last image
         self._stamp = 0  # of the last image
@@ -138,18 +140,18 @@ class ImageInput:
             self._node.get_logger().warning(silence)
         self._note_losses()
         problem = self._arrivals.clock_problem(max_age)
-        if problem and (max_age, 'clock') not in self._told:
-            self._told.add((max_age, 'clock'))
+        if problem and max_age not in self._clock_told:
+            self._clock_told.add(max_age)
             self._node.get_logger().warning(problem)
 
-    def _infos(self) -> list[Any]:
+    def _infos(self) -> list[TopicEndpointInfo]:
         return self._node.get_publishers_info_by_topic(self.topic)
 
-    def _adoptable(self, infos: list[Any], *fallback: QoSProfile) -> QoSProfile:
+    def _adoptable(self, infos: list[TopicEndpointInfo], *fallback: QoSProfile) -> QoSProfile:
         return overridden(image_qos(infos, *fallback), self._overrides)
 
     def _subscribe(self, qos: QoSProfile) -> Subscription:
-        def make(events: Any) -> Subscription:
+        def make(events: SubscriptionEventCallbacks) -> Subscription:
             return self._node.create_subscription(
                 self._message, self.topic, self._on_image, qos, event_callbacks=events
             )
@@ -166,7 +168,7 @@ class ImageInput:
         if not self.is_changing:
             self._arrivals.lose(event.total_count_change)
 
-    def _on_image(self, message: Any) -> None:
+    def _on_image(self, message: Image | CompressedImage) -> None:
         stamp = nanoseconds(message.header.stamp)
         if self._old is not None and 0 < stamp <= self._stamp:
             return  # the other subscription brought it
@@ -174,14 +176,14 @@ class ImageInput:
         self._silence.end()
         self._arrivals.add(stamp, self._node.get_clock().now().nanoseconds)
         self._note_changes(message, stamp)
-        decode = partial(self._decode, scale=self.gray.at(stamp))
+        decode = partial(self._decode, message, scale=self.gray.at(stamp))
         self._take(Frame(stamp, message, decode))
 
     def _note_range(self, span: Span) -> None:
         """Called in the thread that looks at the images."""
         self._node.get_logger().info(span.sentence('bit_depth'), throttle_duration_sec=10.0)
 
-    def _note_changes(self, message: Any, stamp: int) -> None:
+    def _note_changes(self, message: Image | CompressedImage, stamp: int) -> None:
         if isinstance(message, Image):
             kind = f'{message.width} x {message.height} {message.encoding[:LONGEST_WORD]}'
         else:
@@ -198,7 +200,7 @@ class ImageInput:
             )
         self._kind, self._stamp = kind, stamp
 
-    def _note_publishers(self, infos: list[Any]) -> None:
+    def _note_publishers(self, infos: list[TopicEndpointInfo]) -> None:
         publishers = {bytes(info.endpoint_gid): name_of(info) for info in infos}
         if publishers.keys() == self._publishers.keys():
             return
@@ -216,7 +218,7 @@ class ImageInput:
             self._looks = 0
         self._publishers = publishers
 
-    def _adopt(self, infos: list[Any]) -> bool:
+    def _adopt(self, infos: list[TopicEndpointInfo]) -> bool:
         old = self.qos
         new = self._adoptable(infos, old)
         if (new.reliability, new.durability) == (old.reliability, old.durability):
@@ -229,7 +231,7 @@ class ImageInput:
         self._subscription = self._subscribe(new)
         return True
 
-    def _note_incompatible(self, infos: list[Any]) -> None:
+    def _note_incompatible(self, infos: list[TopicEndpointInfo]) -> None:
         for info in infos:
             gid, reason = bytes(info.endpoint_gid), self._incompatibility(info)
             if not reason or gid in self._told:
@@ -252,7 +254,7 @@ class ImageInput:
                 f'no image of {name_of(info)} arrives on {self.topic}: {reason}; {cure}'
             )
 
-    def _incompatibility(self, info: Any) -> str:
+    def _incompatibility(self, info: TopicEndpointInfo) -> str:
         return incompatibility(info, self._message, self.qos)
 
     def _note_losses(self) -> None:
@@ -262,7 +264,7 @@ class ImageInput:
             return
         self._loss_told = time.monotonic()
         self._node.get_logger().warning(
-            f'{self._loss()}. On one machine: Fast DDS needs config/fastdds_shm.xml for the '
+            f'{self._loss()}. On one machine: Fast DDS needs config/dds/fastdds_shm.xml for the '
             f"camera's process too ({' or '.join(profile_variables())}), Cyclone DDS larger "
             'receive buffers; between machines compressed images help. See "Images between two '
             'processes" in the README'

@@ -15,7 +15,7 @@ from typing import TextIO
 from ament_index_python.packages import get_package_share_directory, PackageNotFoundError
 
 from tracker_nodes.compat import stay_on_this_machine
-from tracker_nodes.fast_dds import profile_variables
+from tracker_nodes.fast_dds import profile_path, profile_variables
 
 _held: list[TextIO] = []  # locks, until the process ends
 
@@ -33,7 +33,7 @@ def isolate(domain: bool = True) -> None:
         os.environ['ROS_DOMAIN_ID'] = str(_free_domain())
     stay_on_this_machine(os.environ)
     with contextlib.suppress(PackageNotFoundError):
-        profile = Path(get_package_share_directory('tracker_nodes'), 'config', 'fastdds_shm.xml')
+        profile = profile_path(get_package_share_directory('tracker_nodes'))
         for name in profile_variables():
             os.environ.setdefault(name, str(profile))
 

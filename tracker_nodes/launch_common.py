@@ -15,14 +15,16 @@ from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.launch_context import LaunchContext
+from launch.launch_description import LaunchDescription
+from launch.launch_description_entity import LaunchDescriptionEntity
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from tracker_core import list_trackers
 from tracker_nodes.executables import what_is_missing
-from tracker_nodes.fast_dds import profile_variables
+from tracker_nodes.fast_dds import profile_path, profile_variables
 from tracker_nodes.launch_arguments import (
     described,
     logger_name,
@@ -151,7 +153,7 @@ def _nodes(context: LaunchContext, tracker: str | None) -> list[LaunchDescriptio
     entities: list[LaunchDescriptionEntity] = []
     variables = profile_variables()
     if value('dds_profile') == 'shm' and not any(name in os.environ for name in variables):
-        profile = str(share / 'config' / 'fastdds_shm.xml')
+        profile = str(profile_path(share))
         entities += [SetEnvironmentVariable(name, profile) for name in variables]
     entities.append(
         node(

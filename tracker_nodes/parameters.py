@@ -105,6 +105,8 @@ class NodeParameters:
         Raises:
             ParameterError: Values that do not fit together.
         """
+        if self._preset is None:
+            raise ParameterError(self._unknown)
         try:
             return type(self._preset)(**self.tracker_values(changed))
         except ParameterError as error:

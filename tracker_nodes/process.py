@@ -7,22 +7,33 @@ from __future__ import annotations
 from collections.abc import Callable
 import re
 import sys
-from typing import Any
+from typing import cast, Protocol
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from tracker_core import TrackerError
 from tracker_nodes import stopping
 
 
-def run(make_node: Callable[[], Any], arguments: list[str] | None = None) -> int:
+class EndingNode(Protocol):
+    """A node that knows when it is over, and is closed before it is destroyed."""
+
+    @property
+    def is_over(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+    def destroy_node(self) -> None: ...
+
+
+def run(make_node: Callable[[], EndingNode], arguments: list[str] | None = None) -> int:
     """Run a node until it is over, or until SIGINT, SIGTERM or SIGHUP (see `stopping`).
 
     Args:
-        make_node: Makes the node, which has besides `is_over` and `close()`; a TrackerError from
-            there is told in one sentence.
+        make_node: Makes the node; a TrackerError from there is told in one sentence.
         arguments: Of the command line; None for those of this process.
 
     Returns:
@@ -36,12 +47,12 @@ def run(make_node: Callable[[], Any], arguments: list[str] | None = None) -> int
         print(f'error: {sentence}', file=sys.stderr)
         return 1
     stopping.end_orderly()  # until now no other process knows of this one
-    node: Any = None
+    node: EndingNode | None = None
     try:
         stopping.check()
         node = make_node()
         executor = SingleThreadedExecutor()
-        executor.add_node(node)
+        executor.add_node(cast(Node, node))
         while not node.is_over:
             stopping.check()
             executor.spin_once(timeout_sec=0.2)

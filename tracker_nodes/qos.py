@@ -21,13 +21,13 @@ from rclpy.qos import (
     ReliabilityPolicy,
 )
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from tracker_core import ParameterError
-from tracker_nodes.compat import SubscriptionEventCallbacks, UnsupportedEventTypeError
+from tracker_nodes.compat import SubscriptionEventCallbacks
 
 __all__ = [
     'NO_EVENTS',
-    'UnsupportedEventTypeError',
     'given_overrides',
     'image_qos',
     'incompatibility',
@@ -50,7 +50,9 @@ POLICIES: dict[QoSPolicyKind, Any] = {
 }
 
 
-def image_qos(publishers: list[Any], fallback: QoSProfile = qos_profile_sensor_data) -> QoSProfile:
+def image_qos(
+    publishers: list[TopicEndpointInfo], fallback: QoSProfile = qos_profile_sensor_data
+) -> QoSProfile:
     """The quality of service for the image subscription: the newest frame only, otherwise what the
     publishers offer.
 
@@ -125,7 +127,7 @@ def overridden(qos: QoSProfile, given: dict[QoSPolicyKind, Any]) -> QoSProfile:
 
 
 def publisher_with_overrides(
-    node: Node, message: Any, topic: str, depth: int
+    node: Node, message: type, topic: str, depth: int
 ) -> tuple[Publisher, str]:
     """A publisher that `qos_overrides` can change, with why they were refused, else an empty
     text."""
@@ -138,7 +140,7 @@ def publisher_with_overrides(
     return node.create_publisher(message, topic, depth, qos_overriding_options=options), ''
 
 
-def incompatibility(publisher: Any, message: type, subscription: QoSProfile) -> str:
+def incompatibility(publisher: TopicEndpointInfo, message: type, subscription: QoSProfile) -> str:
     """Why nothing of a publisher arrives; empty if it does.
 
     Args:
@@ -152,7 +154,7 @@ def incompatibility(publisher: Any, message: type, subscription: QoSProfile) -> 
     return reason.strip().rstrip(';') if compatibility == QoSCompatibility.ERROR else ''
 
 
-def is_of_type(publisher: Any, message: type) -> bool:
+def is_of_type(publisher: TopicEndpointInfo, message: type) -> bool:
     """Whether a publisher's messages are of this type."""
     return publisher.topic_type == type_name(message)
 

@@ -160,7 +160,7 @@ class SelectTarget(Node):
         self._selection = Selection()
         self._window = make_window(self._on_mouse)
         self._started: list[str] = []  # targets that were started here, the newest last
-        self._message: Any = None  # the newest image
+        self._message: Image | CompressedImage | None = None  # the newest
         self._known: tuple[tuple[str, Box], ...] = ()
 
         is_compressed = self._config.image_transport == 'compressed'
@@ -186,7 +186,7 @@ class SelectTarget(Node):
         """Take the window away."""
         self._window.close()
 
-    def _on_image(self, message: Any) -> None:
+    def _on_image(self, message: Image | CompressedImage) -> None:
         self._message = message
         self._silence.end()
 

@@ -56,6 +56,21 @@ class Request:
     stamp: int
 
 
+@dataclass(frozen=True)
+class Drag:
+    """From one corner to the other, in pixels of the image."""
+
+    begin: tuple[float, float]
+    end: tuple[float, float]
+
+    def box(self, smallest: float) -> Box | None:
+        """The box between them; None if a side is shorter than that."""
+        (x, y), (x2, y2) = self.begin, self.end
+        if min(abs(x2 - x), abs(y2 - y)) < smallest:
+            return None
+        return Box(min(x, x2), min(y, y2), abs(x2 - x), abs(y2 - y))
+
+
 class Selection:
     """Holds the frame that is shown, and turns mouse events into requests.
 
@@ -68,37 +83,37 @@ class Selection:
         self.message = 'draw a box around what is to be followed'
         self._newest: View | None = None
         self._shown: View | None = None
-        self._corner: tuple[float, float] | None = None  # where the drag began, in image pixels
-        self._end = (0.0, 0.0)
+        self._drag: Drag | None = None  # while a box is being drawn
 
     def put(self, view: View) -> None:
         """Take the newest frame."""
         self._newest = view
-        if self._shown is None or not (self.is_held or self._corner is not None):
+        if self._shown is None or not (self.is_held or self._drag is not None):
             self._shown = view
 
     def toggle_hold(self) -> None:
         """Hold the frame that is shown, or go on with the newest."""
         self.is_held = not self.is_held
-        if not self.is_held and self._corner is None:
+        if not self.is_held and self._drag is None:
             self._shown = self._newest
 
     def mouse(self, event: Mouse, x: int, y: int) -> Request | None:
         """Take an event of the mouse at a pixel of the window; returns a box when it is done."""
-        if self._shown is None:
+        view = self._shown
+        if view is None:
             return None
-        point = self._in_image(x, y)
+        point = in_image(view.image, x, y)
         if event is Mouse.DOWN:
-            self._corner = self._end = point
-        elif self._corner is not None:
-            self._end = point
+            self._drag = Drag(point, point)
+        elif self._drag is not None:
+            self._drag = Drag(self._drag.begin, point)
             if event is Mouse.UP:
-                return self._finish()
+                return self._finish(self._drag, view)
         return None
 
-    def _finish(self) -> Request | None:
-        box, view = self._drawn(), self._shown
-        self._corner = None
+    def _finish(self, drag: Drag, view: View) -> Request | None:
+        box = drag.box(SMALLEST / shown_scale(view.image))
+        self._drag = None
         if not self.is_held:
             self._shown = self._newest
         if box is None:
@@ -108,46 +123,41 @@ class Selection:
             self._shown = replace(view, known=(*view.known, ('', box)))
         return Request(box, view.stamp)
 
-    def _drawn(self) -> Box | None:
-        (x, y), (x2, y2) = self._corner, self._end
-        scale = self._scale()
-        if min(abs(x2 - x), abs(y2 - y)) * scale < SMALLEST:
-            return None
-        return Box(min(x, x2), min(y, y2), abs(x2 - x), abs(y2 - y))
-
-    def _scale(self) -> float:
-        """Pixels of the window for one of the image."""
-        height, width = self._shown.image.shape[:2]
-        return min(1.0, WINDOW_SIZE[0] / width, WINDOW_SIZE[1] / height)
-
-    def _in_image(self, x: int, y: int) -> tuple[float, float]:
-        """The middle of a pixel of the window, in the image's continuous coordinates."""
-        height, width = self._shown.image.shape[:2]
-        scale = self._scale()
-        return (
-            min(max((x + 0.5) / scale, 0.0), float(width)),
-            min(max((y + 0.5) / scale, 0.0), float(height)),
-        )
-
     def render(self) -> np.ndarray:
         """What the window shows, (H, W, 3) uint8 RGB."""
         if self._shown is None:
-            canvas = np.zeros((480, 640, 3), np.uint8)
-            write(canvas, ('no image has arrived yet',), bottom=False)
-            return canvas
-        scale = self._scale()
+            empty = np.zeros((480, 640, 3), np.uint8)
+            write(empty, ('no image has arrived yet',), bottom=False)
+            return empty
         image = self._shown.image
+        scale = shown_scale(image)
         size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
         canvas = (
             image.copy() if scale == 1 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         )
         for name, box in self._shown.known:
             outline(canvas, box, scale, KNOWN, name)
-        if self._corner is not None and (box := self._drawn()):
-            outline(canvas, box, scale, DRAWN)
+        if self._drag is not None and (drawn := self._drag.box(SMALLEST / scale)):
+            outline(canvas, drawn, scale, DRAWN)
         write(canvas, (self.message, *(('held',) if self.is_held else ())), bottom=False)
         write(canvas, HELP, bottom=True)
         return canvas
+
+
+def shown_scale(image: np.ndarray) -> float:
+    """Pixels of the window for one of the image."""
+    height, width = image.shape[:2]
+    return min(1.0, WINDOW_SIZE[0] / width, WINDOW_SIZE[1] / height)
+
+
+def in_image(image: np.ndarray, x: int, y: int) -> tuple[float, float]:
+    """The middle of a pixel of the window, in the image's continuous coordinates."""
+    height, width = image.shape[:2]
+    scale = shown_scale(image)
+    return (
+        min(max((x + 0.5) / scale, 0.0), float(width)),
+        min(max((y + 0.5) / scale, 0.0), float(height)),
+    )
 
 
 def outline(

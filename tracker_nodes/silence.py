@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 import difflib
 import time
-from typing import Any
 
 from rclpy.node import Node
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 PATIENCE = 5.0  # seconds without an image
 SHOWN = 4  # topics at most
@@ -37,7 +37,9 @@ class Silence:
         """Note that an image has come."""
         self._since = time.monotonic()
 
-    def sentence(self, publishers: list[Any], fits: Callable[[Any], bool]) -> str:
+    def sentence(
+        self, publishers: list[TopicEndpointInfo], fits: Callable[[TopicEndpointInfo], bool]
+    ) -> str:
         """To be called every second; empty unless there is something to say. It is said again
         only when the publishers have changed.
 
@@ -60,7 +62,8 @@ class Silence:
         return f'{silence}: {there}' if names else ''
 
     def _elsewhere(self) -> str:
-        images, others = [], []
+        images: list[str] = []
+        others: list[str] = []
         for name, types in self._node.get_topic_names_and_types():
             if any(type_.startswith('sensor_msgs/msg/') for type_ in types) and self._is_of_others(
                 name
@@ -102,6 +105,6 @@ def nearest_topics(wanted: str, topics: Iterable[str]) -> list[str]:
     return sorted(topics, key=distance)
 
 
-def name_of(publisher: Any) -> str:
+def name_of(publisher: TopicEndpointInfo) -> str:
     """The full name of a publisher's node."""
     return f'{publisher.node_namespace.rstrip("/")}/{publisher.node_name}'

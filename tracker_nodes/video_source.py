@@ -8,17 +8,12 @@ Nothing here needs torch, so that the camera's process starts fast and stays sma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-import contextlib
 from dataclasses import dataclass
-import queue
-import threading
 import time
 from typing import Any
 
 import numpy as np
 from rclpy.clock import Clock, ClockType
-from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data, QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
@@ -27,11 +22,12 @@ from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray
 
 from tracker_core import TrackerError
-from tracker_core.media.sources import FrameSource, open_frames
+from tracker_core.media.sources import open_frames
 from tracker_core.parameters import parameter
 from tracker_nodes.conversions import nanoseconds
 from tracker_nodes.declaring import declare_config
 from tracker_nodes.encodings import fill_compressed, fill_image, OUTPUT_ENCODINGS
+from tracker_nodes.feed import Feed
 from tracker_nodes.process import run
 from tracker_nodes.stopping import execute
 
@@ -70,101 +66,6 @@ class SourceConfig:
     lockstep: bool = parameter(
         False, 'Publish reliably, and each frame only when the detections of the last have come.'
     )
-
-
-class Feed:
-    """Frames of what cannot be read twice, read in a thread.
-
-    A camera or a stream never waits: its newest frame is kept, and when it ends it is opened again
-    (see `SourceConfig.reconnect`). The frames of a pipe are all kept. The node meanwhile answers
-    services and signals.
-
-    Args:
-        config: What to play.
-        source: It, opened.
-        frames: Its frames from now on.
-        on_frame: Called in the thread when there is a new frame, and at the end.
-        logger: For losses and returns.
-    """
-
-    def __init__(
-        self,
-        config: SourceConfig,
-        source: FrameSource,
-        frames: Iterator[np.ndarray],
-        on_frame: Callable[[], None],
-        logger: RcutilsLogger,
-    ) -> None:
-        self._config, self._source, self._frames = config, source, frames
-        self._on_frame, self._logger = on_frame, logger
-        self._queue: queue.Queue[np.ndarray] = queue.Queue(1)
-        self._has_ended = False
-        self._is_closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def take(self) -> np.ndarray | None:
-        """The next frame, if there is one."""
-        with contextlib.suppress(queue.Empty):
-            return self._queue.get_nowait()
-        return None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing more will come."""
-        return self._has_ended and self._queue.empty()
-
-    def close(self) -> None:
-        """Let go of the source."""
-        self._is_closed.set()
-        self._source.close()
-        self._thread.join(2.0)
-
-    def _run(self) -> None:
-        while self._play() and self._open_again():
-            pass
-        self._source.close()
-        self._has_ended = True
-        if not self._is_closed.is_set():
-            self._on_frame()
-
-    def _play(self) -> bool:
-        """Read to the end; returns whether it is to be opened again."""
-        source = self._source
-        for frame in self._frames:
-            self._put(frame)
-            if self._is_closed.is_set():
-                return False
-            self._on_frame()
-        if not source.is_live or self._is_closed.is_set():
-            return False
-        missing = (source.length or 0) - source.number - 1
-        if source.length is not None and missing < source.fps:  # a recording, played to its end
-            return self._config.loop
-        pause = self._config.reconnect
-        says = f'opening it again every {pause:g} s' if pause else 'this is the end'
-        self._logger.warning(f'{source.name} has ended or stalled; {says}')
-        return pause > 0
-
-    def _put(self, frame: np.ndarray) -> None:
-        while not self._is_closed.is_set():
-            if self._source.is_live:
-                self.take()
-            with contextlib.suppress(queue.Full):
-                self._queue.put(frame, timeout=0.2)
-                break
-
-    def _open_again(self) -> bool:
-        self._source.close()
-        begin = time.monotonic()
-        while not self._is_closed.wait(self._config.reconnect):
-            with contextlib.suppress(TrackerError):
-                self._source = open_frames(self._config.video)
-                self._frames = iter(self._source)
-                seconds = time.monotonic() - begin
-                self._logger.info(f'{self._source.name} is back after {seconds:.1f} s')
-                return True
-        return False
 
 
 class VideoSource(Node):
@@ -210,7 +111,15 @@ class VideoSource(Node):
             # A camera sets the pace itself, unless there is a rate to keep.
             paces = self._video.is_live and not config.rate
             wake = self.create_guard_condition(self._on_timer).trigger if paces else lambda: None
-            self._feed = Feed(config, self._video, self._frames, wake, self.get_logger())
+            self._feed = Feed(
+                config.video,
+                self._video,
+                self._frames,
+                wake,
+                self.get_logger(),
+                config.loop,
+                config.reconnect,
+            )
         self.get_logger().info(f'{self._video.name}: {rate:g} frames per second')
 
     @property
@@ -236,13 +145,13 @@ class VideoSource(Node):
             # Nodes do not find each other in an instant: the first frame or its answer may be
             # lost.
             if silence > REPEAT and not (self._is_answered and self._sent_stamp):
-                self._send()
+                self._send(self._frame)
         elif not self._config.lockstep or self._is_answered or silence > PATIENCE:
             if self._config.lockstep and not self._is_answered:
                 self.get_logger().warning(f'no detections for frame {self._number}; going on')
             is_new = self._read_next() if self._sent_stamp else True
             if is_new and self._frame is not None:
-                self._send()
+                self._send(self._frame)
 
     def _on_detections(self, message: Detection2DArray) -> None:
         if nanoseconds(message.header.stamp) == self._sent_stamp and not self._is_answered:
@@ -257,16 +166,16 @@ class VideoSource(Node):
         self._is_held = False
         return response
 
-    def _send(self) -> None:
+    def _send(self, frame: np.ndarray) -> None:
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._config.frame_id)
-        message = fill_image(Image(header=header), self._frame, self._config.encoding)
+        message = fill_image(Image(header=header), frame, self._config.encoding)
         self._numbers.publish(Header(stamp=header.stamp, frame_id=str(self._number)))
         self._sent_stamp = nanoseconds(header.stamp)
         self._sent_at = time.monotonic()
         self._is_answered = False
         self._images.publish(message)
         if self._compressed.get_subscription_count() > 0:
-            self._compressed.publish(fill_compressed(CompressedImage(header=header), self._frame))
+            self._compressed.publish(fill_compressed(CompressedImage(header=header), frame))
 
     def _read_next(self) -> bool:
         """Take the next frame; returns whether there is one, or the end has come."""

@@ -10,117 +10,27 @@ are served between two frames.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 import itertools
 import threading
 import time
-from typing import Any
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from tracker_core import Box, BoxError, ImageError, Target, Tracker, TrackStatus
+from tracker_core import Box, BoxError, ImageError, Target, Tracker
 from tracker_core.parameters import TrackerConfig
+from tracker_nodes.frames import Frame, FrameHistory
+from tracker_nodes.motion import Motion
 
 LONGEST_NAME = 64  # characters of an id or a label
 QUOTED = 24  # of these, where a message quotes a longer one
-MESSAGE_BYTES = 4096  # of a message without its data, generously
-CATCH_UP_PER_FRAME = (
-    2  # past frames searched for each new one at least, so that a late target does catch up
-)
+# Past frames searched for each new one at least, so that a late target does catch up
+CATCH_UP_PER_FRAME = 2
 
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """A frame as it arrived; it is decoded only if somebody looks at it."""
-
-    stamp: int  # nanoseconds
-    message: Any
-    decode: Callable[[Any], np.ndarray]
-    arrived: float = field(default_factory=time.monotonic)
-
-    def rgb(self) -> np.ndarray:
-        """(H, W, 3) uint8 RGB.
-
-        Raises:
-            ImageError: The message holds no image that can be used.
-        """
-        return self.decode(self.message)
-
-
-class FrameHistory:
-    """The last frames, bounded in time and in memory; so a box can be given for a frame that was
-    seen before.
-
-    Args:
-        seconds: Frames older than this, by their stamps, are forgotten.
-        megabytes: So much image data is held at most; the newest frame always stays.
-    """
-
-    def __init__(self, seconds: float = 2.0, megabytes: float = 128.0) -> None:
-        self._nanoseconds = seconds * 1e9
-        self._bytes_allowed = megabytes * 1e6
-        self._bytes = 0
-        self._frames: deque[Frame] = deque()
-
-    def __iter__(self) -> Iterator[Frame]:
-        return iter(self._frames)
-
-    def append(self, frame: Frame) -> None:
-        """Add the newest frame. A stamp that lies before the last one starts a new history."""
-        if self._frames and frame.stamp < self._frames[-1].stamp:
-            self.clear()
-        self._frames.append(frame)
-        self._bytes += _size(frame)
-        while len(self._frames) > 1 and (
-            self._bytes > self._bytes_allowed
-            or frame.stamp - self._frames[0].stamp > self._nanoseconds
-        ):
-            self._bytes -= _size(self._frames.popleft())
-
-    def since(self, stamp: int) -> list[Frame]:
-        """The frame of exactly this stamp and all that came after it; empty if there is none."""
-        return list(itertools.dropwhile(lambda frame: frame.stamp != stamp, self._frames))
-
-    def clear(self) -> None:
-        self._frames.clear()
-        self._bytes = 0
-
-
-def _size(frame: Frame) -> int:
-    """Bytes that a kept frame takes; the message around the data counts too, so that frames
-    without data, all of one stamp, do not pile up."""
-    return len(frame.message.data) + MESSAGE_BYTES
-
-
-class Motion:
-    """Velocity of a box by the stamps of its frames, smoothed over two of them.
-
-    Of a target that is lost it is not known, nor after a pause or a jump back of the time. Of
-    several images of one stamp the first counts: how it moves between them cannot be told.
-    """
-
-    LONGEST_GAP = 1_000_000_000  # nanoseconds
-
-    def __init__(self, box: Box, stamp: int) -> None:
-        self.velocity: tuple[float, float] | None = None  # pixels per second; None: not known
-        self._last = box.cx, box.cy, stamp
-
-    def add(self, box: Box, status: TrackStatus, stamp: int) -> None:
-        """Note where the box was in the next frame."""
-        x, y, before = self._last
-        is_lost = status is TrackStatus.LOST
-        if stamp == before and not is_lost:
-            return
-        self._last = box.cx, box.cy, stamp
-        if is_lost or not 0 < stamp - before <= self.LONGEST_GAP:
-            self.velocity = None
-            return
-        seconds = (stamp - before) / 1e9
-        new = (box.cx - x) / seconds, (box.cy - y) / seconds
-        old = self.velocity or new
-        self.velocity = (old[0] + new[0]) / 2, (old[1] + new[1]) / 2
+Answer = TypeVar('Answer')
 
 
 @dataclass
@@ -177,6 +87,22 @@ def quoted(name: str) -> str:
     return f'{name[:QUOTED] + "..."!r} ({len(name)} characters)'
 
 
+@dataclass(frozen=True)
+class _Request(Generic[Answer]):
+    """What another thread asks for, and the future in which it finds the answer."""
+
+    future: Future[Answer]
+    function: Callable[[], Answer]
+
+    def answer(self) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            self.future.set_result(self.function())
+        except Exception as error:
+            self.future.set_exception(error)
+
+
 class TrackingWorker:
     """Runs a tracker on the newest frame in a thread of its own.
 
@@ -209,7 +135,7 @@ class TrackingWorker:
         self._names = itertools.count(1)
         self._changed = threading.Condition()  # guards what follows, and the history
         self._waiting: Frame | None = None
-        self._requests: deque[tuple[Future, Callable[[], Any]]] = deque()
+        self._requests: deque[_Request] = deque()
         self._stopping = False
         self._counts = Counts()
         self._owed = 0  # past frames to be searched before the next new one is taken
@@ -288,13 +214,13 @@ class TrackingWorker:
             )
             return self._counts
 
-    def _submit(self, function: Callable[[], Any]) -> Future:
-        future: Future = Future()
+    def _submit(self, function: Callable[[], Answer]) -> Future[Answer]:
+        future: Future[Answer] = Future()
         with self._changed:
             if self._stopping:
                 future.cancel()
             else:
-                self._requests.append((future, function))
+                self._requests.append(_Request(future, function))
                 self._changed.notify()
         return future
 
@@ -308,30 +234,21 @@ class TrackingWorker:
                 while not (self._stopping or self._requests or self._waiting or late):
                     self._changed.wait()
                 if self._stopping:
-                    for future, _ in self._requests:
-                        future.cancel()
+                    for waiting in self._requests:
+                        waiting.future.cancel()
                     break
                 if self._requests:
                     request = self._requests.popleft()
                 elif self._waiting is not None and not (late and self._owed > 0):
                     frame, self._waiting = self._waiting, None
             if request is not None:
-                self._answer(*request)
+                request.answer()
             elif frame is not None and self._is_stale(frame):
                 self._count(stale=1)
             elif frame is not None:
                 self._step(frame)
             elif late is not None:
                 self._catch_up(late)
-
-    @staticmethod
-    def _answer(future: Future, function: Callable[[], Any]) -> None:
-        if not future.set_running_or_notify_cancel():
-            return
-        try:
-            future.set_result(function())
-        except Exception as error:
-            future.set_exception(error)
 
     def _load(self, load: Callable[[], Tracker]) -> Tracker:
         tracker = load()

@@ -3,8 +3,8 @@
 """The numbers that a reimplementation must reproduce, and the stand-in weights they were made
 with.
 
-TRACKER_REFERENCE_DIR makes the tests read another folder of the same form, `seeded.py` included:
-    <folder>/seeded.py, <folder>/<tracker>/keys.json, <folder>/<tracker>/golden/*
+TRACKER_REFERENCE_DIR makes the tests read another folder, `seeded.py` included:
+    <folder>/seeded.py, <folder>/<tracker>/keys.json, <folder>/<tracker>/* or <tracker>/golden/*
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def seeded() -> ModuleType:
 
 def golden(tracker: str, name: str) -> Any:
     """An .npz fixture, or the path of another file."""
-    path = reference_folder() / tracker / 'golden' / name
+    path = reference_folder() / tracker / name
+    if not path.exists():
+        path = path.parent / 'golden' / name
     return np.load(path) if path.suffix == '.npz' else path
 
 

@@ -8,7 +8,6 @@ import argparse
 import dataclasses
 import json
 import math
-from pathlib import Path
 
 import cv2
 from noise import noise_image, noise_pool, PLAIN
@@ -28,7 +27,7 @@ from tracker_core.data import PairConfig, PairSampler
 from tracker_core.errors import ParameterError, WeightsError
 from tracker_core.training import backbone, batches, commands, everything, loop, spm, together
 from tracker_core.training.compute import Compute
-from tracker_core.training.config import config_from, TrainConfig
+from tracker_core.training.config import config_from, CONFIGS, TrainConfig
 from tracker_core.training.heads import HEADS
 from tracker_core.training.parts import Given
 from tracker_core.training.stages import STAGES
@@ -323,11 +322,10 @@ def test_all_weights_in_one_run_that_pauses(tmp_path):
 
 def test_budgets_leave_time_for_the_rest():
     assert 0.85 < sum(stage.share for stage in STAGES.values()) < 0.95
-    folder = Path(__file__).parents[2] / 'config'
     for name in STAGES:
-        config = everything.make_config(name, folder, on_gpu=True, seed=4)
+        config = everything.make_config(name, CONFIGS, on_gpu=True, seed=4)
         assert config.pairs.seed == 4
-        assert config.batch > everything.make_config(name, folder, False, None).batch
+        assert config.batch > everything.make_config(name, CONFIGS, False, None).batch
 
 
 @pytest.mark.parametrize(

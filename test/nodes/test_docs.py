@@ -64,13 +64,14 @@ def test_commands_name_what_there_is(page: Path):
             assert f"'{argument}'" in launching, f'{page.name}: {argument}:='
     commands = re.findall(r'-p ([\w.]+):=|ros2 param \w+ /\w+ ([\w.]+)', text)
     assert {first or second for first, second in commands} <= parameters()
-    for name in re.findall(r'config/(\w+\.(?:xml|yaml))', text):
-        assert (ROOT / 'config' / name).exists(), f'{page.name}: config/{name}'
+    for name in re.findall(r'\bconfig/([\w/]+\.(?:xml|yaml))', text):
+        if name != 'NAME.yaml':
+            assert (ROOT / 'config' / name).exists(), f'{page.name}: config/{name}'
 
 
 @pytest.mark.parametrize('name', ['fastdds_shm.xml', 'cyclonedds.xml'])
 def test_profiles_are_well_formed(name: str):
-    assert len(ElementTree.parse(ROOT / 'config' / name).getroot()) > 0
+    assert len(ElementTree.parse(ROOT / 'config' / 'dds' / name).getroot()) > 0
 
 
 def test_the_example_follows_a_target(start_process: Any, operator: Any, still: tuple[Path, Box]):

@@ -26,8 +26,8 @@ from tracker_nodes.srv import InitTarget, RemoveTarget
 
 from tracker_core import Box, TrackStatus
 from tracker_core.media.scene import render_scene
+from tracker_nodes.compat import UnsupportedEventTypeError
 from tracker_nodes.conversions import box_from_message, box_to_message, nanoseconds
-from tracker_nodes.qos import UnsupportedEventTypeError
 
 Code = InitTarget.Response
 SECOND = 1_000_000_000
@@ -442,7 +442,7 @@ def test_a_busy_tracker_holds_up_no_callback(
 def test_a_tracker_that_never_answers_is_told(
     start_node: Any, operator: Any, scene: Any, hold: Any, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr('tracker_nodes.tracker_node.ANSWER_TIMEOUT', 0.5)
+    monkeypatch.setattr('tracker_nodes.target_services.ANSWER_TIMEOUT', 0.5)
     frames, boxes = scene
     node = start_node()
     operator.show(frames[0])

@@ -289,7 +289,7 @@ def test_the_annotated_image_is_only_made_for_a_subscriber(
     start_node, operator, scene, monkeypatch
 ):
     drawn = []
-    monkeypatch.setattr('tracker_nodes.tracker_node.draw_track', lambda *_: drawn.append(1))
+    monkeypatch.setattr('tracker_nodes.results.draw_track', lambda *_: drawn.append(1))
     frames, boxes = scene
     start_node()
     operator.show(frames[0])

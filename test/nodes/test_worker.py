@@ -15,15 +15,9 @@ import numpy as np
 import pytest
 
 from tracker_core import Box, create_tracker, ParameterError, TrackStatus
-from tracker_nodes.worker import (
-    Counts,
-    Frame,
-    FrameHistory,
-    Motion,
-    RefusedError,
-    Result,
-    TrackingWorker,
-)
+from tracker_nodes.frames import Frame, FrameHistory
+from tracker_nodes.motion import Motion
+from tracker_nodes.worker import Counts, RefusedError, Result, TrackingWorker
 
 SECOND = 1_000_000_000
 RNG = np.random.default_rng(0)
@@ -32,7 +26,7 @@ IMAGE = RNG.integers(0, 256, (120, 160, 3), np.uint8)
 
 def frame(stamp: int, size: int = 1) -> Frame:
     message = SimpleNamespace(data=bytes(size))
-    return Frame(stamp, message, lambda _: np.roll(IMAGE, stamp % 7, axis=1))
+    return Frame(stamp, message, lambda: np.roll(IMAGE, stamp % 7, axis=1))
 
 
 def stamps(history: FrameHistory) -> list[int]:

@@ -7,7 +7,7 @@ learns the overlap of each, given the target's appearance in the template crop. 
 trained towards 2 IoU - 1 by the mean square of the error. The classifier needs no training; it is
 learnt online.
 
-    tracker train atom --config config/train_atom.yaml --data PHOTOS --out DIR --minutes 20
+    tracker train atom --config CONFIGS/train_atom.yaml --data PHOTOS --out DIR --minutes 20
 """
 
 from __future__ import annotations

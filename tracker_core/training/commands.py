@@ -16,7 +16,7 @@ from tracker_core.data import load_pool, Pool
 from tracker_core.declaration import BUNDLED_FOLDER
 from tracker_core.errors import ParameterError
 from tracker_core.training.compute import Compute
-from tracker_core.training.config import read_config, seeded
+from tracker_core.training.config import CONFIGS, read_config, seeded
 from tracker_core.training.loop import TrainingRun
 from tracker_core.training.parts import BACKBONE, Given, Stage, weight_file
 
@@ -51,11 +51,19 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def bundled(stage: str = '') -> str:
+    """The path of a stage's config in this package, or of the folder of all, as help shows it."""
+    path = CONFIGS / f'train_{stage}.yaml' if stage else CONFIGS
+    return str(path).replace('%', '%%')
+
+
 def add_arguments(parser: argparse.ArgumentParser, stage: Stage[Any]) -> None:
     """Options of the command of a stage."""
     add_common_arguments(parser)
     parser.add_argument(
-        '--config', metavar='FILE', help=f'YAML file, such as config/train_{stage.name}.yaml'
+        '--config',
+        metavar='FILE',
+        help=f'YAML file (default: none; that of the bundled weights is {bundled(stage.name)})',
     )
     if stage.begins_with == (BACKBONE,):
         parser.add_argument(

@@ -15,6 +15,8 @@ import yaml
 from tracker_core.data import PairConfig
 from tracker_core.errors import ParameterError, suggestion
 
+CONFIGS = Path(__file__).parent / 'configs'  # train_NAME.yaml, of the bundled weights
+
 
 @dataclass(frozen=True)
 class TrainConfig:

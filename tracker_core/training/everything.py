@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """All bundled weights in one run: the backbone, every tracker's heads on it, then all together.
 
-    tracker train all --config config --data PHOTOS --out DIR --minutes 25
+    tracker train all --config CONFIGS --data PHOTOS --out DIR --minutes 25
 
 The time is shared out; DIR gets the weight files, so that `tracker evaluate --weights DIR` uses
 them, and the card and the curves of every part of the run. With `--pause-after` the command stops
@@ -25,7 +25,7 @@ import torch
 
 from tracker_core.data import Pool
 from tracker_core.errors import ParameterError
-from tracker_core.training.commands import add_common_arguments, load_pools, prepare
+from tracker_core.training.commands import add_common_arguments, bundled, load_pools, prepare
 from tracker_core.training.compute import Compute
 from tracker_core.training.config import read_config, seeded, TrainConfig
 from tracker_core.training.loop import TrainingRun
@@ -103,7 +103,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `tracker train all`."""
     add_common_arguments(parser)
     parser.add_argument(
-        '--config', metavar='DIR', help='folder with train_backbone.yaml, train_ocean.yaml, ...'
+        '--config',
+        metavar='DIR',
+        help='folder with train_backbone.yaml, train_ocean.yaml, ... (default: none; that of the '
+        f'bundled weights is {bundled()})',
     )
     parser.add_argument(
         '--pause-after',

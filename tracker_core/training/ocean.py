@@ -8,7 +8,7 @@ object-aware score of each cell shall be the IoU of the box predicted there. Two
 short training: a softmax over all cells, which has to point at the positives, so that the
 strongest distractor counts most; and templates of other pairs, which must not be found.
 
-    tracker train ocean --config config/train_ocean.yaml --data PHOTOS --out DIR --minutes 30
+    tracker train ocean --config CONFIGS/train_ocean.yaml --data PHOTOS --out DIR --minutes 30
 """
 
 from __future__ import annotations

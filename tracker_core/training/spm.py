@@ -8,7 +8,7 @@ coarse one proposes, and on boxes near the target, to tell the target from the r
 its box (section 3.3: positives from an IoU of 0.5). The templates of other pairs are negatives for
 the fine stage; categories, which the paper's coarse stage learns from, these photos do not have.
 
-    tracker train spm --config config/train_spm.yaml --data PHOTOS --out DIR --minutes 25
+    tracker train spm --config CONFIGS/train_spm.yaml --data PHOTOS --out DIR --minutes 25
 """
 
 from __future__ import annotations

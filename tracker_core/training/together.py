@@ -7,7 +7,7 @@ where objects end; every head learns on the backbone as it becomes. A step compu
 maps once for all of them. It begins with the bundled weights, or with those of `tracker train
 all`, and so also adapts them to photos of one's own.
 
-    tracker train together --config config/train_together.yaml --data PHOTOS --out DIR --minutes 70
+    tracker train together --config FILE --data PHOTOS --out DIR --minutes 70
 """
 
 from __future__ import annotations
