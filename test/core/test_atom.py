@@ -27,6 +27,10 @@ from tracker_core.atom.network import (
     normalize,
 )
 from tracker_core.atom.tracker import AtomState, AtomTracker, propose
+from tracker_core.discriminative import views as first_frame
+from tracker_core.discriminative.memory import SampleMemory, SampleWeights
+from tracker_core.discriminative.squares import cut_squares, PixelSquare
+from tracker_core.discriminative.verdict import Verdict
 from tracker_core.errors import WeightsError
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.layers.prroi_pool import bin_weights_and_slopes, prroi_pool
@@ -422,7 +426,7 @@ def test_update(online: dict[str, Tensor], dtype: torch.dtype, tolerance: float)
     projection = torch.from_numpy(fixture['upd_P_in']).to(dtype)
     kernel = torch.from_numpy(fixture['upd_filter_in'])[0].to(dtype)
     labels = online['labels'].to(dtype)
-    memory = classifier.Memory.start(8, online['samples'].to(dtype) @ projection.T, labels, 0.25)
+    memory = SampleMemory.start(online['samples'].to(dtype) @ projection.T, labels, 8, 0.25)
     centers = 0.5 + torch.tensor([(0.31, -0.22), (-0.4, 0.05)], dtype=torch.float64)
     new_labels = place.gaussian_labels(centers, 18, 0.9)
     new = online_samples('atom_online_new', new_labels.float()).to(dtype) @ projection.T
@@ -432,7 +436,7 @@ def test_update(online: dict[str, Tensor], dtype: torch.dtype, tolerance: float)
     assert_near(memory.weights.values, fixture['upd_weights'], 1e-6)
     assert_near(memory.labels, fixture['upd_labels'], 1e-5)
     for name in ('upd1', 'upd2'):
-        kernel = memory.refit(kernel, 5, 0.1, EagerUpdates())
+        kernel = classifier.refit_on(memory, kernel, 5, 0.1, EagerUpdates())
         assert distance(kernel, fixture[f'{name}_filter_ref64']) <= tolerance
 
 
@@ -474,7 +478,7 @@ def test_conjugate_gradient_stops_at_the_solution() -> None:
 @pytest.mark.parametrize(('name', 'config'), [('default', PAPER), ('vot', VOT)])
 def test_sample_weights(name: str, config: AtomConfig) -> None:
     fixture = load('online')
-    weights = classifier.SampleWeights.start(10, 3, config.first_weight)
+    weights = SampleWeights.start(3, 10, 10, config.first_weight)
     for step, rate in enumerate(fixture['weights_lr']):
         slot = weights.add(float(rate) or config.learning_rate)
         assert slot == fixture[f'weights_{name}_index'][step]
@@ -490,10 +494,9 @@ def test_crops(index: int) -> None:
     image = seeded().seeded_input('atom_crop_img', (240, 320, 3)).astype(np.uint8)
     assert int(image.sum()) == int(fixture['image_sum'])
     y, x, scale = (float(v) for v in fixture['cases'][index])
-    window = crops.released_window((y, x), scale * 288, 288)
-    patch = crops.crop_as_released(torch.from_numpy(image), torch.tensor([window]).double(), 288)[
-        0
-    ]
+    window = PixelSquare.at((x, y), scale * 288, 288).numbers()
+    numbers = torch.tensor([window]).double()
+    (patch,) = cut_squares(torch.from_numpy(image), numbers, 288, torch.float64)
     assert_near(patch[:, ::6, ::6], fixture[f'int_{index}'], 1e-3)
     lines = torch.stack([patch[0, 143], patch[0, :, 143]])
     assert_near(lines, fixture[f'int_{index}_rowcol'], 1e-3)
@@ -517,29 +520,31 @@ def test_views() -> None:
     fixture = load('aug')
     patch = given('atom_aug_patch', (1, 3, 96, 96), 0, 255)
     views = {
-        'identity': crops.cut(patch, 48, (0, 0)),
-        'shift': crops.cut(patch, 48, (13, -9)),
-        'fliplr': crops.cut(patch.flip(3), 48, (5, -7)),
+        'identity': first_frame.cut(patch, 48, (0, 0)),
+        'shift': first_frame.cut(patch, 48, (13, -9)),
+        'fliplr': first_frame.cut(patch.flip(3), 48, (5, -7)),
     }
-    for blur in crops.BLURS:
+    for blur in first_frame.BLURS:
         shift = (3, 2) if blur == (2, 0.2) else (0, 0)
-        views['blur_{:g}_{:g}'.format(*blur)] = crops.blurred(patch, 48, shift, blur)
+        views['blur_{:g}_{:g}'.format(*blur)] = first_frame.blurred(patch, 48, shift, blur)
     for name, view in views.items():
         assert_near(view, fixture[name], 1e-3)
     for angle, shift in ((5, (0, 0)), (-20, (-4, 6)), (60, (0, 0))):
-        view = crops.rotated(patch, 48, shift, angle)
+        view = first_frame.rotated(patch, 48, shift, angle, torch.float64)
         assert_near(view, fixture[f'rotate_{angle}'], 0.05)
 
 
 def test_first_views() -> None:
     generator = torch.Generator().manual_seed(0)
-    views, shifts = crops.first_views(torch.rand(1, 3, 576, 576), PAPER, generator)
+    shifts = first_frame.first_shifts(288, PAPER.random_shift, True, generator, torch.float64)
+    views = first_frame.first_views(torch.rand(1, 3, 576, 576), 288, shifts, torch.float64)
     assert len(views) == len(shifts) == 23
     assert shifts[:5] == [(0, 0), (86, 86), (-86, 86), (86, -86), (-86, -86)]
     assert all(abs(s) <= 47 for shift in shifts[5:] for s in shift)
     assert len(set(shifts[5:])) > 10
     sample = torch.rand(18, 18, 256) + 1
-    dropped = crops.drop_channels(sample, 7, generator)
+    channels = first_frame.kept_channels(7, 256, generator)
+    dropped = first_frame.drop_channels(sample, channels, -1)
     kept = (dropped[:, 0, 0] > 0).float().mean()
     assert 0.75 < float(kept) < 0.85
     ratio = (dropped / sample)[dropped > 0]
@@ -587,7 +592,7 @@ def test_decisions(case: int) -> None:
     maps = torch.from_numpy(scores.astype(np.float32))[None, None]
     size = torch.tensor([[h / scale, w / scale]])
     found = place.find_places(maps, size, VOT if is_vot else PAPER)
-    assert int(found.finding) == fixture['flag'][case]
+    assert int(found.verdict) == fixture['flag'][case]
     assert_near(found.shift[0] * scale, fixture['translation'][case], 1e-4)
     assert_near(found.peak, fixture['max_score'][case], 1e-4)
 
@@ -607,14 +612,14 @@ def test_interpolation_of_scores() -> None:
     assert [index // 288, index % 288] == fixture['raw_argmax'].tolist()
     size = torch.tensor([[50 / 0.9, 60 / 0.9]])
     found = place.find_places(fine, size, PAPER)
-    assert int(found.finding) == int(fixture['raw_flag'])
+    assert int(found.verdict) == int(fixture['raw_flag'])
     assert_near(found.shift[0] * 0.9, fixture['raw_translation'], 1e-4)
 
     fine = upsampled(fixture['raw5'], 288)
     assert_near(fine.flatten(1).amax(dim=1), fixture['raw5_max'], 1e-5)
     found = place.find_places(fine.transpose(0, 1), size, MULTISCALE)
     assert int(found.best) == int(fixture['raw5_scale_ind'][0])
-    assert int(found.finding) == int(fixture['raw5_flag'])
+    assert int(found.verdict) == int(fixture['raw5_flag'])
     assert_near(found.shift[0] * 0.9, fixture['raw5_translation'], 1e-4)
 
     hann = place.hann_window(224)
@@ -622,7 +627,7 @@ def test_interpolation_of_scores() -> None:
     fine = upsampled(fixture['rawv'], 224) * (hann[:, None] * hann).float()
     assert_near(fine[0, 0, ::8, ::8], fixture['rawv_up'], 1e-5)
     found = place.find_places(fine, size, VOT)
-    assert int(found.finding) == int(fixture['rawv_flag'])
+    assert int(found.verdict) == int(fixture['rawv_flag'])
     assert_near(found.shift[0] * 0.9, fixture['rawv_translation'], 1e-4)
 
 
@@ -707,7 +712,7 @@ def test_recorded_trajectory(weight_file: str) -> None:
         # a millionth's change of the start changes the updated filter, from frame 4 on, by 2 %
         tolerance = 1e-3 if index < 2 else 0.03
         assert track.raw_score == pytest.approx(float(fixture['score'][index]), abs=tolerance)
-        assert target.state.pending.finding == fixture['flag'][index]
+        assert target.state.pending.verdict == fixture['flag'][index]
         state = target.state
         assert_near(np.array([state.y, state.x]), fixture['pos'][index], 0.1)
         assert_near(np.array([state.h, state.w]), fixture['sz'][index], 0.1)
@@ -721,16 +726,16 @@ def test_learning_follows_what_was_found() -> None:
     target = tracker.start(image, Box(80, 80, 40, 40))
     tracker.track(image, target, learn=False)
     sample = target.state.pending
-    for age, finding, adds, refits in (
-        (1, place.Finding.NORMAL, True, False),
-        (2, place.Finding.HARD_NEGATIVE, True, True),
-        (3, place.Finding.NOT_FOUND, False, True),
-        (4, place.Finding.UNCERTAIN, False, False),
-        (5, place.Finding.NOT_FOUND, False, False),
-        (6, place.Finding.NORMAL, True, True),
+    for age, verdict, adds, refits in (
+        (1, Verdict.NORMAL, True, False),
+        (2, Verdict.HARD_NEGATIVE, True, True),
+        (3, Verdict.NOT_FOUND, False, True),
+        (4, Verdict.UNCERTAIN, False, False),
+        (5, Verdict.NOT_FOUND, False, False),
+        (6, Verdict.NORMAL, True, True),
     ):
         target.age = age
-        target.state = replace(target.state, pending=replace(sample, age=age, finding=finding))
+        target.state = replace(target.state, pending=replace(sample, age=age, verdict=verdict))
         used, kernel = target.model.memory.used, target.model.kernel
         tracker.learn(target)
         assert target.model.memory.used == used + adds

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 
 from tracker_core import Box, create_tracker, WeightsError
+from tracker_core.discriminative.squares import cut_squares, PixelSquare
+from tracker_core.discriminative.verdict import Verdict
 from tracker_core.layers.aligned_conv import aligned_conv2d
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.media.scene import render_scene
@@ -35,17 +37,10 @@ from tracker_core.ocean.network import (
     tap_positions,
     target_mask,
 )
-from tracker_core.ocean.online import (
-    cut_patches,
-    judge,
-    Learner,
-    OnlineNetwork,
-    Patch,
-    Problem,
-    score_maps,
-    start_learning,
-    summarize,
-)
+from tracker_core.ocean.online_filter import Problem, score_maps
+from tracker_core.ocean.online_learning import Learner, start_learning
+from tracker_core.ocean.online_network import OnlineNetwork
+from tracker_core.ocean.online_state import judge, summarize
 from tracker_core.ocean.tracker import choose_places, crop_windows, OceanTracker
 from tracker_core.runtime.eager import EagerUpdates
 from tracker_core.training.ocean import cell_truth, choose_cells, ocean_losses, place_loss
@@ -405,9 +400,9 @@ def test_online_memory_and_update(online: OnlineNetwork) -> None:
     new_box = torch.from_numpy(expected['new_box'])
     for row, rate in enumerate((0.0075, 0.02, 0.0075)):
         learner.add(sample, new_box, rate)
-        assert learner.newest == expected['replace_ind'][row]
+        assert learner.memory.weights.newest == expected['replace_ind'][row]
         weights = expected['sample_weights_after'][row]
-        np.testing.assert_allclose(learner.weights, weights[: 13 + row], atol=1e-6)
+        np.testing.assert_allclose(learner.memory.weights.values, weights[: 13 + row], atol=1e-6)
         if row == 0:
             learner.filter = torch.from_numpy(expected['filter_iter5'])
             learner.learn(3, EagerUpdates())
@@ -422,10 +417,10 @@ def test_online_memory_replaces_the_least_weight(online: OnlineNetwork) -> None:
     learner = Learner(online, first, boxes.expand(40, 4), 224, config)
     for _ in range(2):
         learner.add(features[1:], boxes, 0.1)
-    assert len(learner.weights) == 40
-    assert sum(torch.equal(kept, features[1]) for kept in learner.features) == 2
-    assert learner.weights.sum() == pytest.approx(1)
-    assert learner.newest == int(learner.weights.argmax()) == 1
+    assert len(learner.memory.weights.values) == 40
+    assert sum(torch.equal(kept, features[1]) for kept in learner.memory.samples) == 2
+    assert learner.memory.weights.values.sum() == pytest.approx(1)
+    assert learner.memory.weights.newest == int(learner.memory.weights.values.argmax()) == 1
 
 
 def test_online_with_learnt_loss(online: OnlineNetwork) -> None:
@@ -453,12 +448,12 @@ def test_online_judgement(case: str) -> None:
     expected = golden('ocean', 'g_online.npz')
     maps = torch.from_numpy(expected[f'loc_{case}_map'])[None]
     peaks = summarize(maps, torch.tensor([[60.0, 48.0]]) / 0.96)[0].tolist()
-    assert judge(peaks, 0.45) == str(expected[f'loc_{case}_flag'])
+    assert judge(peaks, 0.45).name.lower() == str(expected[f'loc_{case}_flag'])
 
 
 def test_online_judgement_of_a_much_higher_second_peak() -> None:
-    assert judge([0.001, 0.5, 1.0, 6.0], 0.45) == 'hard_negative'
-    assert judge([0.001, 0.5, 1.0, 2.0], 0.45) == 'uncertain'
+    assert judge([0.001, 0.5, 1.0, 6.0], 0.45) == Verdict.HARD_NEGATIVE
+    assert judge([0.001, 0.5, 1.0, 2.0], 0.45) == Verdict.UNCERTAIN
 
 
 @pytest.mark.parametrize('index', range(3))
@@ -466,8 +461,8 @@ def test_online_patches(index: int) -> None:
     expected = golden('ocean', 'h_online_track.npz')
     y, x, side, _ = expected[f'p{index}_args']
     frame = torch.from_numpy(blocks('oc_img1'))
-    place = Patch.at((x, y), side, 224)
-    patch = cut_patches(frame, torch.tensor([place.numbers()]), 224)
+    place = PixelSquare.at((x, y), side, 224)
+    patch = cut_squares(frame, torch.tensor([place.numbers()]), 224, torch.float32)
     top, left, bottom, right = expected[f'p{index}_coord'][0]
     assert place.centre == ((left + right - 1) / 2, (top + bottom - 1) / 2)
     assert place.scale == pytest.approx((bottom - top) / 224)
@@ -493,7 +488,7 @@ def test_recorded_online_tracking(weight_file: Path) -> None:
         torch.from_numpy(~expected['dropout_zero_channels']),
     )
     target.model = replace(target.model, learner=learner)
-    close_to(learner.features[:, ::128, ::3, ::3], expected['init_feats_slice'], 0.01)
+    close_to(learner.memory.samples[:, ::128, ::3, ::3], expected['init_feats_slice'], 0.01)
     close_to(learner.filter, expected['filter_after_init'], 0.01)
 
     for k, row in enumerate(expected['states']):
@@ -515,7 +510,7 @@ def test_recorded_online_tracking(weight_file: Path) -> None:
         norm = float(learner.filter.norm())
         assert norm == pytest.approx(float(expected[f'filter_{k}_stats'][2]), rel=0.01)
     weights = expected['final_weights']
-    np.testing.assert_allclose(learner.weights, weights[weights > 0], atol=1e-5)
+    np.testing.assert_allclose(learner.memory.weights.values, weights[weights > 0], atol=1e-5)
 
 
 def test_alignment_can_be_exported() -> None:

@@ -7,21 +7,20 @@ linear, so together they are one filter on the features x, `compose(filter, proj
 products of Gauss-Newton, J v and J^T u, are therefore one correlation with the samples each, and
 small matrix products.
 
-Samples are (n, F, F, C); filters (C, K, K) with K even; the score at (y, x) covers the cells
-y - K/2 to y + K/2 - 1, zero outside.
+Samples are (n, F, F, C), projected ones (n, F, F, D); filters (C, K, K) with K even; the score at
+(y, x) covers the cells y - K/2 to y + K/2 - 1, zero outside.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 import torch.nn.functional as F
 
-from tracker_core.runtime import Updates
+from tracker_core.discriminative.memory import SampleMemory
+from tracker_core.step import Updates
 
 SMOOTHNESS = 0.05  # alpha of the activation
 
@@ -225,84 +224,11 @@ def refit(
     return (kernel + change.reshape(kernel.shape),)
 
 
-@dataclass
-class SampleWeights:
-    """The weights of a memory's slots; they forget exponentially.
-
-    Attributes:
-        values: (slots,) weights; zero marks an empty slot.
-        initial: The first so many slots hold samples of the first frame.
-        floor: These weigh at least so much together, and are never replaced; with 0 they are
-            like all others.
-    """
-
-    values: np.ndarray
-    initial: int
-    floor: float
-    previous: int = field(default=-1, init=False)
-
-    @classmethod
-    def start(cls, slots: int, initial: int, floor: float) -> SampleWeights:
-        values = np.zeros(slots)
-        values[:initial] = 1 / initial
-        return cls(values, initial, floor)
-
-    def add(self, rate: float) -> int:
-        """Choose the slot of a new sample and weight all anew.
-
-        Args:
-            rate: Learning rate: the weight of the sample next to the older ones.
-
-        Returns:
-            The slot.
-        """
-        w = self.values
-        first = self.initial if self.floor > 0 else 0
-        slot = first + int(w[first:].argmin())
-        if self.previous < 0:
-            w /= 1 - rate
-            w[slot] = rate
-        else:
-            w[slot] = w[self.previous] / (1 - rate)
-        w /= w.sum()
-        if w[: self.initial].sum() < self.floor:
-            w /= self.floor + w[self.initial :].sum()
-            w[: self.initial] = self.floor / self.initial
-        self.previous = slot
-        return slot
-
-
-@dataclass
-class Memory:
-    """Projected samples with labels and weights. Slots fill in order, so that those in use come
-    first."""
-
-    samples: Tensor  # (slots, F, F, D)
-    labels: Tensor  # (slots, F, F)
-    weights: SampleWeights
-    used: int
-
-    @classmethod
-    def start(cls, slots: int, samples: Tensor, labels: Tensor, floor: float) -> Memory:
-        initial = len(samples)
-        memory = cls(
-            samples.new_zeros(slots, *samples.shape[1:]),
-            labels.new_zeros(slots, *labels.shape[1:]),
-            SampleWeights.start(slots, initial, floor),
-            initial,
-        )
-        memory.samples[:initial], memory.labels[:initial] = samples, labels
-        return memory
-
-    def add(self, sample: Tensor, label: Tensor, rate: float) -> None:
-        slot = self.weights.add(rate)
-        self.samples[slot], self.labels[slot] = sample, label
-        self.used = max(self.used, slot + 1)
-
-    def refit(self, kernel: Tensor, iterations: int, penalty: float, updates: Updates) -> Tensor:
-        """`refit` on the slots in use."""
-        count = updates.samples(self.used, len(self.samples))
-        weights = torch.from_numpy(self.weights.values[:count]).to(kernel)
-        tensors = (self.samples[:count], self.labels[:count], weights, kernel)
-        (kernel,) = updates(refit, tensors, iterations=iterations, penalty=penalty)
-        return kernel
+def refit_on(
+    memory: SampleMemory, kernel: Tensor, iterations: int, penalty: float, updates: Updates
+) -> Tensor:
+    """`refit` on the samples of a memory; the new filter."""
+    samples, labels, weights = memory.taken_by(updates)
+    tensors = (samples, labels, weights.to(kernel), kernel)
+    (kernel,) = updates(refit, tensors, iterations=iterations, penalty=penalty)
+    return kernel

@@ -38,8 +38,11 @@ class LinearBlock(nn.Module):
 
     def folded(self) -> tuple[Tensor, Tensor]:
         """Weight and bias of the linear layer with the batch norm in them."""
-        gain = self.bn.weight / (self.bn.running_var + self.bn.eps).sqrt()
-        bias = (self.linear.bias - self.bn.running_mean) * gain + self.bn.bias
+        mean, variance = self.bn.running_mean, self.bn.running_var
+        assert mean is not None  # both are tracked
+        assert variance is not None
+        gain = self.bn.weight / (variance + self.bn.eps).sqrt()
+        bias = (self.linear.bias - mean) * gain + self.bn.bias
         return self.linear.weight * gain[:, None], bias
 
 

@@ -5,22 +5,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-import enum
 import math
 
 import torch
 from torch import Tensor
 
 from tracker_core.atom.config import AtomConfig
-
-
-class Finding(enum.IntEnum):
-    """What the score map says."""
-
-    NORMAL = 0
-    NOT_FOUND = 1  # no peak: nothing is changed
-    UNCERTAIN = 2  # two peaks alike: the box is updated, the classifier does not learn
-    HARD_NEGATIVE = 3  # a distractor: the classifier learns from it at once
+from tracker_core.discriminative.verdict import Verdict
 
 
 def gaussian_labels(centers: Tensor, cells: int, deviation: float) -> Tensor:
@@ -73,14 +64,14 @@ class Places:
     """Where N targets are.
 
     Attributes:
-        finding: (N,) `Finding` as numbers.
+        verdict: (N,) `Verdict` as numbers.
         shift: (N, 2) rows and columns from the centre of the map.
         peak: (N,) the highest score.
         score: (N,) the score at the place, which may be the second peak.
         best: (N,) index of the best size.
     """
 
-    finding: Tensor
+    verdict: Tensor
     shift: Tensor
     peak: Tensor
     score: Tensor
@@ -121,13 +112,13 @@ def find_places(maps: Tensor, sizes: Tensor, config: AtomConfig) -> Places:
     distractor = (second_peak > config.hard_negative_threshold * peak) & (
         second_peak > config.not_found_threshold
     )
-    finding = distractor * int(Finding.HARD_NEGATIVE)
+    verdict = distractor * int(Verdict.HARD_NEGATIVE)
     among = torch.where(
-        first_near | second_near, int(Finding.HARD_NEGATIVE), int(Finding.UNCERTAIN)
+        first_near | second_near, int(Verdict.HARD_NEGATIVE), int(Verdict.UNCERTAIN)
     )
-    finding = torch.where(rivals, among, finding)
+    verdict = torch.where(rivals, among, verdict)
     missing = peak < config.not_found_threshold
-    finding = finding.masked_fill(missing, int(Finding.NOT_FOUND))
+    verdict = verdict.masked_fill(missing, int(Verdict.NOT_FOUND))
     switch = rivals & second_near & ~missing
     shift = torch.where(switch[:, None], second, first).to(sizes.dtype)
-    return Places(finding, shift, peak, torch.where(switch, second_peak, peak), best)
+    return Places(verdict, shift, peak, torch.where(switch, second_peak, peak), best)

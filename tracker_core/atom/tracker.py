@@ -15,31 +15,27 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from tracker_core.atom.classifier import compose, correlate, fit_first, Memory
+from tracker_core.atom.classifier import compose, correlate, fit_first, refit_on
 from tracker_core.atom.config import AtomConfig
-from tracker_core.atom.crops import (
-    crop,
-    crop_as_released,
-    drop_channels,
-    first_views,
-    Position,
-    released_window,
-)
-from tracker_core.atom.network import (
-    AtomNetwork,
-    drop_unused,
-    IouAscent,
-    normalize,
-)
+from tracker_core.atom.crops import crop, Position
+from tracker_core.atom.network import AtomNetwork, drop_unused, IouAscent, normalize
 from tracker_core.atom.place import (
     find_places,
-    Finding,
     fourier_matrix,
     gaussian_labels,
     hann_window,
     label_deviation,
 )
 from tracker_core.boxes import Box
+from tracker_core.discriminative.memory import SampleMemory
+from tracker_core.discriminative.squares import cut_squares, PixelSquare
+from tracker_core.discriminative.verdict import Verdict
+from tracker_core.discriminative.views import (
+    drop_channels,
+    first_shifts,
+    first_views,
+    kept_channels,
+)
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.layers.placing import place
 from tracker_core.step import ProgramKey, Tensors
@@ -68,26 +64,26 @@ class AtomModel:
     kernel: Tensor
     projection: Tensor
     composed: Tensor
-    memory: Memory
-    modulation: tuple[Tensor, ...]
+    memory: SampleMemory
+    modulation: Tensors
     learnt: int = 0
 
 
 @dataclass(frozen=True)
-class Sample:
+class AtomSample:
     """A search region to learn from.
 
     Attributes:
         age: Of the target when it was seen.
         features: (F, F, C), what the classifier saw.
         center: Row and column of the label's peak in cells, see `gaussian_labels`.
-        finding: What it said.
+        verdict: What it said.
     """
 
     age: int
     features: Tensor
     center: Position
-    finding: Finding
+    verdict: Verdict
 
 
 @dataclass(frozen=True)
@@ -98,7 +94,7 @@ class AtomState:
     x: float
     h: float
     w: float
-    pending: Sample | None = None
+    pending: AtomSample | None = None
 
     @property
     def box(self) -> Box:
@@ -151,12 +147,15 @@ class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
         square = torch.tensor([self._square((state.y, state.x), scale, size)]).double()
         patch = self._cut(frame, square.to(self.device), size)
         generator = torch.Generator().manual_seed(config.seed)
-        views, shifts = first_views(patch, config, generator)
+        shifts = first_shifts(
+            config.search_side, config.random_shift, config.rotations, generator, torch.float64
+        )
+        views = first_views(patch, config.search_side, shifts, torch.float64)
         middle, deep = self.network.extract(views)
 
         samples = normalize(deep)
-        dropped = drop_channels(samples[0], config.dropouts, generator)
-        samples = torch.cat([samples, dropped])
+        kept = kept_channels(config.dropouts, samples.shape[-1], generator)
+        samples = torch.cat([samples, drop_channels(samples[0], kept.to(samples.device), -1)])
         shifts += [(0, 0)] * config.dropouts
         offset = self._label_center((state.y, state.x), center, scale)
         cells = self.cells / config.search_side
@@ -175,10 +174,10 @@ class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
             config.kernel_penalty,
             config.projection_penalty,
         )
-        memory = Memory.start(
-            config.memory_size, samples @ projection.T, labels, config.first_weight
+        memory = SampleMemory.start(
+            samples @ projection.T, labels, config.memory_size, config.first_weight
         )
-        modulation = ()
+        modulation: Tensors = ()
         if config.refine:
             reference = self._into_crop(state, (state.y, state.x), center, scale)
             modulation = self.network.bb_regressor.modulation(
@@ -228,7 +227,7 @@ class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
         return result, samples.unflatten(0, (-1, k))
 
     def _decide(self, scores: Tensor, bounds: Tensor) -> Tensor:
-        """Peaks of score maps (N, K, F, F) as (N, 5): finding, score, best size, and the shift
+        """Peaks of score maps (N, K, F, F) as (N, 5): verdict, score, best size, and the shift
         (row, column) in pixels of the search region."""
         maps = self._upsample @ scores @ self._upsample.T
         if self._window is not None:
@@ -236,7 +235,7 @@ class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
         found = find_places(maps, bounds[:, :2], self.config)
         shift = found.shift.clamp(bounds[:, 2:4], bounds[:, 4:6])
         score = found.peak if self.config.released else found.score
-        columns = (found.finding.to(maps.dtype), score, found.best.to(maps.dtype))
+        columns = (found.verdict.to(maps.dtype), score, found.best.to(maps.dtype))
         return torch.cat([torch.stack(columns, dim=1), shift], dim=1)
 
     def _refine(self, maps: list[Tensor], shift: Tensor, size: Tensor, draws: Tensor) -> Tensor:
@@ -282,11 +281,11 @@ class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
         """What a row of numbers from the device means for the target."""
         state, (dx, dy) = target.state, target.search_offset
         center, scale = self._sampled_center((state.y + dy, state.x + dx)), self._scale(state)
-        finding, peak, best, *shift = row[:5]
-        finding, best = Finding(int(finding)), int(best)
+        verdict, peak, best, *shift = row[:5]
+        verdict, best = Verdict(int(verdict)), int(best)
         y, x, h, w = state.y, state.x, state.h, state.w
-        label_center = (0.0, 0.0)
-        if finding != Finding.NOT_FOUND:
+        label_center: Position = (0.0, 0.0)
+        if verdict != Verdict.NOT_FOUND:
             found = tuple(c + s * scale for c, s in zip(center, shift, strict=True))
             factor = self._factors[best]
             if not self.config.refine:
@@ -302,10 +301,10 @@ class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
             else:  # no box fits: the classifier alone says where the target is
                 y, x = found
             label_center = self._label_center(found, center, scale * factor)
-        sample = Sample(target.age + 1, kept[0][index, best], label_center, finding)
+        sample = AtomSample(target.age + 1, kept[0][index, best], label_center, verdict)
         state = AtomState(y, x, h, w, sample)
         box = state.box if all(map(math.isfinite, (y, x, h, w))) and min(h, w) > 0 else None
-        return Proposal(box, peak, state, finding != Finding.NOT_FOUND)
+        return Proposal(box, peak, state, verdict != Verdict.NOT_FOUND)
 
     # ---------------------------------------------------------------------------------- learning
 
@@ -314,8 +313,8 @@ class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
         if sample is None or sample.age != target.age or model.learnt == target.age:
             return
         model.learnt = target.age
-        is_hard = sample.finding == Finding.HARD_NEGATIVE
-        if is_hard or sample.finding == Finding.NORMAL:
+        is_hard = sample.verdict == Verdict.HARD_NEGATIVE
+        if is_hard or sample.verdict == Verdict.NORMAL:
             rate = config.hard_learning_rate if is_hard else config.learning_rate
             label = self._labels([sample.center])[0]
             model.memory.add(sample.features @ model.projection.T, label, rate)
@@ -325,8 +324,8 @@ class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
             iterations = config.train_iterations
         else:
             return
-        model.kernel = model.memory.refit(
-            model.kernel, iterations, config.kernel_penalty, self.updates
+        model.kernel = refit_on(
+            model.memory, model.kernel, iterations, config.kernel_penalty, self.updates
         )
         model.composed = compose(model.kernel, model.projection)[None]
 
@@ -343,12 +342,13 @@ class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
     def _square(self, place: Position, scale: float, size: int) -> tuple[float, ...]:
         """The numbers of a search region for `_cut`."""
         if self.config.released:
-            return released_window(place, scale * size, size)
+            return PixelSquare.at((place[1], place[0]), scale * size, size).numbers()
         return (*place, scale * size)
 
     def _cut(self, frame: Tensor, squares: Tensor, size: int) -> Tensor:
-        cut = crop_as_released if self.config.released else crop
-        return cut(frame, squares, size)
+        if self.config.released:
+            return cut_squares(frame, squares, size, squares.dtype)
+        return crop(frame, squares, size)
 
     def _bounds(
         self, state: AtomState, center: Position, scale: float, image_size: tuple[int, int]

@@ -219,8 +219,8 @@ def tap_positions(ltrb: Tensor) -> tuple[Tensor, Tensor]:
 class Template:
     """What the networks keep of a target: kernels per path, (N, C, h, w) each."""
 
-    classify: list[Tensor]
-    regress: list[Tensor]
+    classify: Sequence[Tensor]
+    regress: Sequence[Tensor]
 
     @property
     def kernels(self) -> tuple[Tensor, ...]:

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 import math
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
 from tracker_core.boxes import Box
+from tracker_core.discriminative.squares import cut_squares, PixelSquare
+from tracker_core.discriminative.verdict import Verdict
 from tracker_core.errors import WeightsError
 from tracker_core.images import sample_grid, window_positions
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.layers.interpolation import resample
 from tracker_core.layers.placing import place
-from tracker_core.ocean.config import (
-    OceanConfig,
-)
+from tracker_core.ocean.config import OceanConfig
 from tracker_core.ocean.network import (
     cell_offsets,
     CompactOcean,
@@ -34,20 +34,15 @@ from tracker_core.ocean.network import (
     Template,
     TEMPLATE_CELLS,
 )
-from tracker_core.ocean.online import (
-    CROP,
-    cut_patches,
+from tracker_core.ocean.online_filter import score_maps
+from tracker_core.ocean.online_learning import Learner, start_learning
+from tracker_core.ocean.online_network import CROP, OnlineNetwork, SEARCH_FACTOR
+from tracker_core.ocean.online_state import (
     judge,
-    Learner,
-    OnlineNetwork,
+    OnlineSample,
     OnlineState,
-    Patch,
-    Pending,
-    score_maps,
-    SEARCH_FACTOR,
-    start_learning,
+    OnlineView,
     summarize,
-    View,
     view_centre,
 )
 from tracker_core.step import ProgramKey, Tensors
@@ -56,6 +51,7 @@ from tracker_core.tracker import Setup, Tracker
 from tracker_core.weights import load_into, randomize, Weights
 
 Network = TypeVar('Network', bound=nn.Module)
+Size = TypeVar('Size', float, Tensor)
 
 
 @dataclass(frozen=True)
@@ -100,10 +96,10 @@ class OceanState:
     @property
     def context(self) -> float:
         """Side of the square around the target with half its mean side added on each side."""
-        return float(context_side(self.w, self.h))
+        return context_side(self.w, self.h)
 
 
-def context_side(width: Any, height: Any) -> Any:
+def context_side(width: Size, height: Size) -> Size:
     """Side of the square that a target of this size is seen in; numbers or tensors."""
     margin = 0.5 * (width + height)
     return ((width + margin) * (height + margin)) ** 0.5
@@ -123,7 +119,7 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
         compact = setup.network == 'compact'
         build = build_compact if compact else build_network
         self.network = place(build(config, self.weights), device, precision)
-        self.online = None
+        self.online: OnlineNetwork | None = None
         if config.online:
             online = ready(OnlineNetwork(compact=True)) if compact else build_online(self.weights)
             self.online = place(online, device, precision)
@@ -164,7 +160,7 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
 
     def search_geometry(self, target: OceanTarget, image_size: tuple[int, int]) -> Tensor:
         """Centre and width of the search region, width and height of the target in its pixels;
-        with an online branch also a `Patch`, and the target's size in pixels of that."""
+        with an online branch also a `PixelSquare`, and the target's size in pixels of that."""
         config, state, (dx, dy) = self.config, target.state, target.search_offset
         width = state.context * target.model.search_side / config.template_side
         if config.released:
@@ -176,14 +172,23 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
             numbers += [*patch.numbers(), state.w / patch.scale, state.h / patch.scale]
         return torch.tensor(numbers, dtype=torch.float64)
 
-    def _patch(self, target: OceanTarget) -> Patch:
+    @staticmethod
+    def _online_parts(target: OceanTarget) -> tuple[Learner, OnlineState]:
+        """What a target has where there is an online branch."""
+        learner, state = target.model.learner, target.state.online
+        assert learner is not None
+        assert state is not None
+        return learner, state
+
+    def _patch(self, target: OceanTarget) -> PixelSquare:
         """Where the online branch looks for a target."""
         state, (dx, dy) = target.state, target.search_offset
+        learner, online = self._online_parts(target)
         side = SEARCH_FACTOR * math.sqrt(state.w * state.h)
         if self.config.released:
-            side = target.model.learner.side
-        centre = view_centre(state.online.cx + dx, state.online.cy + dy, side / CROP)
-        return Patch.at(centre, side, CROP)
+            side = learner.side
+        centre = view_centre(online.cx + dx, online.cy + dy, side / CROP)
+        return PixelSquare.at(centre, side, CROP)
 
     def model_tensors(self, target: OceanTarget) -> Tensors:
         model = target.model
@@ -200,8 +205,9 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
         features = self.network.extract(crops)
         prediction = self.network.heads(features, template)
         last = geometry[:, 3:5].float()
+        looks: Tensors = ()
         if self.online is None:
-            result, looks = choose_places(prediction, last, config), ()
+            result = choose_places(prediction, last, config)
         else:
             looks = (self.look(frame, geometry[:, 5:11]),)
             maps = score_maps(looks[0], model[-1])
@@ -227,8 +233,9 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
         return self.network.encode_features(cells.to(features.dtype), sizes / growth).kernels
 
     def look(self, frame: Tensor, numbers: Tensor) -> Tensor:
-        """What the online branch sees in patches: (N, C, 13, 13); `numbers` as of `Patch`."""
-        crops = cut_patches(frame, numbers, CROP)
+        """What the online branch sees: (N, C, 13, 13) of squares, see `PixelSquare.numbers`."""
+        assert self.online is not None
+        crops = cut_squares(frame, numbers, CROP, torch.float32)
         return self.online.project(self.online.backbone_features(self.network, crops))
 
     def proposal(
@@ -257,29 +264,32 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
             state = replace(state, found=tuple(kernel[index, None].float() for kernel in kernels))
         if self.online is not None:
             patch = self._patch(target)
-            view = View(kept[-1][index : index + 1], patch.centre, patch.scale)
-            state = replace(state, online=self._judge_view(old.online, state, view, peaks))
+            view = OnlineView(kept[-1][index : index + 1], patch.centre, patch.scale)
+            _, online = self._online_parts(target)
+            state = replace(state, online=self._judge_view(online, state, view, peaks))
         return Proposal(Box.from_center(state.cx, state.cy, state.w, state.h), score, state)
 
     def _judge_view(
-        self, old: OnlineState, state: OceanState, view: View, peaks: list[float]
+        self, old: OnlineState, state: OceanState, view: OnlineView, peaks: list[float]
     ) -> OnlineState:
         """Where the online branch looks next, and what it has to learn of this frame."""
         verdict = judge(peaks, self.config.online_hard_peak)
-        if verdict == 'not_found':
+        if verdict == Verdict.NOT_FOUND:
             return replace(old, pending=None)
         pending = None
-        if verdict != 'uncertain':
+        if verdict != Verdict.UNCERTAIN:
             box = view.box(state.cx, state.cy, state.w, state.h)
-            pending = Pending(view.features, box, verdict == 'hard_negative')
+            pending = OnlineSample(view.features, box, verdict == Verdict.HARD_NEGATIVE)
         return OnlineState(state.cx, state.cy, pending)
 
     def _learn(self, target: OceanTarget) -> None:
         self._follow(target)
-        online, config = target.state.online, self.config
-        if online is None or online.pending is None:
+        if self.online is None:
             return
-        sample, learner = online.pending, target.model.learner
+        (learner, online), config = self._online_parts(target), self.config
+        sample = online.pending
+        if sample is None:
+            return
         rate = config.online_hard_rate if sample.hard else config.online_rate
         learner.add(sample.features, sample.box, rate)
         if sample.hard or target.age % config.online_interval == 0:
