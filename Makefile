@@ -38,7 +38,8 @@ demo: build
 lint: build
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m flake8
-	@.venv/bin/python -m mypy
+	@if .venv/bin/python -c 'import numpy, sys; sys.exit(numpy.__version__ < "2")'; then .venv/bin/python -m mypy; \
+	else echo 'mypy is left out: the NumPy here has other types than NumPy 2'; fi
 
 # Run in build/: from here Python would import the source folders before the installed package. The plugins of a sourced
 # ROS 2 were written for another pytest.
