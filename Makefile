@@ -22,7 +22,7 @@ help:
 	@echo '          TRACKER=tadt          which tracker; ARGS="--help" lists further options'
 	@echo 'make test [ARGS="-k NAME"]      lint and run all tests against the installed package'
 	@echo 'make build                      set up .venv and build; then: source .venv/activate-ros'
-	@echo 'make lint                       ruff, and flake8 with the rules of the ament linters'
+	@echo 'make lint                       ruff, flake8 with the rules of the ament linters, and mypy'
 	@echo 'make clean | distclean          remove what was built | and .venv, out'
 	@echo
 	@echo 'With a ROS 2 sourced that one is used, else wheels. PYTHON=python3.12 chooses the Python (3.10 to 3.14),'
@@ -38,6 +38,8 @@ demo: build
 lint: build
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m flake8
+	@if .venv/bin/python -c 'import numpy, sys; sys.exit(numpy.__version__ < "2")'; then .venv/bin/python -m mypy; \
+	else echo 'mypy is left out: the NumPy here has other types than NumPy 2'; fi
 
 # Run in build/: from here Python would import the source folders before the installed package. The plugins of a sourced
 # ROS 2 were written for another pytest.

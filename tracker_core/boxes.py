@@ -108,4 +108,5 @@ def startable(box: Box) -> Box:
 
 def is_box(rows: np.ndarray) -> np.ndarray:
     """Which rows hold a box: finite, with an area; (N,) bool."""
-    return np.isfinite(rows).all(axis=1) & (rows[:, 2] > 0) & (rows[:, 3] > 0)
+    kept: np.ndarray = np.isfinite(rows).all(axis=1) & (rows[:, 2] > 0) & (rows[:, 3] > 0)
+    return kept

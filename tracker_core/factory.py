@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+from typing import Any
 
 import torch
 
@@ -34,7 +35,7 @@ def create_tracker(
     runtime: str = 'auto',
     weights: str | None = None,
     **parameters: Value,
-) -> Tracker:
+) -> Tracker[Any, Any, Any]:
     """Build a tracker, ready for `start`.
 
     Args:
@@ -77,7 +78,8 @@ def create_tracker(
     module, _, class_name = declaration.tracker.partition(':')
     make = getattr(importlib.import_module(module), class_name)
     read = load_weights(f'{name} {preset}', declared.weights, weights)
-    tracker: Tracker = make(Setup(preset, declared.network, config, torch_device, dtype, read))
+    setup = Setup(preset, declared.network, config, torch_device, dtype, read)
+    tracker: Tracker[Any, Any, Any] = make(setup)
     if runtime_name in EXPORTING and not tracker.exportable:
         raise ParameterError(
             f'{name} {preset} with these parameters cannot be exported: its step is no pure '

@@ -67,8 +67,10 @@ def as_frame(image: Any, device: torch.device | str | None = None) -> Tensor:
     if isinstance(image, np.ndarray):
         if not image.flags.c_contiguous or not image.flags.writeable:
             image = image.copy()  # torch has neither negative strides nor read-only tensors
-        image = torch.from_numpy(image)
-    return image if device is None else image.to(device, non_blocking=True)
+        tensor = torch.from_numpy(image)
+    else:
+        tensor = image
+    return tensor if device is None else tensor.to(device, non_blocking=True)
 
 
 def sample_grid(

@@ -13,12 +13,21 @@ from collections.abc import Mapping
 import dataclasses
 from dataclasses import dataclass
 import math
-from typing import Any, TypeVar
+from typing import Any, TYPE_CHECKING, TypeVar
 
 from tracker_core.errors import ParameterError, suggestion
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 Value = bool | int | float | str
-KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text'}
+ValueType = type[bool] | type[int] | type[float] | type[str]
+KINDS: Mapping[ValueType, str] = {
+    bool: 'true or false',
+    int: 'a whole number',
+    float: 'a number',
+    str: 'a text',
+}
 
 
 def parameter(
@@ -78,7 +87,7 @@ class ParameterInfo:
     """One parameter as a reader, a command line or a ROS descriptor needs it."""
 
     name: str
-    type: type
+    type: ValueType
     default: Value
     help: str
     minimum: float | None
@@ -86,7 +95,7 @@ class ParameterInfo:
     choices: tuple[Value, ...] | None
     live: bool
 
-    def check(self, value: Any) -> Value:
+    def check(self, value: object) -> Value:
         """Return `value` in the parameter's type.
 
         Raises:
@@ -95,13 +104,15 @@ class ParameterInfo:
         name = self.name
         if self.type is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
-        if type(value) is not self.type:
+        if not isinstance(value, Value) or type(value) is not self.type:
             raise ParameterError(f'{name} must be {KINDS[self.type]}, not {value!r}')
-        if self.type is float and not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             raise ParameterError(f'{name} must be finite, not {value}')
         if self.choices is not None and value not in self.choices:
             choices = ', '.join(map(str, self.choices))
             raise ParameterError(f'{name} must be one of {choices}, not {value!r}')
+        if isinstance(value, str):
+            return value
         if self.minimum is not None and value < self.minimum:
             raise ParameterError(f'{name} must be at least {self.minimum:g}, not {value:g}')
         if self.maximum is not None and value > self.maximum:
@@ -121,12 +132,14 @@ class ParameterInfo:
             raise ParameterError(f'{self.name} must be {KINDS[self.type]}, not {text!r}') from None
 
 
-def describe(config: type | Any) -> list[ParameterInfo]:
+def describe(config: DataclassInstance | type[DataclassInstance]) -> list[ParameterInfo]:
     """The parameters of a config dataclass (type or instance), in the order they are written."""
-    return [
-        ParameterInfo(field.name, type(field.default), field.default, **field.metadata)
-        for field in dataclasses.fields(config)
-    ]
+    infos = []
+    for field in dataclasses.fields(config):
+        default = field.default
+        assert isinstance(default, Value)  # what `parameter` takes
+        infos.append(ParameterInfo(field.name, type(default), default, **field.metadata))
+    return infos
 
 
 ConfigT = TypeVar('ConfigT', bound='TrackerConfig')

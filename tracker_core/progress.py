@@ -17,7 +17,7 @@ def progress_bar(
     total: int | None = None,
     unit: str = 'frame',
     hidden: bool = False,
-) -> tqdm:
+) -> tqdm[Any]:
     """A bar on stderr; where that is no terminal, a line every ten seconds."""
     pause = 0.1 if sys.stderr.isatty() else 10.0
     return tqdm(items, label, total, unit=unit, disable=hidden, mininterval=pause)

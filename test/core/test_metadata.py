@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 from importlib.util import find_spec
+import os
 from pathlib import Path
 import re
 import subprocess
@@ -39,6 +40,30 @@ def test_pip_sees_what_package_xml_says() -> None:
         PACKAGE.findtext('maintainer'),
         PACKAGE.find('maintainer').get('email'),
     ]
+
+
+def test_a_type_checker_knows_the_library(tmp_path: Path) -> None:
+    pytest.importorskip('mypy')
+    (tmp_path / 'mypy.ini').write_text(
+        '[mypy]\nignore_missing_imports = true\n[mypy-cv2.*,numpy.*,torch.*]\nfollow_imports = skip\n'
+    )
+    (tmp_path / 'program.py').write_text(
+        'from tracker_core import Box, create_tracker\n'
+        'from tracker_core.images import as_frame\n'
+        "tracker = create_tracker('tadt')\n"
+        'image = as_frame([])\n'
+        'target = tracker.start(image, Box(1, 2, 30, 40))\n'
+        'print(tracker.track(image, target).status.name)\n'
+        'tracker.start(image, (1, 2, 30, 40))\n'
+        'print(tracker.track(image, target).confidence)\n'
+    )
+    command = [sys.executable, '-m', 'mypy', '--config-file', 'mypy.ini', 'program.py']
+    environment = {**os.environ, 'MYPYPATH': str(ROOT)}
+    found = subprocess.run(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, check=False
+    ).stdout
+    lines = [int(line.split(':')[1]) for line in found.splitlines() if ': error:' in line]
+    assert lines == [7, 8], found
 
 
 def test_changelog_begins_with_this_version() -> None:

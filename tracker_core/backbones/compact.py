@@ -16,6 +16,8 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
+from tracker_core.layers.modules import bias_of, members, statistics
+
 # (input channels, output channels, stride) of each 3x3 convolution
 LAYERS = (
     (3, 24, 2),
@@ -49,6 +51,11 @@ class CompactBackbone(nn.Module):
             nn.Conv2d(inputs, outputs, 3, stride, padding=1) for inputs, outputs, stride in LAYERS
         )
 
+    @property
+    def convolutions(self) -> list[nn.Conv2d]:
+        """Its layers."""
+        return members(self.layers, nn.Conv2d)
+
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Extract features.
 
@@ -60,13 +67,14 @@ class CompactBackbone(nn.Module):
             The middle map (N, 96, ceil(H/8), ceil(W/8)), behind its ReLU, so never negative, and
             the deep map (N, 128, ceil(H/8), ceil(W/8)), without a final ReLU, so of both signs.
         """
-        x = (images - GRAY).to(self.layers[0].weight.dtype, memory_format=torch.channels_last)
+        *layers, last = self.convolutions
+        x = (images - GRAY).to(last.weight.dtype, memory_format=torch.channels_last)
         middle = x
-        for index, layer in enumerate(self.layers[:-1]):
+        for index, layer in enumerate(layers):
             x = F.relu(layer(x))
             if index == MIDDLE:
                 middle = x
-        return middle, self.layers[-1](x)
+        return middle, last(x)
 
 
 class TrainableBackbone(nn.Module):
@@ -82,17 +90,21 @@ class TrainableBackbone(nn.Module):
             for inputs, outputs, stride in LAYERS
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(outputs) for _, outputs, _ in LAYERS)
-        for convolution in self.convolutions:
+        for convolution in members(self.convolutions, nn.Conv2d):
             nn.init.kaiming_normal_(convolution.weight, nonlinearity='relu')
+
+    @property
+    def pairs(self) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+        """Every convolution with the batch norm behind it."""
+        convolutions, norms = members(self.convolutions, nn.Conv2d), self.norms
+        return list(zip(convolutions, members(norms, nn.BatchNorm2d), strict=True))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The same contract as `CompactBackbone.forward`."""
         x = (images - GRAY) / CONTRAST
         middle = x
         last = len(LAYERS) - 1
-        for index, (convolution, norm) in enumerate(
-            zip(self.convolutions, self.norms, strict=True)
-        ):
+        for index, (convolution, norm) in enumerate(self.pairs):
             y = norm(convolution(x))
             if has_shortcut(index):
                 y = y + x
@@ -117,18 +129,19 @@ def fold_batch_norm(trained: TrainableBackbone) -> CompactBackbone:
     part of the kernel and the bias.
     """
     folded = CompactBackbone().to(next(trained.parameters()).device)
-    for index, (convolution, norm) in enumerate(
-        zip(trained.convolutions, trained.norms, strict=True)
+    for index, (layer, (convolution, norm)) in enumerate(
+        zip(folded.convolutions, trained.pairs, strict=True)
     ):
-        gain = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+        mean, variance = statistics(norm)
+        gain = norm.weight.double() / (variance.double() + norm.eps).sqrt()
         kernel = convolution.weight.double() * gain[:, None, None, None]
         if index == 0:
             kernel = kernel / CONTRAST
         if has_shortcut(index):
             channels = torch.arange(kernel.shape[0], device=kernel.device)
             kernel[channels, channels, 1, 1] += 1.0
-        folded.layers[index].weight.copy_(kernel)
-        folded.layers[index].bias.copy_(norm.bias.double() - norm.running_mean.double() * gain)
+        layer.weight.copy_(kernel)
+        bias_of(layer).copy_(norm.bias.double() - mean.double() * gain)
     return folded.eval()
 
 
@@ -145,8 +158,8 @@ def unfold_batch_norm(folded: CompactBackbone, images: Tensor) -> TrainableBackb
     """
     trained = TrainableBackbone().to(images.device).eval()
     x = (images - GRAY) / CONTRAST
-    for index, (layer, convolution, norm) in enumerate(
-        zip(folded.layers, trained.convolutions, trained.norms, strict=True)
+    for index, (layer, (convolution, norm)) in enumerate(
+        zip(folded.convolutions, trained.pairs, strict=True)
     ):
         kernel = layer.weight.clone()
         if index == 0:
@@ -158,10 +171,11 @@ def unfold_batch_norm(folded: CompactBackbone, images: Tensor) -> TrainableBackb
         convolution.weight.copy_(kernel / length[:, None, None, None])
         y = convolution(x)
         variance, mean = torch.var_mean(y, dim=(0, 2, 3), unbiased=False)
-        norm.running_mean.copy_(mean)
-        norm.running_var.copy_(variance)
+        running_mean, running_variance = statistics(norm)
+        running_mean.copy_(mean)
+        running_variance.copy_(variance)
         norm.weight.copy_(length * (variance + norm.eps).sqrt())
-        norm.bias.copy_(layer.bias + length * mean)
+        norm.bias.copy_(bias_of(layer) + length * mean)
         y = norm(y)
         if has_shortcut(index):
             y = y + x

@@ -41,6 +41,8 @@ class ResNet18(nn.Module):
 
     strides = (8, 16)  # of the middle and of the deep map
     channels = (128, 256)
+    mean: Tensor  # (3, 1, 1) int64, like the other
+    deviation: Tensor
 
     def __init__(self) -> None:
         super().__init__()

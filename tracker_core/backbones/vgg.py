@@ -8,6 +8,9 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
+from tracker_core.layers.modules import bias_of
+
+SIZES = (64, 64, 'pool', 128, 128, 'pool', 256, 256, 256, None, 512, 512, 512)
 CONV4_1, CONV4_3 = 18, 22  # positions of their ReLUs in `features`
 
 
@@ -25,8 +28,8 @@ class Vgg16(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         width = 3
-        for size in (64, 64, 'pool', 128, 128, 'pool', 256, 256, 256, None, 512, 512, 512):
-            if size == 'pool':
+        for size in SIZES:
+            if isinstance(size, str):
                 layers.insert(-1, nn.MaxPool2d(2))  # before the ReLU: the same for less
             elif size is None:
                 layers.append(nn.Identity())  # holds the place of pool3 in the numbering
@@ -45,12 +48,15 @@ class Vgg16(nn.Module):
         Returns:
             Maps (N, 512, H // 4, W // 4) and (N, K or 512, H // 4, W // 4).
         """
-        weight = self.features[0].weight
-        images = (images - 128).to(weight.dtype, memory_format=torch.channels_last)
+        first, last = self.features[0], self.features[CONV4_3 - 1]
+        assert isinstance(first, nn.Conv2d)
+        assert isinstance(last, nn.Conv2d)
+        images = (images - 128).to(first.weight.dtype, memory_format=torch.channels_last)
         shallow = self.features[: CONV4_1 + 1](images)
         if wanted is None:
             return shallow, self.features[CONV4_1 + 1 : CONV4_3 + 1](shallow)
-        x, last = self.features[CONV4_1 + 1 : CONV4_3 - 1](shallow), self.features[CONV4_3 - 1]
+        x = self.features[CONV4_1 + 1 : CONV4_3 - 1](shallow)
         kernels = last.weight.index_select(0, wanted)
         kernels = kernels.contiguous(memory_format=torch.channels_last)
-        return shallow, F.conv2d(x, kernels, last.bias.index_select(0, wanted), padding=1).relu_()
+        bias = bias_of(last).index_select(0, wanted)
+        return shallow, F.conv2d(x, kernels, bias, padding=1).relu_()

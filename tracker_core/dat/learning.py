@@ -32,7 +32,7 @@ from torch import Tensor
 import torch.nn.functional as F
 
 from tracker_core.dat.config import DatConfig
-from tracker_core.runtime import Updates
+from tracker_core.step import Updates
 
 BACKGROUND, TARGET = 0, 1
 TINY = 1e-18  # its square is a float32 too
@@ -392,10 +392,10 @@ class Trainer:
         if iterations == 0:
             return
         descent.begin(classifier)
-        batch, mined = self.config.batch, self.config.mined_from
-        targets = index_stream(len(positives.features), iterations * batch, random)
+        size, mined = self.config.batch, self.config.mined_from
+        targets = index_stream(len(positives.features), iterations * size, random)
         pools = index_stream(len(negatives.features), iterations * mined, random)
-        for target, pool in zip(targets.split(batch), pools.split(mined), strict=True):
+        for target, pool in zip(targets.split(size), pools.split(mined), strict=True):
             batch = self.choose(classifier, positives, negatives, target, pool, random)
             tensors = (*classifier.tensors(), *descent.momentum, *batch)
             tensors = updates(self.iterate, tensors, rate=rate)

@@ -18,6 +18,8 @@ from torch import nn, Tensor
 import torch.nn.functional as F
 from torch.nn.grad import conv2d_weight
 
+from tracker_core.layers.modules import members
+
 OFFSET, ALPHA, BETA = 2.0, 1e-4, 0.75  # of the normalisation
 POOL, STEP = 3, 2
 FEATURES = 512 * 3 * 3
@@ -123,7 +125,9 @@ class VggM(nn.Module):
 
     @property
     def convolutions(self) -> tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d]:
-        return tuple(layer[0] for layer in (self.conv1, self.conv2, self.conv3))
+        layers = (self.conv1, self.conv2, self.conv3)
+        (conv1,), (conv2,), (conv3,) = (members(layer, nn.Conv2d) for layer in layers)
+        return conv1, conv2, conv3
 
     def forward(self, crops: Tensor) -> Tensor:
         """Features of crops.

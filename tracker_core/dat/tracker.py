@@ -25,6 +25,7 @@ from tracker_core.dat import samples as sampling
 from tracker_core.dat.box_regression import BoxRegression, is_close
 from tracker_core.dat.config import DatConfig
 from tracker_core.dat.learning import (
+    Chain,
     Classifier,
     Descent,
     Penalty,
@@ -348,8 +349,8 @@ class DatTracker(Tracker[DatConfig, DatModel, DatState]):
     ) -> Samples:
         """Samples at boxes that were drawn from a spread around a box."""
         largest = spread.largest(box.as_xywh(), image)
-        own = tuple(math.ceil(side) for side in (box.w, box.h))  # where nothing was accepted
-        bound = tuple(max(pair) for pair in zip(largest, own, strict=True))
+        own = math.ceil(box.w), math.ceil(box.h)  # where nothing was accepted
+        bound = max(largest[0], own[0]), max(largest[1], own[1])
         return self.views.samples([view], [boxes], [bound])[0]
 
     def _fresh_classifier(self, random: torch.Generator) -> Classifier:
@@ -425,7 +426,10 @@ def first(samples: Samples, count: int) -> Samples:
     return Samples(samples.features[:count].clone(), samples.source[:count].clone())
 
 
-def convolution_norm(chains: Sequence[Linearised], penalty: Penalty) -> Tensor:
-    """Squared norm of the penalty's gradient with respect to the convolutions."""
-    gradients = summed_convolution_gradients(chains, penalty.upstream, penalty.tangents)
+def convolution_norm(chains: Sequence[Chain], penalty: Penalty) -> Tensor:
+    """Squared norm of the penalty's gradient with respect to the convolutions of the published
+    network."""
+    linear = [chain for chain in chains if isinstance(chain, Linearised)]
+    assert len(linear) == len(chains)
+    gradients = summed_convolution_gradients(linear, penalty.upstream, penalty.tangents)
     return torch.stack([gradient.square().sum() for gradient in gradients.values()]).sum()

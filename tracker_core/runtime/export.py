@@ -18,7 +18,7 @@ import json
 import logging
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 import warnings
 
 import torch
@@ -176,7 +176,7 @@ def write_onnx(
 
 
 def example(
-    tracker: Tracker, size: tuple[int, int], target: tuple[int, int], count: int
+    tracker: Tracker[Any, Any, Any], size: tuple[int, int], target: tuple[int, int], count: int
 ) -> tuple[StepProgram, StepInputs]:
     """A tracker's step and what it takes for targets of a size in an image of a size.
 

@@ -100,7 +100,7 @@ class CompactNetwork(nn.Module):
 
     def extract(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Features for the coarse stage, float32, and the maps for the fine stage."""
-        precision = self.backbone.layers[0].weight.dtype
+        precision = self.backbone.convolutions[0].weight.dtype
         middle, deep = self.backbone(images.to(precision, memory_format=torch.channels_last))
         return deep.float(), (middle, deep)
 

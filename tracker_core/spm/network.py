@@ -16,6 +16,7 @@ from torch import nn, Tensor
 import torch.nn.functional as F
 
 from tracker_core.images import sample_grid
+from tracker_core.layers.modules import bias_of, members, statistics
 from tracker_core.layers.placing import place
 from tracker_core.spm.candidates import make_anchors
 
@@ -139,12 +140,13 @@ class RpnHead(nn.Module):
         Returns:
             (N, 10, 256, 4, 4) and (N, 20, 256, 4, 4).
         """
-        return tuple(
+        cls, box = (
             KERNEL_GAIN * conv(template).reshape(len(template), outputs, -1, 4, 4)
             for conv, outputs in zip(
                 (self.z_cls_conv, self.z_bbox_conv), self.outputs, strict=True
             )
         )
+        return cls, box
 
     def compose(self, template: Tensor) -> tuple[Tensor, Tensor]:
         """All that a search needs of a template, as one convolution.
@@ -163,14 +165,14 @@ class RpnHead(nn.Module):
         refine = self.bbox_refine.weight[:, :, 0, 0]  # (20, 20)
         box = torch.einsum('ij,njchw->nichw', refine, box)
         kernels, biases = [], []
-        for kernel, search, bias in (
-            (cls, self.x_cls_conv[0], self.cls_bias.reshape(-1)),
-            (box, self.x_bbox_conv[0], self.bbox_refine.bias),
+        for kernel, (search,), bias in (
+            (cls, members(self.x_cls_conv, nn.Conv2d), self.cls_bias.reshape(-1)),
+            (box, members(self.x_bbox_conv, nn.Conv2d), bias_of(self.bbox_refine)),
         ):
             n, outputs = kernel.shape[:2]
             whole = F.conv_transpose2d(kernel.flatten(0, 1), search.weight)
             kernels.append(whole.reshape(n, outputs, -1, 6, 6))
-            biases.append(torch.einsum('nochw,c->no', kernel, search.bias) + bias)
+            biases.append(torch.einsum('nochw,c->no', kernel, bias_of(search)) + bias)
         return torch.cat(kernels, dim=1), torch.cat(biases, dim=1)
 
 
@@ -288,6 +290,11 @@ class BoxFeatures(nn.Module):
         self.size = size
         self.bn_list = nn.ModuleList(nn.BatchNorm2d(count) for count in channels)
 
+    @property
+    def norms(self) -> list[nn.BatchNorm2d]:
+        """One for each map."""
+        return members(self.bn_list, nn.BatchNorm2d)
+
     def forward(self, maps: Sequence[Tensor], boxes: Tensor) -> Tensor:
         """Sample maps inside boxes.
 
@@ -302,10 +309,11 @@ class BoxFeatures(nn.Module):
             (N, K, sum of C_i, size, size).
         """
         samples = []
-        for features, norm in zip(maps, self.bn_list, strict=True):
+        for features, norm in zip(maps, self.norms, strict=True):
             sampled, inside = sample_boxes(features, boxes, self.size)
-            gain = norm.weight * (norm.running_var + norm.eps).rsqrt()
-            shift = norm.bias - norm.running_mean * gain
+            mean, variance = statistics(norm)
+            gain = norm.weight * (variance + norm.eps).rsqrt()
+            shift = norm.bias - mean * gain
             samples.append(sampled * gain + shift * inside)
         return torch.cat(samples, dim=-1).permute(0, 1, 4, 2, 3)
 
@@ -396,6 +404,7 @@ class PaperNetwork(nn.Module):
     template_size = search_size = 271  # pixels; the exemplar is the 127 in the middle
     exemplar_size = 127
     window_end = search_size - 1.0  # position of the crop's last pixel
+    mean_color: Tensor
     template_cells = slice(9, 15)  # of the 24 x 24 cells of conv5: the exemplar's 6 x 6
 
     def __init__(self) -> None:

@@ -199,7 +199,7 @@ def build_network(kind: str, weights: Weights) -> PaperNetwork | CompactNetwork:
     state, source = weights.state, weights.source
     if state is None:
         randomize(network)
-    elif kind == 'compact':
+    elif isinstance(network, CompactNetwork):
         backbone = {f'backbone.{key}': value for key, value in state['backbone'].items()}
         load_into(network, {**backbone, **state['heads']}, source)
     else:

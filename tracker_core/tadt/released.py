@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 import math
 import zlib
 
@@ -179,7 +180,7 @@ def descend(
         Kernel (C, height, width), bias, and the loss after every step.
     """
     n = features.shape[-1]
-    kernel = tuple(start.shape[-2:])
+    kernel = start.shape[-2], start.shape[-1]
     gram = patch_gram(features, kernel)
     of_start = F.conv2d(features[None], start, padding=(kernel[0] // 2, kernel[1] // 2)).flatten()
     wanted = label(n, patch, sigma).to(features).flatten()
@@ -245,7 +246,7 @@ def ranking_gradient_sums(features: Tensor, kernel: Tensor) -> Tensor:
     Returns:
         (C,).
     """
-    samples = ranking_samples(features, tuple(kernel.shape[-2:]))
+    samples = ranking_samples(features, (kernel.shape[-2], kernel.shape[-1]))
     slope, _ = ranking_slope((samples * kernel).sum(dim=(1, 2, 3)))
     return kernel[0].sum(dim=(1, 2)) * slope.sum()
 
@@ -270,12 +271,12 @@ def choose_channels(
     kernels = {
         name: kernel_source(f'taf.{name}', shape).to(shallow) for name in ('reg0', 'rank0', 'reg1')
     }
-    importance = [
+    of_shallow, of_deep = (
         descend(maps, patch, kernels[name], config.label_sigma)[0].sum(dim=(1, 2))
         for maps, name in ((shallow, 'reg0'), (deep, 'reg1'))
-    ]
+    )
     suits = ranking_gradient_sums(shallow, kernels['rank0']) > 0
-    return keep_channels(shallow, deep, *importance, suits, config, BALANCE_CHANNELS)
+    return keep_channels(shallow, deep, of_shallow, of_deep, suits, config, BALANCE_CHANNELS)
 
 
 def extract(backbone: nn.Module, frame: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
@@ -304,7 +305,7 @@ def start(
         config: Parameters.
         kernel_source: See `choose_channels`.
     """
-    geometry = first_geometry(tuple(frame.shape[:2]), box, config)
+    geometry = first_geometry((frame.shape[0], frame.shape[1]), box, config)
     shallow, deep = extract(backbone, frame, geometry)
     patch = patch_size(geometry, shallow.shape[-1])
     channels = choose_channels(shallow[0], deep[0], patch, config, kernel_source)
@@ -320,9 +321,9 @@ def search(features: Tensor, exemplar: Tensor, window: float) -> Search:
         window: Side of the search window in pixels.
     """
     n = features.shape[-1]
-    bilinear = {'mode': 'bilinear', 'align_corners': False}
-    larger = F.interpolate(features, size=(n + 2, n + 2), **bilinear)[..., 1:-1, 1:-1]
-    smaller = F.pad(F.interpolate(features, size=(n - 2, n - 2), **bilinear), (1, 1, 1, 1))
+    resize = partial(F.interpolate, features, mode='bilinear', align_corners=False)
+    larger = resize(size=(n + 2, n + 2))[..., 1:-1, 1:-1]
+    smaller = F.pad(resize(size=(n - 2, n - 2)), (1, 1, 1, 1))
     levels = torch.cat((larger, features, smaller))  # (3, K, n, n)
     pad_y, pad_x = (side // 2 for side in exemplar.shape[-2:])
     responses = F.pad(F.conv2d(levels, exemplar), (pad_x, pad_x, pad_y, pad_y))  # (3, 1, n, n)

@@ -127,15 +127,17 @@ class TadtTracker(Tracker[TadtConfig, AnyModel, AnyState]):
         shallow, deep = self._extract(frame, window.to(self.device))
         cell = scale * self.backbone.stride
         limit = self._map_side - 4  # leaves the background a border
-        patch = tuple(min(2 * int(side / cell / 2) + 1, limit) for side in (box.h, box.w))
+        rows, columns = (min(2 * int(side / cell / 2) + 1, limit) for side in (box.h, box.w))
+        patch = rows, columns
         channels = choose_channels(shallow[0], deep[0], patch, config)
-        size = tuple(side + 2 for side in patch)  # room for the larger template
+        rows, columns = rows + 2, columns + 2  # room for the larger template
         if self.steps.prepares_programs:
             # programs are prepared for their shapes, of which there shall be few
             channels = channels.filled_up(
                 config.shallow_channels, max(config.deep_channels, config.minimum_channels)
             )
-            size = tuple(side + (-side - 1) % 4 for side in size)
+            rows, columns = (side + (-side - 1) % 4 for side in (rows, columns))
+        size = rows, columns
         index_and_gains = channels.tensors()
         template = centre_patch(select(shallow, deep, *index_and_gains), patch)[0]
         templates = self._at_three_sizes(template, size)
@@ -186,7 +188,7 @@ class TadtTracker(Tracker[TadtConfig, AnyModel, AnyState]):
         `correlation_kernels` (N, 3 h w, K)."""
         config, stride = self.config, self.backbone.stride
         shallow_index, deep_index, gains, templates, supports, norms = model
-        size = key[:2]
+        size = key[0], key[1]
         leaves_out = isinstance(self.backbone, Vgg16) and not torch.compiler.is_compiling()
         if leaves_out and len(geometry) == 1:
             # a single target needs no other channels; an exported program wants fixed kernels

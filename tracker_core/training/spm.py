@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from tracker_core.backbones.compact import Maps
 from tracker_core.data import PairConfig, PairSampler, Pool
 from tracker_core.errors import ParameterError
+from tracker_core.layers.modules import statistics
 from tracker_core.spm.candidates import (
     as_anchors,
     decode,
@@ -218,7 +219,7 @@ class SpmLearner(nn.Module):
 @torch.no_grad()
 def measure_maps(network: CompactNetwork, sampler: PairSampler) -> None:
     """Set the statistics of the fine stage's batch norms from some search crops."""
-    norms = [m for m in network.fine.feat_extractor.bn_list if isinstance(m, nn.BatchNorm2d)]
+    norms = network.fine.feat_extractor.norms
     sums = [torch.zeros(3, norm.num_features) for norm in norms]
     source = batches(sampler, MEASURED_BATCH)
     for _ in range(MEASURED_BATCHES):
@@ -228,8 +229,9 @@ def measure_maps(network: CompactNetwork, sampler: PairSampler) -> None:
             total += torch.stack([x.sum(1), x.square().sum(1), torch.full((len(x),), x.shape[1])])
     for total, norm in zip(sums, norms, strict=True):
         mean = total[0] / total[2]
-        norm.get_buffer('running_mean').copy_(mean)
-        norm.get_buffer('running_var').copy_(total[1] / total[2] - mean.square())
+        running_mean, running_variance = statistics(norm)
+        running_mean.copy_(mean)
+        running_variance.copy_(total[1] / total[2] - mean.square())
 
 
 @torch.no_grad()
