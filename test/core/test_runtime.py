@@ -34,7 +34,7 @@ from tracker_core import (
     Tracker,
     tracker_declaration,
 )
-from tracker_core.cli import main
+from tracker_core.commands import main
 from tracker_core.data.otb import read_boxes
 from tracker_core.media.folders import read_image
 from tracker_core.media.scene import render_scene
