@@ -14,6 +14,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from tracker_core import list_trackers
+
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / 'tracker_core'
 PACKAGE = ElementTree.parse(ROOT / 'package.xml').getroot()
@@ -116,6 +118,11 @@ def test_package_xml_names_what_the_nodes_and_launch_files_need() -> None:
     named = {tag.text for kind in ('depend', 'exec_depend') for tag in PACKAGE.iter(kind)}
     assert {'rviz2', 'launch_ros', 'rclpy'} <= needed
     assert not needed - named
+
+
+def test_every_tracker_has_its_launch_file() -> None:
+    for name in list_trackers():
+        assert f"tracker_launch('{name}')" in (ROOT / f'launch/{name}.launch.py').read_text()
 
 
 def test_every_data_file_is_installed() -> None:
