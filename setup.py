@@ -30,5 +30,5 @@ setup(
         'dev': ['pytest>=8', 'ruff>=0.6', 'scipy>=1.10'],
     },
     options={'build': {'build_base': 'build/pip'}},  # colcon has build/
-    entry_points={'console_scripts': ['tracker = tracker_core.cli:main']},
+    entry_points={'console_scripts': ['tracker = tracker_core.commands:main']},
 )

@@ -10,7 +10,7 @@ size stays; but it runs in the node, in batches, captured and exported like the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import math
 import sys
 
@@ -28,10 +28,11 @@ from tracker_core.tracker import Setup, Tracker
 
 @dataclass(frozen=True)
 class CorrelationConfig(TrackerConfig):
-    """Parameters of the correlation tracker."""
+    """Parameters of the correlation tracker. Both decide on the scale at which pixels are
+    compared; a template has its own for good, so neither can change while it runs."""
 
     search_factor: float = parameter(
-        3.0, 'Side of the search region in target sizes.', minimum=1.5, maximum=8.0
+        3.0, 'Side of the search region in target sizes.', minimum=1.5, maximum=8.0, live=False
     )
     search_side: int = parameter(
         96, 'The same in pixels that are compared.', minimum=32, maximum=512, live=False
@@ -45,18 +46,16 @@ class Template:
     pixels: Tensor
 
 
-Place = tuple[float, float]  # centre of the target, pixels
-
-
-class CorrelationTracker(Tracker[CorrelationConfig, Template, Place]):
-    """Normalised cross-correlation of the target's first pixels with the search region."""
+class CorrelationTracker(Tracker[CorrelationConfig, Template, Box]):
+    """Normalised cross-correlation of the target's first pixels with the search region. A target's
+    state is its box in the pixels that the tracker sees, which may be squeezed ones."""
 
     name = 'correlation'
 
     def __init__(self, setup: Setup[CorrelationConfig]) -> None:
         super().__init__(setup)  # a network would be made of `setup.weights` here
 
-    def _start(self, frame: Tensor, box: Box) -> tuple[Template, Place]:
+    def _start(self, frame: Tensor, box: Box) -> tuple[Template, Box]:
         scale = self._region(box) / self.config.search_side  # image pixels per compared pixel
         height, width = (max(round(side / scale), 3) for side in (box.h, box.w))
         region = torch.tensor([[box.cx, box.cy, self._region(box)]], device=self.device)
@@ -64,7 +63,7 @@ class CorrelationTracker(Tracker[CorrelationConfig, Template, Place]):
         top, left = ((patch.shape[-1] - side) // 2 for side in (height, width))
         patch = patch[..., top : top + height, left : left + width]
         patch = patch - patch.mean(dim=(2, 3), keepdim=True)
-        return Template(patch / patch.norm().clamp(min=1e-6)), (box.cx, box.cy)
+        return Template(patch / patch.norm().clamp(min=1e-6)), box
 
     def _region(self, box: Box) -> float:
         """Side of the search region in pixels of the image; the template fits into it."""
@@ -80,18 +79,18 @@ class CorrelationTracker(Tracker[CorrelationConfig, Template, Place]):
     # Before the step: where to look, and what for
 
     def program_key(
-        self, target: Target[Template, Place], image_size: tuple[int, int]
+        self, target: Target[Template, Box], image_size: tuple[int, int]
     ) -> ProgramKey:
         return tuple(target.model.pixels.shape[2:])  # templates of other sizes: another program
 
     def search_geometry(
-        self, target: Target[Template, Place], image_size: tuple[int, int]
+        self, target: Target[Template, Box], image_size: tuple[int, int]
     ) -> Tensor:
-        (x, y), (dx, dy) = target.state, target.search_offset
-        region = (x + dx, y + dy, self._region(target.first_box))
+        box, (dx, dy) = target.state, target.search_offset
+        region = (box.cx + dx, box.cy + dy, self._region(box))
         return torch.tensor(region, dtype=torch.float64)
 
-    def model_tensors(self, target: Target[Template, Place]) -> Tensors:
+    def model_tensors(self, target: Target[Template, Box]) -> Tensors:
         return (target.model.pixels,)
 
     # The step: a tensor program
@@ -112,24 +111,23 @@ class CorrelationTracker(Tracker[CorrelationConfig, Template, Place]):
         rows, columns = response.shape[1:]
         row = torch.div(best, columns, rounding_mode='floor')
         pixels = geometry[:, 2].float() / self.config.search_side
-        dy = (row - (rows - 1) / 2) * pixels
-        dx = (best - row * columns - (columns - 1) / 2) * pixels
+        dy = (row - (rows - 1) // 2) * pixels  # `_start` cut the template from there
+        dx = (best - row * columns - (columns - 1) // 2) * pixels
         return (torch.stack((dx, dy, score), dim=1),)
 
     # After the step: what its numbers mean
 
     def proposal(
         self,
-        target: Target[Template, Place],
+        target: Target[Template, Box],
         row: list[float],
         kept: Tensors,
         index: int,
         image_size: tuple[int, int],
-    ) -> Proposal[Place]:
-        (x, y), (offset_x, offset_y), (dx, dy, score) = target.state, target.search_offset, row
-        place = (x + offset_x + dx, y + offset_y + dy)
-        box = Box.from_center(*place, target.first_box.w, target.first_box.h)
-        return Proposal(box, score, place)
+    ) -> Proposal[Box]:
+        box, (offset_x, offset_y), (dx, dy, score) = target.state, target.search_offset, row
+        box = replace(box, x=box.x + offset_x + dx, y=box.y + offset_y + dy)
+        return Proposal(box, score, box)
 
 
 DECLARATION = Declaration(

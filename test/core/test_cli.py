@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tracker_core import create_tracker
-from tracker_core.cli import main
+from tracker_core.commands import main
 from tracker_core.data.otb import load_dataset, read_boxes
 from tracker_core.evaluation.metrics import box_rows, measure
 from tracker_core.evaluation.run import write_boxes
@@ -53,11 +53,38 @@ def refusal(arguments, capsys):
 
 def test_help_of_the_installed_module():
     result = subprocess.run(
-        [sys.executable, '-m', 'tracker_core.cli', '--help'], capture_output=True, text=True
+        [sys.executable, '-m', 'tracker_core.commands', '--help'], capture_output=True, text=True
     )
     assert result.returncode == 0
     for command in ('track', 'evaluate', 'benchmark', 'calibrate', 'list', 'weights', 'train'):
         assert f'\n    {command} ' in result.stdout or f'\n    {command}\n' in result.stdout
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        ['--help'],
+        ['track', '--help'],
+        ['list'],
+        ['list', 'tadt'],
+        ['weights'],
+        ['track', 'scene', '--tracker', 'tadt', '--frames', '0'],
+    ],
+    ids=' '.join,
+)
+def test_what_needs_no_network_loads_none(arguments):
+    """So that it comes at once: neither torch nor OpenCV is imported."""
+    script = (
+        'import sys\n'
+        'from tracker_core.commands import main\n'
+        'try:\n'
+        f'    main({arguments})\n'
+        'except SystemExit:\n'
+        '    pass\n'
+        "sys.exit(', '.join({'torch', 'cv2'} & {*sys.modules}) or 0)\n"
+    )
+    result = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize(

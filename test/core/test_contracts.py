@@ -49,9 +49,15 @@ def has_bundled_weights(name: str, preset: str) -> bool:
     return tracker_declaration(name).preset(preset).is_bundled
 
 
-@pytest.fixture(scope='module', params=PRESETS, ids=lambda p: '-'.join(p))
-def tracker(request: pytest.FixtureRequest) -> Tracker:
-    return make_tracker(*request.param)
+@pytest.fixture(scope='module', params=PRESETS, ids='-'.join)
+def which(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """Tracker and preset; test_examples.py has another one."""
+    return request.param
+
+
+@pytest.fixture(scope='module')
+def tracker(which: tuple[str, str]) -> Tracker:
+    return make_tracker(*which)
 
 
 def scene(frames: int, size: tuple[int, int] = (120, 160), seed: int = 0) -> list[np.ndarray]:
@@ -268,8 +274,8 @@ def test_parameters_are_documented_and_checked(tracker: Tracker) -> None:
                 dataclasses.replace(tracker.config, **{info.name: info.type(info.maximum + 1)})
 
 
-@pytest.mark.parametrize(('name', 'preset'), PRESETS)
-def test_create_refuses(name: str, preset: str, tmp_path) -> None:
+def test_create_refuses(which: tuple[str, str], tmp_path) -> None:
+    name, preset = which
     with pytest.raises(UnknownTrackerError, match=name):
         create_tracker(name + 'x', preset=preset)
     with pytest.raises(UnknownTrackerError, match='compact'):
@@ -292,10 +298,10 @@ def test_create_refuses(name: str, preset: str, tmp_path) -> None:
         create_tracker(name, preset=preset, weights=str(garbage))
 
 
-@pytest.mark.parametrize(('name', 'preset'), PRESETS)
 def test_missing_weights_say_where_to_get_them(
-    name: str, preset: str, monkeypatch, tmp_path
+    which: tuple[str, str], monkeypatch, tmp_path
 ) -> None:
+    name, preset = which
     if has_bundled_weights(name, preset):
         assert create_tracker(name, preset=preset, device='cpu').weights.checksum != 'random'
     else:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tracker_core import Box, create_tracker, ImageError, ParameterError
-from tracker_core.cli import main
+from tracker_core.commands import main
 from tracker_core.evaluation.metrics import box_rows, overlap
 from tracker_core.media.folders import read_image
 from tracker_core.media.gray import GrayRange, limits, Span

@@ -15,6 +15,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from tracker_core import list_trackers
+
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / 'tracker_core'
 PACKAGE = ElementTree.parse(ROOT / 'package.xml').getroot()
@@ -80,7 +82,8 @@ def test_licence() -> None:
     text = (ROOT / PACKAGE.find('license').get('file')).read_text()
     assert 'Apache License' in text
     assert 'Version 2.0, January 2004' in text
-    folders = ['benchmarks', 'launch', 'scripts', 'test', 'tracker_core', 'tracker_nodes']
+    folders = ['benchmarks', 'examples', 'launch', 'scripts', 'test']
+    folders += ['tracker_core', 'tracker_nodes']
     files = [
         path
         for folder in folders
@@ -156,3 +159,8 @@ def test_pip_installs_every_file(tmp_path: Path) -> None:
     installed = {path.relative_to(tmp_path / 'lib') for path in (tmp_path / 'lib').rglob('*.*')}
     assert installed == wanted
     assert Path('tracker_core/training/configs/train_ocean.yaml') in installed
+
+
+def test_every_tracker_has_its_launch_file() -> None:
+    for name in list_trackers():
+        assert f"tracker_launch('{name}')" in (ROOT / f'launch/{name}.launch.py').read_text()

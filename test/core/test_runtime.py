@@ -34,7 +34,7 @@ from tracker_core import (
     Tracker,
     tracker_declaration,
 )
-from tracker_core.cli import main
+from tracker_core.commands import main
 from tracker_core.data.otb import read_boxes
 from tracker_core.media.folders import read_image
 from tracker_core.media.scene import render_scene
@@ -132,7 +132,9 @@ def on_meta(value: Any, memo: dict[int, Any]) -> Any:
         found = type(value)((key, on_meta(v, memo)) for key, v in value.items())
     elif isinstance(value, (list, tuple)):
         found = type(value)(on_meta(v, memo) for v in value)
-    elif isinstance(value, nn.Module) or type(value).__module__.startswith('tracker_core'):
+    elif isinstance(value, (nn.Module, Tracker)) or (
+        type(value).__module__.startswith('tracker_core')
+    ):
         found = memo[id(value)] = copy.copy(value)
         found.__dict__.update({key: on_meta(v, memo) for key, v in vars(value).items()})
     else:

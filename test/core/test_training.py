@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import math
@@ -23,9 +22,10 @@ from tracker_core.backbones.compact import (
     TrainableBackbone,
     unfold_batch_norm,
 )
+from tracker_core.commands import main
 from tracker_core.data import PairConfig, PairSampler
 from tracker_core.errors import ParameterError, WeightsError
-from tracker_core.training import backbone, batches, commands, everything, loop, spm, together
+from tracker_core.training import backbone, batches, everything, loop, spm, together
 from tracker_core.training.compute import Compute
 from tracker_core.training.config import config_from, CONFIGS, TrainConfig
 from tracker_core.training.heads import HEADS
@@ -272,13 +272,10 @@ def test_the_command_writes_weights_with_a_card(tmp_path):
     (tmp_path / 'config.yaml').write_text(
         json.dumps({'batch': 4, 'group': 4, 'pairs': {**pairs, 'sources': [1, 0, 0, 0]}})
     )
-    parser = argparse.ArgumentParser()
-    commands.add_arguments(parser, backbone.STAGE)
-    arguments = ['--data', tmp_path / 'photos', '--out', tmp_path / 'out']
+    arguments = ['train', 'backbone', '--data', tmp_path / 'photos', '--out', tmp_path / 'out']
     arguments += ['--config', tmp_path / 'config.yaml', '--seed', '5']
     options = ['--steps', '2', '--workers', '0', '--device', 'cpu']
-    args = parser.parse_args([str(a) for a in arguments] + options)
-    assert commands.run_stage(backbone.STAGE, args) == 0
+    assert main([str(a) for a in arguments] + options) == 0
 
     with safe_open(tmp_path / 'out' / 'compact_backbone.safetensors', 'pt') as weights:
         card = json.loads(weights.metadata()['card'])
@@ -289,7 +286,7 @@ def test_the_command_writes_weights_with_a_card(tmp_path):
     assert (tmp_path / 'out' / 'loss.png').stat().st_size > 1000
 
 
-def test_all_weights_in_one_run_that_pauses(tmp_path):
+def test_all_weights_in_one_run_that_pauses(tmp_path, capsys):
     """The dry run of a training on a GPU: small batches, one step each, in two calls."""
     write_photos(tmp_path / 'photos')
     config = tmp_path / 'config'
@@ -299,15 +296,14 @@ def test_all_weights_in_one_run_that_pauses(tmp_path):
         grouped = {'group': 2} if name in ('backbone', 'together') else {}
         values = {'batch': 2, 'pairs': search, **grouped}
         (config / f'train_{name}.yaml').write_text(json.dumps(values))
-    parser = argparse.ArgumentParser()
-    everything.add_arguments(parser)
     out = tmp_path / 'out'
-    arguments = ['--data', str(tmp_path / 'photos'), '--out', str(out), '--config', str(config)]
+    arguments = ['train', 'all', '--data', str(tmp_path / 'photos'), '--out', str(out)]
+    arguments += ['--config', str(config)]
     arguments += ['--steps', '1', '--workers', '0', '--device', 'cpu']
-    assert everything.run(parser.parse_args([*arguments, '--pause-after', '1e-9'])) == 3
-    with pytest.raises(ParameterError, match='--resume'):
-        everything.run(parser.parse_args(arguments))
-    assert everything.run(parser.parse_args([*arguments, '--resume'])) == 0
+    assert main([*arguments, '--pause-after', '1e-9']) == 3
+    assert main(arguments) == 2
+    assert 'give --resume' in capsys.readouterr().err
+    assert main([*arguments, '--resume']) == 0
     for name in STAGES:
         assert (out / f'{name}.png').stat().st_size > 1000
         assert json.loads((out / f'{name}.json').read_text())['steps'] == 1

@@ -43,7 +43,7 @@ from weight_files import (
 )
 
 from tracker_core import create_tracker, list_trackers, tracker_declaration, WeightsError
-from tracker_core.cli import main
+from tracker_core.commands import main
 from tracker_core.weights import (
     load_into,
     load_weights,

@@ -4,9 +4,10 @@
 
 What is trained: `backbone`, then the heads on it (`ocean`, `spm`, `atom`), then `together` all of
 them. Each of these files has its losses, its check and a declaration of itself (`parts` says what
-belongs to one); `heads` and `stages` list them, and `together`, `everything` and the commands go
-through these lists. A tracker's heads are added as one file and one entry in `heads`.
+belongs to one); `heads` and `stages` list them, and `together`, `everything` and the command
+`tracker train` go through these lists. A tracker's heads are added as one file and one entry in
+`heads`.
 
 How: `config` and `batches` go into the `loop`, which writes a `record` of itself; `compute` says
-where; `commands` and `everything` are what `tracker train` calls.
+where.
 """

@@ -13,23 +13,18 @@ cores to spare.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from dataclasses import replace
-import json
 from pathlib import Path
 import shutil
-import time
 
 import torch
 
 from tracker_core.data import Pool
-from tracker_core.errors import ParameterError
-from tracker_core.training.commands import add_common_arguments, bundled, load_pools, prepare
 from tracker_core.training.compute import Compute
 from tracker_core.training.config import read_config, seeded, TrainConfig
 from tracker_core.training.loop import TrainingRun
-from tracker_core.training.parts import BACKBONE, Given, weight_file
+from tracker_core.training.parts import Given, weight_file
 from tracker_core.training.stages import STAGES
 
 
@@ -97,49 +92,3 @@ def train_all(
         shutil.copyfile(run.out / 'loss.png', out / f'{name}.png')
         shutil.copyfile(run.out / 'card.json', card)
     return True
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `tracker train all`."""
-    add_common_arguments(parser)
-    parser.add_argument(
-        '--config',
-        metavar='DIR',
-        help='folder with train_backbone.yaml, train_ocean.yaml, ... (default: none; that of the '
-        f'bundled weights is {bundled()})',
-    )
-    parser.add_argument(
-        '--pause-after',
-        type=float,
-        default=0.0,
-        metavar='MINUTES',
-        help='stop after so many minutes of this call, to be gone on from with --resume',
-    )
-
-
-def run(args: argparse.Namespace) -> int:
-    """`tracker train all`; exit status 3 when it paused."""
-    begin = time.monotonic()
-    compute = prepare(args)
-    configs = {name: make_config(name, args.config, compute.is_gpu, args.seed) for name in STAGES}
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
-    if not args.resume and any((out / name / 'checkpoint.pt').is_file() for name in STAGES):
-        raise ParameterError(f'{out} holds an earlier run: give --resume or another --out')
-    pools = load_pools(args.data, configs[BACKBONE].video_folders)
-    is_done = train_all(
-        configs,
-        pools,
-        out,
-        args.minutes,
-        args.steps,
-        compute,
-        args.resume,
-        begin + 60 * args.pause_after if args.pause_after else float('inf'),
-    )
-    for name in STAGES:
-        card = out / f'{name}.json'
-        if card.is_file():
-            print(f'{name}: {json.loads(card.read_text())["held_out"]}')
-    print(f'{"all trained" if is_done else "paused; go on with --resume"}: {out}')
-    return 0 if is_done else 3

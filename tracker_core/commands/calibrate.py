@@ -1,0 +1,75 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""`tracker calibrate`: fit a tracker's score to be a probability."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import TYPE_CHECKING
+
+from tracker_core.commands import options
+from tracker_core.errors import ParameterError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+NAME = 'calibrate'
+ABOUT = "fit a tracker's score to be a probability"
+FEWEST_SCENES = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    options.add_tracker_options(parser)
+    parser.add_argument(
+        '--scenes', type=options.count, default=30, metavar='N', help=options.DEFAULT
+    )
+    parser.add_argument(
+        '--frames',
+        type=options.count,
+        default=120,
+        metavar='N',
+        help='of each scene; ' + options.DEFAULT,
+    )
+    parser.add_argument(
+        '--photos', metavar='DIR', help='cut every other scene from the photos in this folder'
+    )
+    parser.add_argument('--json', metavar='FILE', help='write the result')
+
+
+def run(args: argparse.Namespace) -> int:
+    from tracker_core.evaluation.calibration import (
+        calibrate,
+        calibration_table,
+        scenes_for_calibration,
+    )
+    from tracker_core.evaluation.run import write_json
+
+    if args.scenes < FEWEST_SCENES:
+        raise ParameterError(
+            f'--scenes must be at least {FEWEST_SCENES}: every third is held out'
+        )
+    tracker = options.TrackerOptions.read(args, args.tracker).create(recover=False)
+    photos = read_photos(args.photos) if args.photos else []
+    scenes = scenes_for_calibration(args.scenes, args.frames, photos)
+    result = calibrate(tracker, scenes, args.scenes)
+    print(f'{tracker.name} {tracker.preset}\n{calibration_table(result)}')
+    if args.json:
+        write_json(args.json, dataclasses.asdict(result))
+        print(f'wrote {args.json}')
+    return 0
+
+
+def read_photos(folder: str) -> list[np.ndarray]:
+    """The images in a folder, (H, W, 3) uint8 RGB each.
+
+    Raises:
+        ParameterError: There are none.
+        ImageError: One cannot be read.
+    """
+    from tracker_core.media.folders import list_images, read_image
+
+    photos = [read_image(path) for path in list_images(folder)]
+    if not photos:
+        raise ParameterError(f'{folder} holds no images')
+    return photos
