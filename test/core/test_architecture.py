@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 import re
@@ -36,7 +36,7 @@ def name_of(path: Path) -> str:
     return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
 
 
-@lru_cache(maxsize=1)
+@cache
 def sources() -> dict[str, Path]:
     """Every module of both packages."""
     paths = [path for folder in (CORE, NODES) for path in (ROOT / folder).rglob('*.py')]
@@ -57,7 +57,7 @@ def statements(node: ast.AST, of_functions: bool) -> Iterator[ast.Import | ast.I
             yield from statements(child, of_functions)
 
 
-@lru_cache(maxsize=None)
+@cache
 def imports(module: str, of_functions: bool = False) -> frozenset[str]:
     """Names of the modules that a module imports, from anywhere, when it is imported itself.
 
@@ -94,7 +94,7 @@ def brought_along(module: str) -> frozenset[str]:
     return frozenset(found)
 
 
-@lru_cache(maxsize=1)
+@cache
 def table() -> list[list[str]]:
     """Names of the rooms, row by row from the top, as docs/architecture.md has them."""
     text = (ROOT / 'docs' / 'architecture.md').read_text()
@@ -174,5 +174,7 @@ def test_what_needs_no_ros_brings_none(name: str):
     """So it is tested, and read by launch files, without a running ROS."""
     brought = brought_along(f'{NODES}.{name}')
     foreign = {module.split('.')[0] for module in brought - sources().keys()}
-    assert not {package for package in foreign if re.search('^rcl|^ros|_msgs$|^launch|^ament', package)}
+    assert not {
+        package for package in foreign if re.search('^rcl|^ros|_msgs$|^launch|^ament', package)
+    }
     assert not {module for module in brought if re.match(rf'{NODES}\.(msg|srv)\b', module)}
