@@ -137,5 +137,3 @@ def some_names(paths: Sequence[Path], most: int = 5) -> str:
     """The names of files, the first few, for a sentence."""
     rest = f' and {len(paths) - most} more' if len(paths) > most else ''
     return ', '.join(path.name for path in paths[:most]) + rest
-
-

@@ -48,7 +48,7 @@ SECRET = re.compile(
 
 
 def without_secrets(source: str) -> str:
-    """The address of a stream for people to read: passwords and the like become ***."""
+    """The address of a stream for people to read: passwords and the like become `***`."""
     return SECRET.sub(r'\1***', LOGIN.sub('***@', source))
 
 
@@ -343,5 +343,3 @@ class _Live:
             with contextlib.suppress(queue.Full):
                 self._frames.put(frame, timeout=0.2)
                 return
-
-
