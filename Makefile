@@ -8,7 +8,7 @@ VIDEO ?=
 BOX ?=
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build clean distclean
+.PHONY: help demo test lint docs build clean distclean
 
 bootstrap = DISTRO='$(DISTRO)' TORCH='$(TORCH)' $(PYTHON) scripts/bootstrap.py
 # A domain of its own, on this machine alone
@@ -23,6 +23,7 @@ help:
 	@echo 'make test [ARGS="-k NAME"]      lint and run all tests against the installed package'
 	@echo 'make build                      set up .venv and build; then: source .venv/activate-ros'
 	@echo 'make lint                       ruff, and flake8 with the rules of the ament linters'
+	@echo 'make docs                       pages and API reference: out/docs/html/index.html'
 	@echo 'make clean | distclean          remove what was built | and .venv, out'
 	@echo
 	@echo 'With a ROS 2 sourced that one is used, else wheels. PYTHON=python3.12 chooses the Python (3.10 to 3.14),'
@@ -39,13 +40,18 @@ lint: build
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m flake8
 
+docs: build
+	@.venv/bin/python -m pip install -q --disable-pip-version-check -r requirements/docs.txt
+	@.venv/bin/python -m sphinx -W --keep-going -q -d out/docs/doctrees docs out/docs/html
+	@echo 'See out/docs/html/index.html'
+
 # Run in build/: from here Python would import the source folders before the installed package. The plugins of a sourced
 # ROS 2 were written for another pytest.
 test: lint
 	@$(environment) && cd build && PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -v $(ARGS) $(addprefix '$(CURDIR)'/,$(wildcard test/core test/nodes test/launch))
 
 clean:
-	rm -rf build install log
+	rm -rf build install log docs/api
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 distclean: clean

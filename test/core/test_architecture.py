@@ -28,7 +28,7 @@ COMING = {'commands', 'discriminative'}
 
 # Modules and what their imports bring along, but for what a function imports when it is called
 NO_TORCH = ['registry', 'declaration', 'choices', 'parameters', 'errors', 'boxes', 'target']
-NO_ROS = ['arrivals', 'frames', 'motion', 'node_config', 'selection', 'worker']
+NO_ROS = ['arrivals', 'feed', 'frames', 'motion', 'node_config', 'selection', 'worker']
 
 
 def name_of(path: Path) -> str:
