@@ -92,7 +92,11 @@ def show_code(
 
 
 def setup(app: Sphinx) -> None:
-    options = ['--force', '--separate', '--module-first', '--no-toc', '--remove-old']
+    for page in (DOCS / 'api').glob('*.rst'):
+        module = ROOT.joinpath(*page.stem.split('.'))
+        if not ((module / '__init__.py').exists() or module.with_suffix('.py').exists()):
+            page.unlink()
+    options = ['--force', '--separate', '--module-first', '--no-toc']
     apidoc.main([*options, '--output-dir', str(DOCS / 'api'), str(ROOT / 'tracker_core')])
     app.connect('source-read', map_page)
     app.connect('include-read', map_included)
