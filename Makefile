@@ -23,8 +23,8 @@ help:
 	@echo 'make test [ARGS="-k NAME"]      lint and run all tests against the installed package'
 	@echo 'make build                      set up .venv and build; then: source .venv/activate-ros'
 	@echo 'make lint                       ruff, and flake8 with the rules of the ament linters'
-	@echo 'make docs                       pages and API reference: out/docs/html/index.html'
 	@echo 'make clean | distclean          remove what was built | and .venv, out'
+	@echo 'make docs                       pages and API reference: out/docs/html/index.html'
 	@echo
 	@echo 'With a ROS 2 sourced that one is used, else wheels. PYTHON=python3.12 chooses the Python (3.10 to 3.14),'
 	@echo 'DISTRO=kilted other wheels than jazzy, TORCH="torch==..." another torch.'

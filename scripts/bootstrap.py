@@ -35,13 +35,7 @@ LIBRARY_REQUIREMENTS = ROOT / 'requirements.txt'
 DEV_REQUIREMENTS = ROOT / 'requirements' / 'dev.txt'
 OLDEST, NEWEST = (3, 10), (3, 14)
 TORCH = 'torch==2.13.0'
-TOOLS = (
-    'codespell',
-    'flake8',
-    'mypy',
-    'pytest',
-    'ruff',
-)  # of the development requirements, those that ROS lacks
+TOOLS = ('flake8', 'pytest', 'ruff')  # of the development requirements, those that ROS lacks
 APT = 'on Debian and Ubuntu: sudo apt install g++ make python3-dev python3-venv'
 
 

@@ -55,16 +55,7 @@ def test_licence() -> None:
     text = (ROOT / PACKAGE.find('license').get('file')).read_text()
     assert 'Apache License' in text
     assert 'Version 2.0, January 2004' in text
-    folders = [
-        'benchmarks',
-        'docs',
-        'examples',
-        'launch',
-        'scripts',
-        'test',
-        'tracker_core',
-        'tracker_nodes',
-    ]
+    folders = ['benchmarks', 'launch', 'scripts', 'test', 'tracker_core', 'tracker_nodes']
     files = [
         path
         for folder in folders
