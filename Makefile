@@ -8,7 +8,7 @@ VIDEO ?=
 BOX ?=
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build clean distclean
+.PHONY: help demo test lint docs build clean distclean
 
 bootstrap = DISTRO='$(DISTRO)' TORCH='$(TORCH)' $(PYTHON) scripts/bootstrap.py
 # A domain of its own, on this machine alone
@@ -24,6 +24,7 @@ help:
 	@echo 'make build                      set up .venv and build; then: source .venv/activate-ros'
 	@echo 'make lint                       ruff, flake8 with the rules of the ament linters, and mypy'
 	@echo 'make clean | distclean          remove what was built | and .venv, out'
+	@echo 'make docs                       pages and API reference: out/docs/html/index.html'
 	@echo
 	@echo 'With a ROS 2 sourced that one is used, else wheels. PYTHON=python3.12 chooses the Python (3.10 to 3.14),'
 	@echo 'DISTRO=kilted other wheels than jazzy, TORCH="torch==..." another torch.'
@@ -41,13 +42,18 @@ lint: build
 	@if .venv/bin/python -c 'import numpy, sys; sys.exit(numpy.__version__ < "2")'; then .venv/bin/python -m mypy; \
 	else echo 'mypy is left out: the NumPy here has other types than NumPy 2'; fi
 
+docs: build
+	@.venv/bin/python -m pip install -q --disable-pip-version-check -r requirements/docs.txt
+	@.venv/bin/python -m sphinx -W --keep-going -q -d out/docs/doctrees docs out/docs/html
+	@echo 'See out/docs/html/index.html'
+
 # Run in build/: from here Python would import the source folders before the installed package. The plugins of a sourced
 # ROS 2 were written for another pytest.
 test: lint
 	@$(environment) && cd build && PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -v $(ARGS) $(addprefix '$(CURDIR)'/,$(wildcard test/core test/nodes test/launch))
 
 clean:
-	rm -rf build install log
+	rm -rf build install log docs/api
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 distclean: clean

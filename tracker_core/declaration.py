@@ -112,7 +112,7 @@ class Declaration:
     Attributes:
         name: For `create_tracker`, launch files and parameters: lower case, an identifier.
         title: As its paper writes it.
-        about: What it does, a clause that goes on after `title: `, with a full stop.
+        about: What it does, a clause that goes on after the title and a colon, with a full stop.
         tracker: Its class, 'module:class'.
         presets: By name; the first is the default.
     """

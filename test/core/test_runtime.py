@@ -11,6 +11,7 @@ from functools import lru_cache
 import json
 import operator
 from pathlib import Path
+import re
 import runpy
 import sys
 from typing import Any
@@ -334,7 +335,9 @@ def skiing(count: int) -> tuple[list[np.ndarray], Box]:
     return [read_image(path) for path in files], Box(x, y, w, h)
 
 
-def test_command_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_export(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The file says what it is, and ONNX Runtime runs it for several targets."""
     for module in ('onnx', 'onnxscript', 'onnxruntime'):
         pytest.importorskip(module)
@@ -360,6 +363,21 @@ def test_command_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         wanted, *_ = program.run(frame, geometry, *model)
     found, *_ = run(session, StepInputs(frame, geometry.float(), model))
     np.testing.assert_allclose(found, wanted, atol=1e-3)
+
+    # What docs/speed.md does with it needs public names alone, and finds what the tracker finds
+    page = (Path(__file__).parents[2] / 'docs' / 'speed.md').read_text()
+    (code,) = re.findall(r'```python\n(.*?)```', page, re.DOTALL)
+    assert not re.search(r'\._[a-z]', code)
+    boxes = [Box(100, 60, 60, 90), Box(30, 90, 60, 90)]
+    names: dict[str, Any] = {'image': picture((240, 320)), 'boxes': boxes}
+    monkeypatch.chdir(tmp_path)
+    exec(code, names)
+    targets = [tracker.start(names['image'], box) for box in boxes]
+    tracks = tracker.track_many(names['image'], targets)
+    for ours, theirs in zip(tracks, names['tracks'], strict=True):
+        assert ours.status is theirs.status
+        np.testing.assert_allclose(theirs.box.as_xywh(), ours.box.as_xywh(), atol=0.05)
+        assert theirs.score == pytest.approx(ours.score, abs=1e-3)
 
     released = ['--preset', 'paper', '--weights', 'random', '--set', 'released=true']
     assert main(['export', '--tracker', 'tadt', *released]) == 2

@@ -71,9 +71,7 @@ class Bomb:
 def saved(content: object, zipped: bool = True, protocol: int = 2) -> bytes:
     """What torch.save writes."""
     file = io.BytesIO()
-    torch.save(
-        content, file, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped
-    )
+    torch.save(content, file, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
     return file.getvalue()
 
 

@@ -45,6 +45,12 @@ def test_links_lead_somewhere(page: Path):
             assert anchor in {slug(heading) for heading in headings}, f'{page.name}: #{anchor}'
 
 
+def test_every_page_is_in_the_contents():
+    """Of what `make docs` builds."""
+    contents = (ROOT / 'docs' / 'index.md').read_text().splitlines()
+    assert {page.stem for page in PAGES if page.parent.name == 'docs'} - {*contents} == {'index'}
+
+
 def parameters() -> set[str]:
     names = {info.name for config in (NodeConfig, SourceConfig) for info in describe(config)}
     for tracker in list_trackers():

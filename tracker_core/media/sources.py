@@ -48,7 +48,7 @@ SECRET = re.compile(
 
 
 def without_secrets(source: str) -> str:
-    """The address of a stream for people to read: passwords and the like become ***."""
+    """The address of a stream for people to read: passwords and the like become `***`."""
     return SECRET.sub(r'\1***', LOGIN.sub('***@', source))
 
 

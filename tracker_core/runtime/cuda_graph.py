@@ -236,9 +236,7 @@ class CudaGraphs:
         self, program: StepProgram, frame: Tensor, geometry: Tensor, models: Sequence[Tensors]
     ) -> CapturedStep | None:
         try:
-            return CapturedStep(
-                program.run, frame, geometry, models, self._device, self._pool()
-            )
+            return CapturedStep(program.run, frame, geometry, models, self._device, self._pool())
         except RuntimeError as error:
             give_up(f'the step of {program.origin}', error, self._device)
             self._pool.cache_clear()  # what was begun in it may not be usable again

@@ -34,9 +34,7 @@ class Weights:
     checksum: str
 
 
-def load_weights(
-    name: str, files: Sequence[WeightFile], weights: str | None = None
-) -> Weights:
+def load_weights(name: str, files: Sequence[WeightFile], weights: str | None = None) -> Weights:
     """Find and read the weights of a preset.
 
     Args:
