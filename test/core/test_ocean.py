@@ -24,7 +24,6 @@ from tracker_core.discriminative.verdict import Verdict
 from tracker_core.layers.aligned_conv import aligned_conv2d
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.media.scene import render_scene
-from tracker_core.ocean.config import PAPER_PRESETS
 from tracker_core.ocean.network import (
     AlignedHead,
     cell_offsets,
@@ -206,7 +205,7 @@ POSTPROCESSING = {
 @pytest.mark.parametrize('case', POSTPROCESSING)
 def test_postprocessing(case: str) -> None:
     expected = golden('ocean', 'e_post.npz')
-    config = PAPER_PRESETS[POSTPROCESSING[case]]
+    config = DECLARATION.preset(POSTPROCESSING[case]).config
     hyper = expected[f'{case}_hp']
     np.testing.assert_allclose(
         [config.penalty, config.window_influence, config.size_rate], hyper[:3]
@@ -395,7 +394,7 @@ def test_online_memory_and_update(online: OnlineNetwork) -> None:
     features = online.project(uniform('oc_on_feat', (12, 1024, 13, 13), 0, 2))
     sample = online.project(uniform('oc_on_test', (1, 1024, 13, 13), 0, 2))
     boxes = torch.from_numpy(expected['boxes'])
-    config = PAPER_PRESETS['paper_online']
+    config = DECLARATION.preset('paper_online').config
     learner = Learner(online, features, boxes, 224, replace(config, online_first_steps=1))
     new_box = torch.from_numpy(expected['new_box'])
     for row, rate in enumerate((0.0075, 0.02, 0.0075)):
@@ -412,7 +411,7 @@ def test_online_memory_and_update(online: OnlineNetwork) -> None:
 def test_online_memory_replaces_the_least_weight(online: OnlineNetwork) -> None:
     features = torch.randn(2, 512, 13, 13, generator=torch.Generator().manual_seed(0))
     boxes = torch.tensor([[80.0, 80, 60, 60]])
-    config = replace(PAPER_PRESETS['paper_online'], online_memory=40, online_first_steps=1)
+    config = replace(DECLARATION.preset('paper_online').config, online_memory=40, online_first_steps=1)
     first = features[:1].repeat(40, 1, 1, 1)
     learner = Learner(online, first, boxes.expand(40, 4), 224, config)
     for _ in range(2):

@@ -171,15 +171,6 @@ VOT2019_ONLINE = replace(
     size_rate=0.644,
     small_search_side=287,
 )
-PAPER_PRESETS = {
-    'paper': VOT2019,
-    'paper_vot2018': VOT2018,
-    'paper_otb': OTB2015,
-    'paper_got10k': GOT10K,
-    'paper_lasot': LASOT,
-    'paper_online': VOT2019_ONLINE,
-    'paper_online_vot2018': VOT2018_ONLINE,
-}
 
 # The compact network: smaller crops, the target at half the template's side as everywhere.
 COMPACT = OceanConfig(
