@@ -45,7 +45,8 @@ def test_pip_sees_what_package_xml_says() -> None:
 def test_a_type_checker_knows_the_library(tmp_path: Path) -> None:
     pytest.importorskip('mypy')
     (tmp_path / 'mypy.ini').write_text(
-        '[mypy]\nignore_missing_imports = true\n[mypy-cv2.*,numpy.*,torch.*]\nfollow_imports = skip\n'
+        '[mypy]\nignore_missing_imports = true\n'
+        '[mypy-cv2.*,numpy.*,torch.*]\nfollow_imports = skip\n'
     )
     (tmp_path / 'program.py').write_text(
         'from tracker_core import Box, create_tracker\n'
