@@ -13,12 +13,9 @@ from collections.abc import Mapping
 import dataclasses
 from dataclasses import dataclass
 import math
-from typing import Any, TYPE_CHECKING, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from tracker_core.errors import ParameterError, suggestion
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 Value = bool | int | float | str
 ValueType = type[bool] | type[int] | type[float] | type[str]
@@ -132,7 +129,13 @@ class ParameterInfo:
             raise ParameterError(f'{self.name} must be {KINDS[self.type]}, not {text!r}') from None
 
 
-def describe(config: DataclassInstance | type[DataclassInstance]) -> list[ParameterInfo]:
+class Parameters(Protocol):
+    """Any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+
+def describe(config: Parameters | type[Parameters]) -> list[ParameterInfo]:
     """The parameters of a config dataclass (type or instance), in the order they are written."""
     infos = []
     for field in dataclasses.fields(config):
