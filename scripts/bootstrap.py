@@ -35,7 +35,8 @@ LIBRARY_REQUIREMENTS = ROOT / 'requirements.txt'
 DEV_REQUIREMENTS = ROOT / 'requirements' / 'dev.txt'
 OLDEST, NEWEST = (3, 10), (3, 14)
 TORCH = 'torch==2.13.0'
-TOOLS = ('flake8', 'mypy', 'pytest', 'ruff', 'types-')  # development requirements that ROS lacks
+# development requirements that ROS lacks
+TOOLS = ('codespell', 'flake8', 'mypy', 'pytest', 'ruff', 'types-')
 APT = 'on Debian and Ubuntu: sudo apt install g++ make python3-dev python3-venv'
 
 

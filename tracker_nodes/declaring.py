@@ -22,9 +22,9 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from tracker_core.errors import ParameterError, suggestion
-from tracker_core.parameters import describe, ParameterInfo
+from tracker_core.parameters import describe, ParameterInfo, Parameters
 
-Config = TypeVar('Config')
+Config = TypeVar('Config', bound=Parameters)
 OF_EVERY_NODE = {'use_sim_time', 'start_type_description_service'}
 QOS_OF_EVERY_NODE = tuple(
     f'qos_overrides.{topic}.' for topic in ('/clock', '/parameter_events', '/rosout')

@@ -22,10 +22,6 @@ NODES = 'tracker_nodes'
 TRACKERS = {path.parent.name for path in (ROOT / CORE).glob('*/declaration.py')}
 A_TRACKER = 'TRACKER'  # how the table names the room of each
 
-# Folders of the table that a tree may still have under another name, or not yet.
-FORMER = {'cli': 'commands'}
-COMING = {'commands', 'discriminative'}
-
 # Modules and what their imports bring along, but for what a function imports when it is called
 NO_TORCH = ['registry', 'declaration', 'choices', 'parameters', 'errors', 'boxes', 'target']
 NO_ROS = ['arrivals', 'feed', 'frames', 'motion', 'node_config', 'selection', 'worker']
@@ -107,7 +103,7 @@ def room(module: str) -> str:
     if package == NODES:
         return NODES
     name = rest.partition('.')[0] or '__init__'
-    return FORMER.get(name, name)
+    return name
 
 
 def row(module: str) -> int:
@@ -131,7 +127,7 @@ def test_the_table_has_every_room_and_no_other():
     named = [name for names in table() for name in names]
     assert len(named) == len(set(named))
     assert there - set(named) == set()
-    assert set(named) - there <= COMING
+    assert set(named) == there
 
 
 def test_imports_point_downwards():

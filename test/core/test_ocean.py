@@ -24,6 +24,7 @@ from tracker_core.discriminative.verdict import Verdict
 from tracker_core.layers.aligned_conv import aligned_conv2d
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.media.scene import render_scene
+from tracker_core.ocean.declaration import DECLARATION
 from tracker_core.ocean.network import (
     AlignedHead,
     cell_offsets,
@@ -411,7 +412,8 @@ def test_online_memory_and_update(online: OnlineNetwork) -> None:
 def test_online_memory_replaces_the_least_weight(online: OnlineNetwork) -> None:
     features = torch.randn(2, 512, 13, 13, generator=torch.Generator().manual_seed(0))
     boxes = torch.tensor([[80.0, 80, 60, 60]])
-    config = replace(DECLARATION.preset('paper_online').config, online_memory=40, online_first_steps=1)
+    config = DECLARATION.preset('paper_online').config
+    config = replace(config, online_memory=40, online_first_steps=1)
     first = features[:1].repeat(40, 1, 1, 1)
     learner = Learner(online, first, boxes.expand(40, 4), 224, config)
     for _ in range(2):

@@ -46,9 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from tracker_core.evaluation.run import write_json
 
     if args.scenes < FEWEST_SCENES:
-        raise ParameterError(
-            f'--scenes must be at least {FEWEST_SCENES}: every third is held out'
-        )
+        raise ParameterError(f'--scenes must be at least {FEWEST_SCENES}: every third is held out')
     tracker = options.TrackerOptions.read(args, args.tracker).create(recover=False)
     photos = read_photos(args.photos) if args.photos else []
     scenes = scenes_for_calibration(args.scenes, args.frames, photos)

@@ -23,7 +23,6 @@ from tracker_core.target import Track, TrackStatus
 if TYPE_CHECKING:
     from tracker_core.media.gray import Span
     from tracker_core.media.sources import FrameSource
-    from tracker_core.media.writer import VideoWriter
 
 NAME = 'track'
 ABOUT = 'follow objects in a video, a folder or a camera'

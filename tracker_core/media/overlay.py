@@ -82,9 +82,7 @@ def draw_box(
         _draw_text(frame, text, (x, y), colour, unit)
 
 
-def _dashes(
-    begin: np.ndarray, end: np.ndarray, dash: float
-) -> list[tuple[list[int], list[int]]]:
+def _dashes(begin: np.ndarray, end: np.ndarray, dash: float) -> list[tuple[list[int], list[int]]]:
     length = float(np.hypot(*(end - begin)))
     pieces = 1
     if dash:
