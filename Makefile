@@ -7,6 +7,7 @@ TRACKER ?= tadt
 VIDEO ?=
 BOX ?=
 ARGS ?=
+JOBS ?= auto
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint docs build clean distclean
 
@@ -48,9 +49,10 @@ docs: build
 	@echo 'See out/docs/html/index.html'
 
 # Run in build/: from here Python would import the source folders before the installed package. The plugins of a sourced
-# ROS 2 were written for another pytest.
+# ROS 2 were written for another pytest. A process for each core, each with one thread: small tensors gain little by more.
 test: lint
-	@$(environment) && cd build && PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -v $(ARGS) $(addprefix '$(CURDIR)'/,$(wildcard test/core test/nodes test/launch))
+	@$(environment) && cd build && OMP_NUM_THREADS=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest \
+		-p xdist -n $(JOBS) --dist loadfile $(ARGS) $(addprefix '$(CURDIR)'/,$(wildcard test/core test/nodes test/launch))
 
 clean:
 	rm -rf build install log docs/api
