@@ -7,7 +7,7 @@ TRACKER ?= tadt
 VIDEO ?=
 BOX ?=
 ARGS ?=
-JOBS ?= auto
+JOBS ?= $(shell nproc)
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint docs build clean distclean
 
