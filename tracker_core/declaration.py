@@ -90,14 +90,12 @@ class Preset:
         weights: The files that it reads.
         is_fine_in_bfloat16: Whether its boxes stay what they are when the network computes in
             bfloat16, so that `precision='auto'` may choose it.
-        about: What it is for, a few words; empty for the plain compact and published ones.
     """
 
     config: TrackerConfig
     network: str
     weights: tuple[WeightFile, ...]
     is_fine_in_bfloat16: bool = False
-    about: str = ''
 
     @property
     def is_bundled(self) -> bool:
@@ -114,7 +112,7 @@ class Declaration:
         title: As its paper writes it.
         about: What it does, a clause that goes on after the title and a colon, with a full stop.
         tracker: Its class, 'module:class'.
-        presets: By name; the first is the default.
+        presets: By name; 'compact', the default, is among them.
     """
 
     name: str

@@ -24,15 +24,14 @@ def register(declaration: Declaration) -> None:
     Raises:
         ParameterError: There is another tracker of its name.
     """
-    known = {**_own(), **_others}.get(declaration.name, declaration)
-    if known != declaration:
+    if _known().get(declaration.name, declaration) != declaration:
         raise ParameterError(f'there is a tracker {declaration.name!r} already')
     _others[declaration.name] = declaration
 
 
 def list_trackers() -> list[str]:
     """Names for `create_tracker`."""
-    return sorted({**_own(), **_others})
+    return sorted(_known())
 
 
 def tracker_declaration(name: str) -> Declaration:
@@ -41,12 +40,16 @@ def tracker_declaration(name: str) -> Declaration:
     Raises:
         UnknownTrackerError: There is no tracker of this name.
     """
-    known = {**_own(), **_others}
+    known = _known()
     if name not in known:
         raise UnknownTrackerError(
             f'there is no tracker {name!r}; choose one of {", ".join(sorted(known))}'
         )
     return known[name]
+
+
+def _known() -> dict[str, Declaration]:
+    return {**_own(), **_others}
 
 
 @lru_cache(maxsize=1)

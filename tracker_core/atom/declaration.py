@@ -24,6 +24,6 @@ DECLARATION = Declaration(
     {
         'compact': Preset(COMPACT, 'compact', (compact_backbone(), HEAD)),
         'paper': Preset(PAPER, 'published', (AUTHORS,)),
-        'paper_vot': Preset(VOT, 'published', (AUTHORS,), about='parameters for VOT'),
+        'paper_vot': Preset(VOT, 'published', (AUTHORS,)),
     },
 )

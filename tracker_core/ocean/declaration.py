@@ -35,15 +35,13 @@ DECLARATION = Declaration(
     'tracker_core.ocean.tracker:OceanTracker',
     {
         'compact': Preset(COMPACT, 'compact', SMALL),
-        'compact_online': Preset(COMPACT_ONLINE, 'compact', SMALL, about='with online branch'),
+        'compact_online': Preset(COMPACT_ONLINE, 'compact', SMALL),
         'paper': Preset(VOT2019, 'published', OFFLINE, True),
-        'paper_vot2018': Preset(VOT2018, 'published', OFFLINE, True, 'parameters for VOT2018'),
-        'paper_otb': Preset(OTB2015, 'published', OFFLINE, True, 'parameters for OTB'),
-        'paper_got10k': Preset(GOT10K, 'published', OFFLINE, True, 'parameters for GOT-10k'),
-        'paper_lasot': Preset(LASOT, 'published', OFFLINE, True, 'parameters for LaSOT'),
-        'paper_online': Preset(VOT2019_ONLINE, 'published', ONLINE, about='with online branch'),
-        'paper_online_vot2018': Preset(
-            VOT2018_ONLINE, 'published', ONLINE_2018, about='the same, parameters for VOT2018'
-        ),
+        'paper_vot2018': Preset(VOT2018, 'published', OFFLINE, True),
+        'paper_otb': Preset(OTB2015, 'published', OFFLINE, True),
+        'paper_got10k': Preset(GOT10K, 'published', OFFLINE, True),
+        'paper_lasot': Preset(LASOT, 'published', OFFLINE, True),
+        'paper_online': Preset(VOT2019_ONLINE, 'published', ONLINE),
+        'paper_online_vot2018': Preset(VOT2018_ONLINE, 'published', ONLINE_2018),
     },
 )

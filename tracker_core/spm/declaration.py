@@ -24,6 +24,6 @@ DECLARATION = Declaration(
     {
         'compact': Preset(COMPACT, 'compact', (compact_backbone(), HEADS)),
         'paper': Preset(OTB, 'published', STAGES),
-        'paper_lasot': Preset(LASOT, 'published', STAGES, about='parameters for LaSOT'),
+        'paper_lasot': Preset(LASOT, 'published', STAGES),
     },
 )
