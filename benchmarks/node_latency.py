@@ -49,6 +49,7 @@ from tracker_nodes.isolation import isolate
 NAMESPACE = '/benchmark'
 CAMERA_MEMORY = 400e6  # bytes of rendered frames at most
 PATIENCE = 300.0  # seconds for a tracker to load
+ASK_AGAIN = 20.0  # seconds without an answer after which init_target is called once more
 WARM_UP = 5.0  # seconds that do not count
 PERCENTILES = (50, 99, 100)
 
@@ -157,7 +158,7 @@ class Listener(Node):
             if not client.service_is_ready():
                 continue
             future = client.call_async(InitTarget.Request(bbox=box_to_message(box)))
-            self.spin_for(PATIENCE, future.done)
+            self.spin_for(ASK_AGAIN, future.done)  # DDS drops an answer to an unmatched reader
             if future.done() and future.result().success:
                 return
             if future.done() and future.result().error_code != InitTarget.Response.NO_IMAGE:

@@ -13,6 +13,7 @@ import argparse
 from collections.abc import Callable, Iterator
 import contextlib
 from dataclasses import dataclass
+import math
 from pathlib import Path
 import signal
 import subprocess
@@ -25,6 +26,7 @@ import numpy as np
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.task import Future
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from tqdm import tqdm
@@ -44,6 +46,7 @@ from tracker_nodes.isolation import isolate
 
 START_TIMEOUT = 180.0  # seconds for a tracker to load and warm up
 TIMEOUT = 40.0  # seconds without news after which something is wrong
+ASK_AGAIN = 15.0  # seconds without an answer after which a service is called once more
 NAMESPACE = '/demo'
 SHEET_FRAMES = 12
 
@@ -104,6 +107,7 @@ class Viewer(Node):
     def __init__(self, children: dict[str, subprocess.Popen[bytes]], **options: Any) -> None:
         super().__init__('viewer', namespace=NAMESPACE, **options)
         self._children = children
+        self._service_clients: dict[str, Any] = {}
         self.numbers: dict[int, int] = {}  # of the frames, by stamp
         self.detections: dict[int, Detection2DArray] = {}
         self.statuses: dict[int, TrackStatusArray] = {}
@@ -141,13 +145,28 @@ class Viewer(Node):
                 raise DemoError(f'waited {timeout:g} s for {what}, which did not come')
 
     def call(self, kind: Any, name: str, timeout: float = TIMEOUT, **fields: Any) -> Any:
-        """Call a service and return its answer; see `wait_for` for the error."""
-        client = self.create_client(kind, name)
+        """Call a service that may be called twice, and return its answer.
+
+        Asked again where no answer comes: DDS drops an answer whose server has not yet found
+        the client's reader, although the client sees the service
+        (https://github.com/ros2/ros2/issues/1253). See `wait_for` for the error.
+        """
+        if name not in self._service_clients:
+            self._service_clients[name] = self.create_client(kind, name)
+        client = self._service_clients[name]
         self.wait_for(client.service_is_ready, f'the service {name}', timeout)
-        future = client.call_async(kind.Request(**fields))
-        self.wait_for(future.done, f'the answer of {name}', timeout)
-        self.destroy_client(client)
-        return future.result()
+        futures: list[Future] = []
+        asked = -math.inf
+
+        def is_answered() -> bool:
+            nonlocal asked
+            if time.monotonic() > asked + ASK_AGAIN:
+                futures.append(client.call_async(kind.Request(**fields)))
+                asked = time.monotonic()
+            return any(future.done() for future in futures)
+
+        self.wait_for(is_answered, f'the answer of {name}', timeout)
+        return next(future.result() for future in futures if future.done())
 
     def start(self, box: Box) -> None:
         """Call init_target, as soon as the tracker has been loaded and has seen a frame.

@@ -116,14 +116,23 @@ class Operator:
         self.node.destroy_subscription(self._subscriptions.pop(topic))
 
     def call(self, kind: Any, name: str, **fields: Any) -> Any:
-        """Call a service and wait for the answer."""
+        """Call a service and wait for the answer; a second time if none comes, since DDS drops it
+        where the server has not yet found this client's reader.
+        """
         if name not in self._clients:
             self._clients[name] = self.node.create_client(kind, name)
         client = self._clients[name]
         assert client.wait_for_service(PATIENCE), f'no service {name}'
-        future = client.call_async(kind.Request(**fields))
-        self.wait_until(future.done, f'the answer of {name}')
-        return future.result()
+        futures = [client.call_async(kind.Request(**fields))]
+        again = time.monotonic() + PATIENCE / 2
+
+        def is_answered() -> bool:
+            if time.monotonic() > again and len(futures) == 1:
+                futures.append(client.call_async(kind.Request(**fields)))
+            return any(future.done() for future in futures)
+
+        self.wait_until(is_answered, f'the answer of {name}')
+        return next(future.result() for future in futures if future.done())
 
     def init(
         self,
