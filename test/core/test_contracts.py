@@ -11,7 +11,7 @@ import dataclasses
 import math
 
 import numpy as np
-from presets import PRESETS, SMALL_DAT
+from presets import PRESETS, REDUCED
 import pytest
 import torch
 
@@ -31,17 +31,11 @@ from tracker_core import (
 )
 from tracker_core.parameters import describe
 
-# parameters that make a tracker affordable here, or keep random networks from blowing rounding up
-# to pixels; contracts do not depend on them
-REDUCED = {
-    ('atom', 'paper'): {'step_length': 0.01},
-    ('dat', 'paper'): SMALL_DAT,
-}
-
 
 def make_tracker(name: str, preset: str) -> Tracker:
+    """With so little learning that it is affordable, where it does not have to find anything."""
     weights = None if has_bundled_weights(name, preset) else 'random'
-    reduced = REDUCED.get((name, preset), {})
+    reduced = REDUCED.get((name, preset), {}) if weights else {}
     return create_tracker(name, preset, 'cpu', 'float32', weights=weights, **reduced)
 
 

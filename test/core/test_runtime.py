@@ -288,7 +288,7 @@ def test_onnx_runtime_finds_the_same_boxes(name: str, cache: Path) -> None:
     assert_same_boxes(*(follow(t, cut, scene.boxes[0]) for t in (eager, onnx)), 0.05)
     assert list(cache.rglob(f'{name}_*.onnx')) == files
 
-    images, box = skiing(81)
+    images, box = skiing(30)
     if name != 'dat':
         assert_same_boxes(*(follow(t, images, box) for t in (eager, onnx)), 0.05)
         return
