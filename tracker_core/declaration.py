@@ -67,8 +67,17 @@ def compact_backbone(part: str = 'backbone') -> WeightFile:
     """The small backbone that the compact presets share."""
     return bundled(
         'compact_backbone.safetensors',
-        '371a454522e1d2b0f3f96bcfbf2d3107f295e1dbc9f8c8c732af6981fa1354d8',
+        'efc09266a800897d3ba3fdeb97ff3763637756b188b4432e30315d8f8e3b2728',
         part,
+    )
+
+
+def box_refiner() -> WeightFile:
+    """The box refiner that TADT and DAT share."""
+    return bundled(
+        'compact_refiner.safetensors',
+        '651c9d2a5e209246d3cc3e3da9b339b0228a6f9404c8f57ea2b362de1096de7a',
+        'refiner',
     )
 
 

@@ -46,8 +46,9 @@ def create_tracker(
         precision: 'auto', 'float32', 'bfloat16' or 'float16': of the networks; geometry is always
             float32 or better. 'auto' is float16 on CUDA, bfloat16 on a CPU that is faster with it
             for those presets whose boxes it leaves as they are, else float32.
-        runtime: How a step is executed: 'eager', 'cuda_graph', 'onnx', 'tensorrt', or 'auto':
-            'cuda_graph' on CUDA, 'eager' on a CPU. The choice is logged and stands in
+        runtime: How a step is executed: 'eager', 'session', 'cuda_graph', 'onnx', 'tensorrt', or
+            'auto': 'cuda_graph' on CUDA; on a CPU 'session' for preset compact, else 'eager'. The
+            choice is logged and stands in
             `tracker.runtime` and `tracker.precision`.
         weights: None for the bundled or installed file, a path, or 'random' for seeded random
             weights (to measure speed, to test).
@@ -69,7 +70,8 @@ def create_tracker(
         raise ParameterError(
             f'precision must be auto or one of {", ".join(PRECISIONS)}, not {precision!r}'
         )
-    runtime_name = choose_runtime(runtime, torch_device)
+    has_sessions = declared.network == 'compact' and precision in ('auto', 'float32')
+    runtime_name = choose_runtime(runtime, torch_device, has_sessions)
     is_fine = declared.is_fine_in_bfloat16 and config.tolerates_rounding
     if precision == 'auto':
         dtype = choose_precision(runtime_name, torch_device, is_fine)
@@ -85,6 +87,8 @@ def create_tracker(
             f'{name} {preset} with these parameters cannot be exported: its step is no pure '
             'tensor program for any frame; choose runtime eager or cuda_graph'
         )
+    if runtime_name == 'session':
+        tracker.use_sessions()
     tracker.steps = make_runtime(runtime_name, torch_device, dtype)
     tracker.updates = make_updates(runtime_name, torch_device)
     log.info(

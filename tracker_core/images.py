@@ -9,8 +9,9 @@ sample. A tracker computes these positions from its own geometry and leaves the 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -126,6 +127,62 @@ def sample_grid(
     upper = torch.lerp(corner(y0, x0), corner(y0, x0 + 1), wx)
     lower = torch.lerp(corner(y0 + 1, x0), corner(y0 + 1, x0 + 1), wx)
     return torch.lerp(upper, lower, wy).permute(0, 3, 1, 2)  # (N, 3, h, w)
+
+
+class Cut(Protocol):
+    """Cuts square windows out of a frame."""
+
+    def __call__(
+        self, frame: Tensor, windows: Tensor, size: int, fills: Tensor | None = None
+    ) -> Tensor:
+        """Resample windows bilinearly.
+
+        Args:
+            frame: (H, W, 3) uint8.
+            windows: (N, 3) float centre (x, y) in continuous coordinates and side, pixels.
+            size: Side of the crops.
+            fills: (N, 3) colour outside the frame; without it the border pixels are repeated.
+
+        Returns:
+            (N, 3, size, size) float32, 0 to 255.
+        """
+        ...
+
+
+def cut_windows(frame: Tensor, windows: Tensor, size: int, fills: Tensor | None = None) -> Tensor:
+    """`Cut` as a static-shape tensor program, for any device and for exporters."""
+    cx, cy, side = windows.unbind(1)
+    ys, xs = window_positions(cy, side, size), window_positions(cx, side, size)
+    return sample_grid(
+        frame, ys.float(), xs.float(), None if fills is None else fills[:, None, None]
+    )
+
+
+def cut_windows_by_opencv(
+    frame: Tensor, windows: Tensor, size: int, fills: Tensor | None = None
+) -> Tensor:
+    """`Cut` by one call of OpenCV for each window: frames on the host, and crops whose values are
+    rounded to whole numbers."""
+    image = frame.numpy()
+    colours = None if fills is None else fills.tolist()
+    crops = []
+    for number, (cx, cy, side) in enumerate(windows.tolist()):
+        step = side / size
+        first = (step - side - 1) / 2  # of the first sample, from the centre
+        matrix = np.array([[step, 0.0, cx + first], [0.0, step, cy + first]])
+        border = cv2.BORDER_REPLICATE if colours is None else cv2.BORDER_CONSTANT
+        crops.append(
+            cv2.warpAffine(
+                image,
+                matrix,
+                (size, size),
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                borderMode=border,
+                borderValue=(0, 0, 0) if colours is None else colours[number],
+            )
+        )
+    cut = crops[0][None] if len(crops) == 1 else np.stack(crops)
+    return torch.from_numpy(cut).permute(0, 3, 1, 2).float()
 
 
 def window_positions(centers: Tensor, sides: Tensor, size: int) -> Tensor:

@@ -57,6 +57,26 @@ def parameter(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def refiner() -> Any:
+    """A `parameter` of trackers that can use the box refiner."""
+    return parameter(
+        False,
+        'Let the box refiner find the edges of the target (preset compact).',
+        live=False,
+    )
+
+
+def box_rate() -> Any:
+    """What goes with `refiner`."""
+    return parameter(
+        0.5,
+        'Share of a change of size that the box refiner finds that is taken over, where it is '
+        'sure of it.',
+        minimum=0.0,
+        maximum=1.0,
+    )
+
+
 def template_rate() -> Any:
     """A `parameter` of trackers whose template can follow the target."""
     return parameter(

@@ -26,7 +26,8 @@ from torch import nn, Tensor
 
 from tracker_core.boxes import Box, startable
 from tracker_core.errors import BoxError, ParameterError, TrackerError
-from tracker_core.images import as_frame
+from tracker_core.images import as_frame, Cut, cut_windows, cut_windows_by_opencv
+from tracker_core.layers.graphs import attach_sessions
 from tracker_core.parameters import ConfigT, describe
 from tracker_core.runtime.eager import Eager, EagerUpdates
 from tracker_core.squeezing import scaled, squeeze_of, squeezed
@@ -72,6 +73,7 @@ class Tracker(ABC, Generic[ConfigT, ModelT, StateT]):
         device: Where it computes.
         precision: Number format of its networks.
         weights: What they were made of.
+        cut: Cuts search regions out of frames.
         steps: Executes steps.
         updates: Executes online updates.
     """
@@ -85,6 +87,7 @@ class Tracker(ABC, Generic[ConfigT, ModelT, StateT]):
         self.device = setup.device
         self.precision = setup.precision
         self.weights = setup.weights
+        self.cut: Cut = cut_windows
         self.steps: Runtime = Eager(setup.device)
         self.updates: Updates = EagerUpdates()
 
@@ -214,6 +217,25 @@ class Tracker(ABC, Generic[ConfigT, ModelT, StateT]):
         """
         declare_lost(target, self.config)
 
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """Its networks by name."""
+        return {name: part for name, part in vars(self).items() if isinstance(part, nn.Module)}
+
+    def use_sessions(self) -> None:
+        """Let ONNX Runtime run the networks and OpenCV cut the search regions, both on the CPU.
+
+        Raises:
+            ParameterError: No part of the networks has a graph, or they are not in float32 on the
+                CPU.
+        """
+        if not attach_sessions(self.networks):
+            raise ParameterError(
+                f'runtime session has no graphs of the networks of {self.name} {self.preset}: '
+                'choose eager'
+            )
+        self.cut = cut_windows_by_opencv
+
     # ---------------------------------------------------------------- the step, and around it
 
     def program(self, key: ProgramKey) -> StepProgram:
@@ -221,8 +243,7 @@ class Tracker(ABC, Generic[ConfigT, ModelT, StateT]):
         origin = Provenance(
             self.name, self.preset, self.weights.checksum, self.precision, self.config
         )
-        networks = {n: part for n, part in vars(self).items() if isinstance(part, nn.Module)}
-        return StepProgram(partial(self.step, key), key, origin, networks)
+        return StepProgram(partial(self.step, key), key, origin, self.networks)
 
     def program_key(
         self, target: Target[ModelT, StateT], image_size: tuple[int, int]

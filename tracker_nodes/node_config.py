@@ -34,7 +34,8 @@ class NodeConfig:
     )
     runtime: str = parameter(
         'auto',
-        'How a step is executed: auto is cuda_graph on CUDA, eager on a CPU.',
+        'How a step is executed: auto is cuda_graph on CUDA, on a CPU session for preset compact, '
+        'else eager.',
         choices=RUNTIMES,
         live=False,
     )

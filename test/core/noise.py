@@ -9,6 +9,7 @@ import numpy as np
 
 from tracker_core.data import Pool
 from tracker_core.data.photos import make_photo
+from tracker_core.data.regions import Region
 
 PLAIN = {  # of a config of pairs: nothing is changed
     'angle': 0.0,
@@ -31,4 +32,7 @@ def noise_image(seed: int, height: int = 200, width: int = 260) -> np.ndarray:
 
 
 def noise_pool(photos: int = 6) -> Pool:
-    return Pool([make_photo(noise_image(seed), f'group{seed % 2}') for seed in range(photos)])
+    """Photos with an object each, so that boxes can be learnt."""
+    box = np.array([[80.0, 60.0, 70.0, 50.0]])
+    found = [make_photo(noise_image(seed), f'group{seed % 2}', box) for seed in range(photos)]
+    return Pool(found, [Region(photo, photo.boxes[0]) for photo in found])

@@ -18,7 +18,6 @@ from torch import Tensor
 import torch.nn.functional as F
 
 from tracker_core import Box, create_tracker, Tracker, TrackStatus, WeightsError
-from tracker_core.backbones.compact import CompactBackbone
 from tracker_core.dat import samples
 from tracker_core.dat.box_regression import BoxRegression, is_close
 from tracker_core.dat.config import DatConfig
@@ -44,6 +43,7 @@ from tracker_core.dat.network import (
     VggM,
 )
 from tracker_core.dat.views import CONTEXT, RegionViews
+from tracker_core.refiner.network import RefinerNetwork
 from tracker_core.weights import randomize
 
 RELEASED = DatConfig(released=True, dropout=0.0, batch=8, mined_from=16)
@@ -502,7 +502,7 @@ def test_classification_gradient() -> None:
 
 def test_pooling_is_the_mean_of_bilinear_samples() -> None:
     config = DatConfig(region_side=128, cells=3)
-    views = RegionViews(CompactBackbone(), torch.device('cpu'), torch.float32, config)
+    views = RegionViews(RefinerNetwork(), torch.device('cpu'), torch.float32, config)
     maps = torch.randn(5, 16, 16, generator=torch.Generator().manual_seed(0))
     window = (60.0, 40.0, 64.0)  # two network pixels per pixel of the frame
     table = maps.flatten(1).T[None].contiguous()

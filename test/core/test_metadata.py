@@ -22,7 +22,7 @@ CORE = ROOT / 'tracker_core'
 PACKAGE = ElementTree.parse(ROOT / 'package.xml').getroot()
 # Modules whose name differs from that of the package that pip installs
 MODULES = {'opencv-python-headless': 'cv2', 'PyYAML': 'yaml'}
-OPTIONAL = {'onnx', 'onnxruntime', 'tensorrt'}  # imported where used; extras of setup.py
+OPTIONAL = {'onnx', 'tensorrt'}  # imported where used; extras of setup.py
 
 
 def requirements() -> set[str]:

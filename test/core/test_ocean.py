@@ -41,7 +41,7 @@ from tracker_core.ocean.online_filter import Problem, score_maps
 from tracker_core.ocean.online_learning import Learner, start_learning
 from tracker_core.ocean.online_network import OnlineNetwork
 from tracker_core.ocean.online_state import judge, summarize
-from tracker_core.ocean.tracker import choose_places, crop_windows, OceanTracker
+from tracker_core.ocean.tracker import choose_places, cut_as_released, OceanTracker
 from tracker_core.runtime.eager import EagerUpdates
 from tracker_core.training.ocean import cell_truth, choose_cells, ocean_losses, place_loss
 
@@ -241,9 +241,8 @@ def test_crops() -> None:
     np.testing.assert_allclose(fill, expected['avg_chans'], atol=1e-3)
     for index in range(5):
         cx, cy, side, size = expected[f'f{index}_args']
-        crops = crop_windows(
-            image, torch.tensor([[cx, cy, size]]).double(), fill.floor()[None], int(side), True
-        )
+        windows = torch.tensor([[cx, cy, size]]).double()
+        crops = cut_as_released(image, windows, int(side), fill.floor()[None])
         crop = crops[0]
         assert tuple(crop.shape) == tuple(expected[f'f{index}_crop_shape'])
         difference = crop[:, ::5, ::5].numpy() - expected[f'f{index}_crop_slice']
@@ -628,18 +627,22 @@ def test_training_losses() -> None:
     cells = (exact[:, 0] - exact[:, 2]) / 2, (exact[:, 1] - exact[:, 3]) / 2
     assert torch.equal(truth.middle, torch.hypot(*cells) <= 16)
     sure = 40.0 * (truth.middle.float() - 0.5)
-    losses, overlap = ocean_losses(sure, exact.clamp(min=1e-3), truth)
+    losses, overlap = ocean_losses(sure, exact.clamp(min=1e-3), truth, torch.ones(2))
     assert set(losses) == {'box', 'regular', 'place'}
     for name, loss in losses.items():
         assert float(loss) == pytest.approx(0, abs=1e-3), name
     assert (overlap[inside] - 1).abs().max() < 1e-3
     assert overlap[~inside].abs().max() == 0
 
-    losses, overlap = ocean_losses(-sure, 2 * exact.clamp(min=1e-3), truth)
+    losses, overlap = ocean_losses(-sure, 2 * exact.clamp(min=1e-3), truth, torch.ones(2))
     assert float(losses['box']) == pytest.approx(math.log(4), abs=0.01)
     assert float(losses['regular']) == pytest.approx(20, abs=1e-3)
     assert float(losses['place']) == pytest.approx(40 + math.log(23 * 23 / 13), abs=0.1)
     assert (overlap[inside] - 0.25).abs().max() < 0.01
+    # a pair whose box is no object's teaches nothing of boxes
+    wrong = torch.cat((exact[:1], 2 * exact[1:])).clamp(min=1e-3)
+    losses, _ = ocean_losses(sure, wrong, truth, torch.tensor([1.0, 0.0]))
+    assert float(losses['box']) == pytest.approx(0, abs=1e-3)
 
     # a target outside the map has no place to point at
     beyond = truth.middle.clone()

@@ -14,19 +14,21 @@ import pytest
 
 import tracker_core.data
 from tracker_core.data import load_pool, PairConfig, PairSampler, Pool
-from tracker_core.data.geometry import Bend, bounds, map_box, map_points, view_matrix
+from tracker_core.data.geometry import Bend, bounds, ellipse, map_box, map_points, view_matrix
 from tracker_core.data.photos import make_photo
-from tracker_core.data.regions import follow_regions, Region
+from tracker_core.data.regions import follow_regions, outlined, Region
 from tracker_core.errors import ParameterError
 
 
-def marked_pool(box: tuple[float, float, float, float]) -> Pool:
-    """A dark photo, large enough for every crop, with a white rectangle exactly on the box."""
+def marked_pool(box: tuple[float, float, float, float], outlined: bool = False) -> Pool:
+    """A dark photo, large enough for every crop, with a white rectangle exactly on the box; what
+    is `outlined` of it is an ellipse."""
     image = np.full((1100, 1100, 3), 20, np.uint8)
     x, y, w, h = (int(side) for side in box)
     image[y : y + h, x : x + w] = 240
     photo = make_photo(image, boxes=np.array([box]))
-    return Pool([photo], [Region(photo, np.array(box, np.float64))])
+    region = Region(photo, np.array(box, np.float64))
+    return Pool([photo], [region._replace(outline=(ellipse(region.box),)) if outlined else region])
 
 
 def visible_box(crop: np.ndarray) -> np.ndarray:
@@ -60,7 +62,7 @@ def test_boxes_are_where_the_object_is(box):
 
 def test_a_cut_out_target_fills_its_box():
     """With its surroundings exchanged, the box is that of the outline it was cut along."""
-    pool = marked_pool((500, 480, 60, 50))
+    pool = marked_pool((500, 480, 60, 50), outlined=True)
     black = make_photo(np.full((200, 200, 3), 20, np.uint8))
     config = PairConfig(shift=40.0, sources=(0, 1, 0, 0), **{**PLAIN, 'paste': 1.0})
     sampler = PairSampler(pool, config)
@@ -76,7 +78,7 @@ def test_a_cut_out_target_fills_its_box():
 
 def test_bent_targets_stay_in_their_boxes():
     """A bent rectangle lies in its box, which was found without looking at pixels."""
-    pool = marked_pool((500, 480, 60, 50))
+    pool = marked_pool((500, 480, 60, 50), outlined=True)
     config = PairConfig(shift=20.0, sources=(0, 1, 0, 0), bend=0.1, **PLAIN)
     bent = PairSampler(pool, config)
     straight = PairSampler(pool, dataclasses.replace(config, bend=0.0))
@@ -163,9 +165,9 @@ def test_flow_follows_a_moving_region():
     photos = [make_photo(frame) for frame in frames]
     found = list(follow_regions(photos, seed=0, gaps=(1, 3)))
     assert len(found) >= 20
-    for (early, box), (late, later) in found:
-        gap = photos.index(late) - photos.index(early)
-        assert later == pytest.approx(box - [3 * gap, 2 * gap, 0, 0], abs=0.5)
+    for early, late in found:
+        gap = photos.index(late.photo) - photos.index(early.photo)
+        assert late.box == pytest.approx(early.box - [3 * gap, 2 * gap, 0, 0], abs=0.5)
 
 
 def test_pool_reads_frames_in_their_order(tmp_path):
@@ -181,7 +183,7 @@ def test_pool_reads_frames_in_their_order(tmp_path):
     (tmp_path / 'david/groundtruth_rect.txt').write_text('11,13,20,30\n' * 6)
     (tmp_path / 'other/groundtruth_rect.txt').write_text('11,13,20,30\n' * 11)
     pool = load_pool(tmp_path, 'all')
-    shades = [[photo.mean[0] for photo, _ in each] for each in pool.sequences]
+    shades = [[region.photo.mean[0] for region in each] for each in pool.sequences]
     assert shades == [list(range(6)), list(range(5, 16))]
 
 
@@ -199,9 +201,9 @@ def test_pool_reads_boxes_sequences_and_parts(tmp_path):
     )
     pool = load_pool(tmp_path, 'all')
     assert len(pool.photos) == 71
-    assert [tuple(box) for _, box in pool.boxes] == [(10, 12, 20, 30)]
-    assert [box[0] for _, box in pool.sequences[0]] == [10, 11, 12]
-    assert [photo.group for photo, _ in pool.boxes + pool.sequences[0]] == ['set'] * 4
+    assert [tuple(region.box) for region in pool.boxes] == [(10, 12, 20, 30)]
+    assert [region.box[0] for region in pool.sequences[0]] == [10, 11, 12]
+    assert [region.photo.group for region in pool.boxes + pool.sequences[0]] == ['set'] * 4
     train, held_out = load_pool(tmp_path, 'train'), load_pool(tmp_path, 'held_out')
     assert len(train.photos) + len(held_out.photos) == 71
     assert len(held_out.photos) > 0
@@ -210,6 +212,85 @@ def test_pool_reads_boxes_sequences_and_parts(tmp_path):
         load_pool(tmp_path, 'all')
     with pytest.raises(ParameterError, match='no folder'):
         load_pool(tmp_path / 'nowhere')
+
+
+def write_masked_clip(folder: Path) -> None:
+    """Six frames of a triangle that moves, with tracks, boxes and masks."""
+    (folder / 'masks').mkdir(parents=True)
+    rows = ['file,track,x,y,w,h,label']
+    for index in range(6):
+        corners = np.array([[20, 60], [60, 60], [40, 20]]) + np.array([4 * index, 0])
+        image, mask = noise_image(index, 100, 140), np.zeros((100, 140), np.uint8)
+        cv2.fillPoly(image, [corners], (240, 240, 240))
+        cv2.fillPoly(mask, [corners], 3)
+        cv2.imwrite(str(folder / f'{index}.png'), image)
+        cv2.imwrite(str(folder / 'masks' / f'{index}.png'), mask)
+        rows.append(f'{index}.png,7,{20 + 4 * index},20,41,41,triangle')
+    (folder / 'tracks.csv').write_text('\n'.join(rows))
+
+
+def test_pool_reads_tracks_and_outlines(tmp_path):
+    write_masked_clip(tmp_path / 'one' / 'clip')
+    write_masked_clip(tmp_path / 'two' / 'clip')
+    pool = load_pool([tmp_path / 'one', tmp_path / 'two'], 'all')
+    assert len(pool.photos) == 12  # masks are no photos
+    assert [len(track) for track in pool.sequences] == [6, 6]
+    for index, region in enumerate(pool.sequences[0]):
+        assert region.box == pytest.approx([20 + 4 * index, 20, 41, 41], abs=0.6)
+        assert bounds(np.concatenate(region.outline)) == pytest.approx(region.box)
+    (tmp_path / 'one' / 'clip' / 'tracks.csv').write_text('file,x,y,w,h\n0.png,1,2,3,4\n')
+    with pytest.raises(ParameterError, match=r'tracks\.csv needs the columns file,track'):
+        load_pool(tmp_path / 'one')
+
+
+def test_masks_of_other_things_give_no_outline():
+    """A mask that does not fill the box is not that of its object."""
+    objects = np.zeros((100, 140), np.uint8)
+    objects[40:50, 40:50] = 1
+    photo = make_photo(noise_image(0, 100, 140), objects=objects)
+    assert outlined(Region(photo, np.array([40.0, 40, 10, 10]))).outline
+    assert not outlined(Region(photo, np.array([20.0, 20, 80, 60]))).outline
+    assert not outlined(Region(photo, np.array([90.0, 60, 20, 20]))).outline
+
+
+def test_turned_targets_keep_tight_boxes(tmp_path):
+    """Along an outline at any angle, else by quarters; regions without an object at any."""
+    write_masked_clip(tmp_path / 'clip')
+    pool = load_pool(tmp_path, 'all')
+    config = PairConfig(turn=1.0, sources=(0, 0, 1, 0), scale=1.0, shift=0.0, **PLAIN)
+    sampler = PairSampler(pool, config)
+    for index in range(12):
+        pair = sampler.pair(index)
+        bright = (pair.search.min(axis=2) > 225).astype(np.uint8)
+        _, _, stats, _ = cv2.connectedComponentsWithStats(bright)
+        x, y, w, h, _ = max(stats[1:], key=lambda s: s[4])
+        assert pair.search_box == pytest.approx([x, y, w, h], abs=4)
+        assert pair.has_edges
+    aspects = set()
+    sampler = PairSampler(marked_pool((500, 480, 80, 20)), replace_source(config, (0, 1, 0, 0)))
+    for index in range(12):
+        pair = sampler.pair(index)
+        aspects.add(round(float(np.log2(pair.search_box[2] / pair.search_box[3]))))
+        assert visible_box(pair.search) == pytest.approx(pair.search_box, abs=0.6)
+    assert aspects == {-2, 2}
+
+
+def replace_source(config: PairConfig, sources: tuple[float, float, float, float]) -> PairConfig:
+    return dataclasses.replace(config, sources=sources, stretch=0.0)
+
+
+def test_only_boxes_of_objects_have_edges(tmp_path):
+    """And a cut-out keeps them only along a real outline."""
+    write_masked_clip(tmp_path / 'clip')
+    pool = load_pool(tmp_path, 'all')
+    noise = noise_pool()
+    pool.photos += noise.photos
+    pool.boxes += noise.boxes
+    sampler = PairSampler(pool, PairConfig(paste=1.0, sources=(1, 1, 1, 0)))
+    has_edges = {'photo': False, 'box': True, 'sequence': True}
+    for index in range(30):
+        pair = sampler.pair(index)
+        assert pair.has_edges == has_edges[pair.source]
 
 
 def test_reading_data_needs_no_torch():

@@ -124,7 +124,7 @@ def test_coarse_stage(network: PaperNetwork) -> None:
     close_to_spread(cls_kernel[0, :, ::32], fixture['z_cls_kernel_slice'])
     close_to_spread(box_kernel[0, :, ::32], fixture['z_bbox_kernel_slice'])
 
-    cls, box = network.match(network.coarse_template(template, torch.empty(1, 4)), search)
+    cls, box = network.match(network.coarse_template(template, torch.empty(1, 4)), (search,))
     close_to_spread(cls, fixture['cls_logit_slice'])
     close_to_spread(box, fixture['bbox_delta_slice'])
     anchors = torch.from_numpy(fixture['anchors'])
@@ -252,7 +252,7 @@ def test_crop(tracker: SpmTracker, case: str) -> None:
     squares, scales = tracker.squares(torch.from_numpy(fixture[f'{case}_box'])[None], 271)
     close(squares[0], fixture[f'{case}_x_box'], 1e-9)
     close(scales[0], fixture[f'{case}_scale'], 1e-12)
-    crop = tracker.network.crop(frame, squares, 271).flip(1)
+    crop = tracker.network.crop(frame, squares, 271, tracker.cut).flip(1)
     expected = fixture[f'{case}_crop_slice']
     wrong = np.abs(crop[0, :, ::5, ::5].numpy() - expected) > 0.02
     assert wrong.sum() <= 3 * 2  # samples on the very border may round to the other side
@@ -383,6 +383,7 @@ def test_compact_anchors_cover_the_crop_evenly() -> None:
         template, _ = network.extract(
             torch.zeros(1, 3, network.template_size, network.template_size)
         )
-        cls, box = network.match(network.coarse_template(template, boxes), maps[1])
+        searched = network.searched(maps[1])
+        cls, box = network.match(network.coarse_template(template, boxes), searched)
         assert cls.shape[2] * cls.shape[3] * 5 == len(anchors)
         assert box.shape[1:] == (20, *cls.shape[2:])

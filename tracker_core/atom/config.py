@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tracker_core.errors import ParameterError
-from tracker_core.parameters import parameter, TrackerConfig
+from tracker_core.parameters import parameter, refiner, TrackerConfig
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,7 @@ class AtomConfig(TrackerConfig):
         minimum=0.0,
         maximum=1.0,
     )
+    refiner: bool = refiner()
     largest_aspect: float = parameter(
         6.0, 'Boxes longer or taller than this are dropped.', minimum=1.0
     )
@@ -181,6 +182,8 @@ class AtomConfig(TrackerConfig):
             raise ParameterError(f'search_side must be a multiple of 32, not {self.search_side}')
         if self.kernel_size % 2:
             raise ParameterError(f'kernel_size must be even, not {self.kernel_size}')
+        if self.refiner and not self.refine:
+            raise ParameterError('refiner needs refine to be true')
         if self.refine and self.scales > 1:
             raise ParameterError('scales above 1 needs refine to be false')
         if self.released:
@@ -213,7 +216,8 @@ COMPACT = replace(
     memory_size=80,
     proposals=24,  # averaging more boxes steadies the small predictor's noisy sizes
     averaged=16,
-    size_rate=0.2,
-    score_midpoint=0.29,  # tracker calibrate --tracker atom --scenes 15 --photos (Kodak's)
-    score_slope=13.8,
+    size_rate=0.4,
+    refiner=True,
+    score_midpoint=0.35,  # tracker calibrate --tracker atom --scenes 15 --photos (Kodak's)
+    score_slope=13.5,
 )

@@ -3,7 +3,14 @@
 """What ATOM is called, its presets and their weights."""
 
 from tracker_core.atom.config import COMPACT, PAPER, VOT
-from tracker_core.declaration import bundled, compact_backbone, Declaration, Preset, WeightFile
+from tracker_core.declaration import (
+    box_refiner,
+    bundled,
+    compact_backbone,
+    Declaration,
+    Preset,
+    WeightFile,
+)
 
 AUTHORS = WeightFile(
     'atom_default.pth',
@@ -12,7 +19,7 @@ AUTHORS = WeightFile(
 )
 HEAD = bundled(
     'compact_atom.safetensors',
-    '17387c9cb7810f322d229dd6e51c573fd359d6f68712986002af5362fe0a63b0',
+    '8184de7e21845a1c265b3138545cb68e9b3ed122c7b495de0555c5b35d604ea1',
     'head',
 )
 
@@ -22,7 +29,7 @@ DECLARATION = Declaration(
     'a classifier learnt online finds the place, ascent on a predicted overlap the box.',
     'tracker_core.atom.tracker:AtomTracker',
     {
-        'compact': Preset(COMPACT, 'compact', (compact_backbone(), HEAD)),
+        'compact': Preset(COMPACT, 'compact', (compact_backbone(), HEAD, box_refiner())),
         'paper': Preset(PAPER, 'published', (AUTHORS,)),
         'paper_vot': Preset(VOT, 'published', (AUTHORS,)),
     },

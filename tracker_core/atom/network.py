@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 from tracker_core.backbones.compact import CompactBackbone
 from tracker_core.backbones.resnet18 import ResNet18
+from tracker_core.layers.graphs import graphed
 from tracker_core.layers.prroi_pool import bin_weights_and_slopes, prroi_pool
 
 MIDDLE_BINS, DEEP_BINS = 5, 3  # bins per side of the pooled test features
@@ -277,6 +278,23 @@ class AtomNetwork(nn.Module):
     def extract(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The middle and the deep map of images (N, 3, H, W), RGB 0 to 255."""
         return self.feature_extractor(images)
+
+    def look(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Both maps of search regions, and the test features of the overlap predictor."""
+        middle, deep = self.extract(images)
+        return middle, deep, *self.bb_regressor.features(middle, deep)
+
+
+class CompactAtomNetwork(AtomNetwork):
+    """Those of preset compact."""
+
+    def __init__(self) -> None:
+        super().__init__(compact=True)
+
+    @graphed('atom_search')
+    def look(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """See `AtomNetwork.look`."""
+        return super().look(images)
 
 
 def normalize(deep: Tensor) -> Tensor:

@@ -18,7 +18,13 @@ from torch import Tensor
 from tracker_core.atom.classifier import compose, correlate, fit_first, refit_on
 from tracker_core.atom.config import AtomConfig
 from tracker_core.atom.crops import crop, Position
-from tracker_core.atom.network import AtomNetwork, drop_unused, IouAscent, normalize
+from tracker_core.atom.network import (
+    AtomNetwork,
+    CompactAtomNetwork,
+    drop_unused,
+    IouAscent,
+    normalize,
+)
 from tracker_core.atom.place import (
     find_places,
     fourier_matrix,
@@ -26,6 +32,7 @@ from tracker_core.atom.place import (
     hann_window,
     label_deviation,
 )
+from tracker_core.backbones.compact import CompactBackbone
 from tracker_core.boxes import Box
 from tracker_core.discriminative.memory import SampleMemory
 from tracker_core.discriminative.squares import cut_squares, PixelSquare
@@ -36,8 +43,10 @@ from tracker_core.discriminative.views import (
     first_views,
     kept_channels,
 )
+from tracker_core.errors import ParameterError
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.layers.placing import place
+from tracker_core.refiner.network import BoxRefiner, build_refiner
 from tracker_core.step import ProgramKey, Tensors
 from tracker_core.target import Proposal, Target
 from tracker_core.tracker import Setup, Tracker
@@ -57,7 +66,8 @@ class AtomModel:
         projection: (D, C); both are learnt on the first frame, afterwards only the filter.
         composed: (1, C, K, K) both in one.
         memory: Samples to learn from.
-        modulation: Two (1, hidden), from the first frame; none without refinement.
+        modulation: Two (1, hidden), from the first frame, and with `refiner` the template of the
+            box refiner; none without refinement.
         learnt: Age of the target when it last learnt.
     """
 
@@ -119,6 +129,11 @@ class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
         self.ascent = IouAscent(network.bb_regressor.to(device), stored=precision)
         fold_batch_norms(network)
         self.network = place(network, device, precision)
+        self.refiner: BoxRefiner | None = None
+        if config.refiner:
+            if setup.network != 'compact':
+                raise ParameterError(f'refiner is for preset compact, not for {self.preset}')
+            self.refiner = place(build_refiner(setup.weights).refiner, device, precision)
         side = config.search_side
         self.cells = side // network.strides[1]
         upsample = fourier_matrix(self.cells, side)
@@ -180,9 +195,11 @@ class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
         modulation: Tensors = ()
         if config.refine:
             reference = self._into_crop(state, (state.y, state.x), center, scale)
-            modulation = self.network.bb_regressor.modulation(
-                middle[:1], deep[:1], torch.tensor([reference], device=self.device)
-            )
+            boxes = torch.tensor([reference], device=self.device)
+            modulation = self.network.bb_regressor.modulation(middle[:1], deep[:1], boxes)
+            if self.refiner is not None:
+                seen = self.refiner.features((middle[:1], deep[:1]))
+                modulation = (*modulation, self.refiner.template(seen, into_cells(boxes)))
         composed = compose(kernel, projection)[None]
         return AtomModel(kernel, projection, composed, memory, modulation), state
 
@@ -212,17 +229,23 @@ class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
         kernels, *modulation = model
         width = 6 if config.released else 3  # numbers of a square
         squares = geometry[:, 6 : 6 + k * width].reshape(-1, width)
-        middle, deep = self.network.extract(self._cut(frame, squares, config.search_side))
+        crops = self._cut(frame, squares, config.search_side)
+        features: list[Tensor] = []
+        if config.refine:
+            middle, deep, *features = self.network.look(crops)
+        else:
+            middle, deep = self.network.extract(crops)
         samples = normalize(deep)  # (N K, F, F, C)
         scores = correlate(samples, kernels.repeat_interleave(k, dim=0))
         bounds = geometry[:, :6].float()
         result = self._decide(scores.unflatten(0, (-1, k)), bounds)
         if config.refine:
-            maps = self.ascent.prepare(
-                self.network.bb_regressor.features(middle, deep), modulation
-            )
+            maps = self.ascent.prepare(features, modulation[:2])
             draws = geometry[:, 6 + k * width :].float().unflatten(1, (-1, 4))
             boxes = self._refine(maps, result[:, 3:5], bounds[:, :2], draws)
+            if self.refiner is not None:
+                seen = self.refiner.features((middle, deep))
+                boxes = self._sharpen(boxes, seen, modulation[-1])
             result = torch.cat([result, boxes], dim=1)
         return result, samples.unflatten(0, (-1, k))
 
@@ -269,6 +292,26 @@ class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
         x, y, w, h = (chosen.sum(dim=1) / count.clamp(min=1)).unbind(1)
         columns = (count[:, 0].to(x.dtype), y + h / 2 - middle, x + w / 2 - middle, h, w)
         return torch.stack(columns, dim=1)
+
+    def _sharpen(self, rows: Tensor, features: Tensor, template: Tensor) -> Tensor:
+        """What `_refine` found, on the way to what the box refiner makes of it, by as much as that
+        is sure of itself."""
+        assert self.refiner is not None
+        middle = (self.config.search_side - 1) / 2
+        count, y, x, h, w = rows.unbind(1)
+        rough = torch.stack((x + middle - w / 2, y + middle - h / 2, w, h), dim=1)
+        found = self.refiner(template, features, into_cells(rough)[:, None])
+        x1, y1, x2, y2 = (found.boxes[:, 0] * self.network.strides[0]).unbind(1)
+        share = found.overlaps[:, 0].sigmoid()
+        y, x = (
+            torch.lerp(old, (low + high) / 2 - middle, share)
+            for old, low, high in ((y, y1, y2), (x, x1, x2))
+        )
+        h, w = (
+            torch.lerp(old.clamp(min=1).log(), (high - low).log(), share).exp()
+            for old, low, high in ((h, y1, y2), (w, x1, x2))
+        )
+        return torch.stack((count, y, x, h, w), dim=1)
 
     def proposal(
         self,
@@ -348,7 +391,7 @@ class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
     def _cut(self, frame: Tensor, squares: Tensor, size: int) -> Tensor:
         if self.config.released:
             return cut_squares(frame, squares, size, squares.dtype)
-        return crop(frame, squares, size)
+        return crop(frame, squares, size, self.cut)
 
     def _bounds(
         self, state: AtomState, center: Position, scale: float, image_size: tuple[int, int]
@@ -393,6 +436,13 @@ class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
         return torch.rand(self.config.proposals - 1, 4, generator=generator)
 
 
+def into_cells(boxes: Tensor) -> Tensor:
+    """Boxes (N, 4) x, y, w, h in pixels of the search region, 0 being the centre of the first, as
+    corners in cells of the compact backbone."""
+    corners = torch.cat((boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), dim=1)
+    return corners / CompactBackbone.stride
+
+
 def corner(side: Side, config: AtomConfig) -> Side:
     """How far a box's corner lies from its centre; the released tracker is half a pixel off."""
     return (side - 1) / 2 if config.released else side / 2
@@ -427,7 +477,7 @@ def build_network(kind: str, weights: Weights) -> AtomNetwork:
     Raises:
         WeightsError: The file does not fit.
     """
-    network = AtomNetwork(compact=kind == 'compact')
+    network = CompactAtomNetwork() if kind == 'compact' else AtomNetwork()
     if weights.state is None:
         randomize(network)
     elif kind == 'compact':

@@ -2,6 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Feature extractors."""
 
-from tracker_core.backbones.compact import CompactBackbone, fold_batch_norm, TrainableBackbone
+from tracker_core.backbones.compact import CompactBackbone
 
-__all__ = ['CompactBackbone', 'TrainableBackbone', 'fold_batch_norm']
+__all__ = ['CompactBackbone']

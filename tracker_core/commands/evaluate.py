@@ -24,7 +24,9 @@ ABOUT = 'measure accuracy on annotated sequences'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--dataset', required=True, metavar='otb:DIR', help='OTB-format folder')
+    parser.add_argument(
+        '--dataset', required=True, nargs='+', metavar='otb:DIR', help='OTB-format folders'
+    )
     parser.add_argument('--sequences', type=options.names, metavar='A,B', help='only these')
     options.add_tracker_options(parser, several=True)
     parser.add_argument(
@@ -88,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         print(f'\n{tracker.name} {tracker.preset}{weights}\n{result_table(result)}', flush=True)
     if len(results) > 1:
         print(f'\n{summary_table(results)}')
-    report = make_report(args.dataset, results)
+    report = make_report(' '.join(args.dataset), results)
     if args.json:
         write_json(args.json, report)
         print(f'wrote {args.json}')
@@ -103,8 +105,10 @@ def run(args: argparse.Namespace) -> int:
     return 1 if bad else 0
 
 
-def read_sequences(dataset: str, chosen: Sequence[str] | None) -> list[OtbSequence]:
-    """The sequences of a dataset, None for all.
+def read_sequences(
+    datasets: Sequence[str], chosen: Sequence[str] | None = None
+) -> list[OtbSequence]:
+    """The sequences of datasets, of these the `chosen` ones, None for all.
 
     Raises:
         DatasetError: They are not there.
@@ -113,7 +117,7 @@ def read_sequences(dataset: str, chosen: Sequence[str] | None) -> list[OtbSequen
     from tracker_core.data.otb import load_dataset
     from tracker_core.media.folders import check_images
 
-    sequences = load_dataset(dataset, chosen)
+    sequences = load_dataset(datasets, chosen)
     for sequence in sequences:
         check_images(sequence.frames)
     return sequences

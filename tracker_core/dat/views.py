@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 import torch.nn.functional as F
 
-from tracker_core.backbones.compact import CompactBackbone
 from tracker_core.dat.config import DatConfig
 from tracker_core.dat.crops import crop, PADDING, SIDE
 from tracker_core.dat.learning import Chain, PooledChain, Samples
 from tracker_core.dat.network import FEATURES, Linearised, VggM
-from tracker_core.images import sample_grid, window_positions
+from tracker_core.images import Cut, cut_windows
 from tracker_core.layers.placing import place
+from tracker_core.refiner.network import RefinerNetwork
 
 Window = tuple[float, float, float]  # centre x, y and side in pixels of the frame
 CONTEXT = 1 + 2 * PADDING / SIDE  # what is seen of a box, relative to its size
@@ -37,10 +37,12 @@ class View:
     Attributes:
         pixels: The frame (H, W, 3) (preset paper), or the window's feature map (h * w, C).
         window: The window.
+        refined: What the box refiner sees of the window, (1, 64, h, w) (preset compact).
     """
 
     pixels: Tensor
     window: Window
+    refined: Tensor | None = None
 
 
 class CropViews:
@@ -66,13 +68,14 @@ class CropViews:
 
     def search(
         self, frame: Tensor, windows: Tensor, boxes: Tensor, largest: tuple[int, int]
-    ) -> tuple[Tensor, Tensor]:
-        """Features of boxes (N, B, 4) of one frame, (N, B, F), and the frame's copy."""
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """Features of boxes (N, B, 4) of one frame, (N, B, F), the frame's copy, and nothing for
+        the box refiner."""
         parts = boxes.flatten(0, 1).split(self._crops_at_once)
         features = [
             self.network(crop(frame, part, largest, self._exact)).float() for part in parts
         ]
-        return torch.cat(features).unflatten(0, boxes.shape[:2]), frame.clone()
+        return torch.cat(features).unflatten(0, boxes.shape[:2]), frame.clone(), ()
 
     def view(self, seen: Tensor, index: int, window: Window) -> View:
         """What target `index` of a `search` saw."""
@@ -109,13 +112,14 @@ class RegionViews:
 
     def __init__(
         self,
-        network: CompactBackbone,
+        network: RefinerNetwork,
         device: torch.device,
         precision: torch.dtype,
         config: DatConfig,
     ) -> None:
         self.network = place(network, device, precision)
-        self._side = config.region_side
+        self.cut: Cut = cut_windows
+        self.side = config.region_side
         self._cells = config.cells
         self.features = sum(network.channels) * config.cells**2
         points = config.cells * SUBCELLS
@@ -124,28 +128,31 @@ class RegionViews:
     def look(self, frame: Tensor, windows: Sequence[Window]) -> list[View]:
         """Features of windows, in one pass."""
         numbers = torch.tensor(windows, dtype=torch.float64).to(frame.device)
-        tables = self._tables(frame, numbers)
-        return [View(table, window) for table, window in zip(tables, windows, strict=True)]
+        tables, refined = self._tables(frame, numbers)
+        return [
+            View(table, window, seen[None])
+            for table, window, seen in zip(tables, windows, refined, strict=True)
+        ]
 
     def search(
         self, frame: Tensor, windows: Tensor, boxes: Tensor, largest: tuple[int, int]
-    ) -> tuple[Tensor, Tensor]:
-        """Features of boxes (N, B, 4) in windows (N, 3), (N, B, F), and the windows' maps."""
-        tables = self._tables(frame, windows)
-        return self._pool(tables, windows, boxes), tables
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """Features of boxes (N, B, 4) in windows (N, 3), (N, B, F), the windows' maps, and what
+        the box refiner sees of them."""
+        tables, refined = self._tables(frame, windows)
+        return self._pool(tables, windows, boxes), tables, (refined,)
 
     def view(self, seen: Tensor, index: int, window: Window) -> View:
         """What target `index` of a `search` saw."""
         return View(seen[index], window)
 
-    def _tables(self, frame: Tensor, windows: Tensor) -> Tensor:
-        """Standardized features of windows (N, 3): (N, h * w, C)."""
-        cx, cy, side = windows.float().unbind(1)
-        pixels = sample_grid(
-            frame, window_positions(cy, side, self._side), window_positions(cx, side, self._side)
-        )
-        maps = torch.cat([standardize(maps.float()) for maps in self.network(pixels)], dim=1)
-        return maps.flatten(2).transpose(1, 2).contiguous()
+    def _tables(self, frame: Tensor, windows: Tensor) -> tuple[Tensor, Tensor]:
+        """Standardized features of windows (N, 3), (N, h * w, C), and what the box refiner sees of
+        them, (N, 64, h, w)."""
+        pixels = self.cut(frame, windows.float(), self.side)
+        *both, refined = self.network.look(pixels)
+        maps = torch.cat([standardize(maps.float()) for maps in both], dim=1)
+        return maps.flatten(2).transpose(1, 2).contiguous(), refined
 
     def samples(
         self,
@@ -175,16 +182,16 @@ class RegionViews:
         Returns:
             (N, B, cells * cells * C).
         """
-        scale = (self._side / windows[:, 2])[:, None, None]
+        scale = (self.side / windows[:, 2])[:, None, None]
         stride = self.network.stride
-        side = -(-self._side // stride)  # of the maps
+        side = -(-self.side // stride)  # of the maps
         shape = (*boxes.shape[:2], self._cells, 2 * SUBCELLS)
         axes = []
         for axis in (1, 0):
             middle = boxes[..., axis] + boxes[..., axis + 2] / 2
             points = middle[..., None] + CONTEXT * boxes[..., axis + 2, None] * self._points
             centre = windows[:, axis, None, None]
-            at = (((points - centre) * scale + self._side / 2 - 0.5) / stride).float()
+            at = (((points - centre) * scale + self.side / 2 - 0.5) / stride).float()
             at = at.clamp(0, side - 1)
             low = at.floor().clamp(max=side - 2)
             # two map cells around every point, and their weights

@@ -32,6 +32,27 @@ def read_box_table(path: Path) -> dict[str, list[list[float]]]:
     return boxes
 
 
+def read_tracks(path: Path) -> dict[str, list[tuple[str, list[float]]]]:
+    """File names and boxes x, y, w, h by track, in order; empty if there is no such csv file.
+
+    Raises:
+        ParameterError: The columns file, track, x, y, w, h are not there, or hold no numbers.
+    """
+    tracks: dict[str, list[tuple[str, list[float]]]] = {}
+    if path.is_file():
+        with path.open(newline='') as lines:
+            for row in csv.DictReader(lines):
+                try:
+                    box = [float(row[key]) for key in 'xywh']
+                    tracks.setdefault(row['track'], []).append((row['file'], box))
+                except (KeyError, TypeError, ValueError):
+                    raise ParameterError(
+                        f'{path} needs the columns file,track,x,y,w,h with numbers; one row reads '
+                        f'{row}'
+                    ) from None
+    return tracks
+
+
 def read_ground_truth(
     directory: Path, images: list[Path]
 ) -> tuple[list[list[float]] | None, list[Path]]:

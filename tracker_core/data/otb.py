@@ -56,8 +56,10 @@ class OtbSequence:
         return len(self.frames)
 
 
-def load_dataset(spec: str, names: Sequence[str] | None = None) -> list[OtbSequence]:
-    """Read the sequences of a data set; the images are read when they are used.
+def load_dataset(
+    specs: str | Sequence[str], names: Sequence[str] | None = None
+) -> list[OtbSequence]:
+    """Read the sequences of one or more data sets; the images are read when they are used.
 
     An OTB folder holds one folder per sequence with `img/` and `groundtruth_rect.txt`: a line
     x, y, w, h per image, separated by commas, tabs or spaces. Its first pixel has the coordinates
@@ -66,12 +68,27 @@ def load_dataset(spec: str, names: Sequence[str] | None = None) -> list[OtbSeque
     that is not is left out. Where there are more images than lines see `annotated_images`.
 
     Args:
-        spec: 'otb:DIR'; DIR may also be the folder of a single sequence.
+        specs: 'otb:DIR', or several of these; DIR may also be the folder of a single sequence.
         names: Which sequences to take, in this order; None for all, by name.
 
     Raises:
         DatasetError: What is wrong with which folder, file or line.
     """
+    annotations: dict[str, Path] = {}
+    for spec in [specs] if isinstance(specs, str) else specs:
+        for name, path in find_annotations(spec).items():
+            if name in annotations:
+                raise DatasetError(f'{annotations[name]} and {path} are both called {name}')
+            annotations[name] = path
+    chosen = list(annotations) if names is None else list(names)
+    for name in chosen:
+        if name not in annotations:
+            raise DatasetError(f'there is no sequence {name!r}, only {", ".join(annotations)}')
+    return [read_sequence(name, annotations[name]) for name in chosen]
+
+
+def find_annotations(spec: str) -> dict[str, Path]:
+    """The files of boxes in a data set by the names of their sequences; see `load_dataset`."""
     kind, _, text = spec.partition(':')
     if kind != 'otb' or not text:
         raise DatasetError(f"a data set is given as 'otb:DIR', not {spec!r}")
@@ -91,13 +108,7 @@ def load_dataset(spec: str, names: Sequence[str] | None = None) -> list[OtbSeque
         raise DatasetError(
             f'{folder} holds no sequences: folders with img/ and groundtruth_rect.txt are expected'
         )
-    chosen = list(annotations) if names is None else list(names)
-    for name in chosen:
-        if name not in annotations:
-            raise DatasetError(
-                f'{folder} has no sequence {name!r}; it has {", ".join(annotations)}'
-            )
-    return [read_sequence(name, annotations[name]) for name in chosen]
+    return annotations
 
 
 def with_later_starts(sequences: Sequence[OtbSequence], starts: int) -> list[OtbSequence]:

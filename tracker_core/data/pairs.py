@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pairs: a target drawn from the pool, cut, moved, changed and disturbed.
 
-A pair can have its surroundings exchanged (the target is cut out along a random outline and put on
-other photos), its view shifted, scaled, turned, stretched, bent, mirrored, relit and blurred, and
-other objects put beside or in front of the target.
+A pair can have its surroundings exchanged (the target is cut out along its outline, or a random
+one, and put on other photos), its view shifted, scaled, turned, stretched, bent, mirrored, relit
+and blurred, and other objects put beside or in front of the target.
 """
 
 from __future__ import annotations
@@ -53,12 +53,14 @@ class PairConfig:
         scale: The target's size in the search crop is at most this many times larger or smaller
             than object_size; small changes are more frequent.
         angle: Standard deviation of the rotation in radians.
-        turn: Share of the pairs that are turned by any angle up to 60 degrees instead.
+        turn: Share of the pairs that are turned by any angle up to 180 degrees instead; by a
+            multiple of 90 degrees and `angle` where the box would not stay tight otherwise.
         stretch: Standard deviation of the logarithm of the change of aspect.
         bend: Standard deviation of a smooth displacement within the search crop, as of a body
             that moves its limbs, in target sizes.
         look: Strength of the changes of colour, light and sharpness, 0 for none.
-        paste: Share of pairs whose target is cut out and put on other photos.
+        paste: Share of pairs whose target is cut out and put on other photos, of those whose
+            outline is known or that have none.
         distractor: Chance of each of two other objects in the search crop.
         alike: Share of these that come from the same group of photos as the target, where they are
             often of its kind.
@@ -127,6 +129,7 @@ class Pair:
         search: (search_size, search_size, 3) uint8 RGB.
         template_box: (4,) float64 x, y, w, h of the target in the template.
         search_box: (4,) float64 x, y, w, h of the target in the search crop.
+        has_edges: Whether the boxes are those of an object, and so tell where it ends.
         source: Where it came from: photo, box, sequence or followed.
     """
 
@@ -134,6 +137,7 @@ class Pair:
     search: Image
     template_box: Floats
     search_box: Floats
+    has_edges: bool
     source: str
 
 
@@ -195,11 +199,13 @@ class PairSampler:
         rng = np.random.default_rng((config.seed, index))
         name = list(self.sources)[rng.choice(len(self.sources), p=self.weights)]
         first, second = self.sources[name].draw(rng)
+        has_edges = self.sources[name].has_edges
+        has_outline = bool(first.outline and second.outline)
         flip = rng.random() < 0.5
         gray = rng.random() < config.gray
-        pasted = rng.random() < config.paste
+        pasted = rng.random() < config.paste and (has_outline or not has_edges)
 
-        crops = self.cut(rng, first, second, flip)
+        crops = self.cut(rng, first, second, flip, has_outline or not has_edges)
         if pasted:
             crops = self.exchange_surroundings(rng, crops, first, second)
         else:
@@ -211,9 +217,11 @@ class PairSampler:
 
         template = change_look(rng, crops.template, 0.6 * config.look, gray)
         search = change_look(rng, search, config.look, gray)
-        return Pair(template, search, crops.template_box, crops.search_box, name)
+        return Pair(template, search, crops.template_box, crops.search_box, has_edges, name)
 
-    def cut(self, rng: Generator, first: Region, second: Region, flip: bool) -> Crops:
+    def cut(
+        self, rng: Generator, first: Region, second: Region, flip: bool, turns_freely: bool
+    ) -> Crops:
         """Cut both views, the second moved."""
         config = self.config
         jitter, limit = np.log(config.size_jitter), np.log(config.scale)
@@ -221,7 +229,10 @@ class PairSampler:
         change = np.exp(rng.triangular(-limit, 0.0, limit)) if limit > 0 else 1.0
         angle = config.angle * float(np.clip(rng.normal(), -2.5, 2.5))
         if config.turn > 0 and rng.random() < config.turn:
-            angle = rng.uniform(-1.0, 1.0) * np.pi / 3
+            if turns_freely:
+                angle = rng.uniform(-1.0, 1.0) * np.pi
+            else:
+                angle += rng.integers(1, 4) * np.pi / 2
         stretch = float(np.exp(config.stretch * rng.normal()))
         middle = config.template_size / 2
         place = config.search_size / 2 + rng.uniform(-config.shift, config.shift, 2)
@@ -240,7 +251,10 @@ class PairSampler:
             strength = config.bend * size * change * rng.random()
             bend = Bend.draw(rng, config.search_size, strength)
             search = bend.image(search)
-            search_box = bounds(bend.points(map_points(ellipse(second.box), search_matrix)))
+            points = np.concatenate(second.outline) if second.outline else ellipse(second.box)
+            search_box = bounds(bend.points(map_points(points, search_matrix)))
+        elif second.outline:
+            search_box = bounds(map_points(np.concatenate(second.outline), search_matrix))
         return Crops(
             template, search, template_matrix, search_matrix, bend, template_box, search_box
         )
@@ -248,13 +262,19 @@ class PairSampler:
     def exchange_surroundings(
         self, rng: Generator, crops: Crops, first: Region, second: Region
     ) -> Crops:
-        """Leave of both crops what lies in a random outline; boxes become those of the outline."""
-        outline = blob(rng)
-        in_template = map_points(first.box[:2] + outline * first.box[2:], crops.template_matrix)
-        in_search = map_points(second.box[:2] + outline * second.box[2:], crops.search_matrix)
+        """Leave of both crops what lies in the target's outline, or a random one; boxes become
+        those of the outline."""
+        outlines = first.outline, second.outline
+        if not all(outlines):
+            random = blob(rng)
+            outlines = tuple(  # type: ignore[assignment]  # two of them
+                (region.box[:2] + random * region.box[2:],) for region in (first, second)
+            )
+        in_template = [map_points(each, crops.template_matrix) for each in outlines[0]]
+        in_search = [map_points(each, crops.search_matrix) for each in outlines[1]]
         if crops.bend is not None:
-            in_search = crops.bend.points(in_search)
-        search_box = bounds(in_search)
+            in_search = [crops.bend.points(each) for each in in_search]
+        search_box = bounds(np.concatenate(in_search))
 
         size = self.config.template_size
         behind = self.draw_photo(rng)
@@ -269,7 +289,7 @@ class PairSampler:
             crops,
             template=template,
             search=search,
-            template_box=bounds(in_template),
+            template_box=bounds(np.concatenate(in_template)),
             search_box=search_box,
         )
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import math
 
 import cv2
@@ -34,12 +35,12 @@ def blob(rng: Generator, roughness: float = 0.25, corners: int = 24) -> Floats:
     return unit
 
 
-def outline_mask(outline: Floats, size: int, softness: float = 1.5) -> Mask:
-    """Coverage (size, size, 1) in [0, 1] of an outline (N, 2) in crop coordinates, with a soft
-    edge."""
+def outline_mask(outline: Sequence[Floats], size: int, softness: float = 1.5) -> Mask:
+    """Coverage (size, size, 1) in [0, 1] of an outline, polygons (N, 2) in crop coordinates, with
+    a soft edge."""
     mask = np.zeros((size, size), np.uint8)
-    points = np.round((outline - 0.5) * 16).astype(np.int32)
-    cv2.fillPoly(mask, [points], 255, lineType=cv2.LINE_AA, shift=4)
+    polygons = [np.round((each - 0.5) * 16).astype(np.int32) for each in outline]
+    cv2.fillPoly(mask, polygons, 255, lineType=cv2.LINE_AA, shift=4)
     if softness > 0:
         mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), softness), np.uint8)
     return mask[:, :, None].astype(np.float32) / 255.0
@@ -80,11 +81,11 @@ def put_object(rng: Generator, image: Image, center: Floats, side: float, photo:
     )
     outline = map_points(box[:2] + blob(rng) * box[2:], matrix)
     size = image.shape[0]
-    return blend(image, warp(photo.levels, matrix, size), outline_mask(outline, size))
+    return blend(image, warp(photo.levels, matrix, size), outline_mask([outline], size))
 
 
 def put_flat(rng: Generator, image: Image, center: Floats, side: float) -> Image:
     """Put something of a single colour at a place in a crop."""
     matrix = view_matrix((0.5, 0.5), center, side)
     color = np.full_like(image, 0) + rng.integers(0, 256, 3).astype(np.uint8)
-    return blend(image, color, outline_mask(map_points(blob(rng), matrix), image.shape[0]))
+    return blend(image, color, outline_mask([map_points(blob(rng), matrix)], image.shape[0]))

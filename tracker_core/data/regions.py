@@ -13,19 +13,64 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from tracker_core.data.arrays import Floats
-from tracker_core.data.geometry import map_points
+from tracker_core.data.arrays import Floats, Gray
+from tracker_core.data.geometry import bounds, map_points
 from tracker_core.data.photos import Photo
 
-Gray = NDArray[np.uint8]  # (H, W)
+SAME_BOX = 0.6  # IoU of a box and a mask of one object
 PIXEL = np.float32(0.5)  # OpenCV counts from pixel centres
 
 
 class Region(NamedTuple):
-    """Where something is: a photo and a box (4,) in it."""
+    """Where something is: a photo, a box (4,) in it, and the object's outline where it is known.
+
+    An outline is polygons (N, 2) in the photo's coordinates; the box is their bounds.
+    """
 
     photo: Photo
     box: Floats
+    outline: tuple[Floats, ...] = ()
+
+
+def outlined(region: Region) -> Region:
+    """The region with the outline of its object, where the photo knows one that fits the box."""
+    objects = region.photo.objects
+    if objects is None:
+        return region
+    x, y, right, bottom = np.round(
+        np.concatenate([region.box[:2], region.box[:2] + region.box[2:]])
+    ).astype(int)
+    numbers = objects[max(y, 0) : bottom, max(x, 0) : right]
+    counts = np.bincount(numbers.ravel(), minlength=2)
+    counts[0] = 0
+    if not counts.any():
+        return region
+    found, _ = cv2.findContours(
+        (objects == counts.argmax()).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+    )
+    outline = tuple(around_pixels(np.asarray(each)[:, 0]) for each in found if len(each) > 2)
+    if not outline:
+        return region
+    points = np.concatenate(outline)
+    box = bounds(points)
+    if overlap(box, region.box) < SAME_BOX:
+        return region
+    return Region(region.photo, box, outline)
+
+
+def around_pixels(contour: NDArray[np.int32]) -> Floats:
+    """A polygon around the pixels (N, 2) of a contour, which lie on the object's own border."""
+    points = contour + 0.5
+    away: Floats = points + 0.5 * np.sign(points - points.mean(axis=0))
+    return away
+
+
+def overlap(one: Floats, other: Floats) -> float:
+    """IoU of two boxes."""
+    low = np.maximum(one[:2], other[:2])
+    high = np.minimum(one[:2] + one[2:], other[:2] + other[2:])
+    shared = float(np.prod(np.maximum(high - low, 0.0)))
+    return shared / float(one[2] * one[3] + other[2] * other[3] - shared)
 
 
 def draw_region(rng: Generator, photo: Photo, tries: int = 5) -> Floats:

@@ -48,7 +48,13 @@ class Balanced(Generic[Item]):
 
 
 class Source(Protocol):
-    """Targets that can be seen twice."""
+    """Targets that can be seen twice.
+
+    Attributes:
+        has_edges: Whether their boxes are those of objects, and so tell where one ends.
+    """
+
+    has_edges: bool
 
     def __len__(self) -> int: ...
 
@@ -59,6 +65,8 @@ class Source(Protocol):
 
 class PhotoSource:
     """A textured region of any photo, seen twice."""
+
+    has_edges = False
 
     def __init__(self, pool: Pool) -> None:
         self.photos = balanced_photos(pool)
@@ -76,6 +84,8 @@ class PhotoSource:
 class BoxSource:
     """An annotated object, seen twice."""
 
+    has_edges = True
+
     def __init__(self, pool: Pool) -> None:
         self.boxes = Balanced(pool.boxes, [region.photo.group for region in pool.boxes])
 
@@ -91,15 +101,19 @@ class BoxSource:
 class SequenceSource:
     """One object in two frames of an annotated sequence."""
 
+    has_edges = True
+
     def __init__(self, pool: Pool) -> None:
-        self.sequences = pool.sequences
+        self.sequences = Balanced(
+            pool.sequences, [frames[0].photo.group for frames in pool.sequences]
+        )
 
     def __len__(self) -> int:
         return len(self.sequences)
 
     def draw(self, rng: Generator) -> tuple[Region, Region]:
         """See `Source`."""
-        frames = self.sequences[rng.integers(len(self.sequences))]
+        frames = self.sequences.draw(rng)
         first = int(rng.integers(len(frames)))
         apart = rng.integers(-FRAMES_APART, FRAMES_APART + 1)
         return frames[first], frames[int(np.clip(first + apart, 0, len(frames) - 1))]
@@ -107,6 +121,8 @@ class SequenceSource:
 
 class FollowedSource:
     """A region that optical flow followed from one frame to another, in either order."""
+
+    has_edges = False
 
     def __init__(self, pool: Pool) -> None:
         self.followed = Balanced(pool.followed, [early.photo.group for early, _ in pool.followed])

@@ -39,7 +39,8 @@ def benchmark(
     Returns:
         What `describe_tracker` and `describe_machine` say; `start_ms`, `track_ms` (without
         updates) and `learn_ms` (the update, where the tracker makes one) with their median and
-        99th percentile; `fps`: frames per second, updates included; `memory_mb`: the largest so
+        99th percentile; `fps`: frames per second, and `cpu_ms`: processor time of all threads a
+        frame, both with updates included; `memory_mb`: the largest so
         far, of the device if it is a GPU, else of the process.
     """
     scene = render_scene(frames=frames + WARM_UP + 1, size=size)
@@ -60,13 +61,16 @@ def benchmark(
         start_times.append(clock() - begin)
         if sum(start_times) > START_SECONDS:
             break  # slow enough that warming up does not matter
-    for image in progress_bar(images[1:], 'tracking', hidden=not progress):
-        begin = clock()
+    cpu_seconds = 0.0
+    for number, image in enumerate(progress_bar(images[1:], 'tracking', hidden=not progress)):
+        begin, cpu_begin = clock(), time.process_time()
         tracker.track(image, target, learn=False)
         tracked = clock()
         tracker.learn(target)
         learn_times.append(clock() - tracked)
         track_times.append(tracked - begin)
+        cpu_seconds += time.process_time() - cpu_begin if number >= WARM_UP else 0.0
+    cpu_ms = 1e3 * cpu_seconds / frames
     spent = np.array(track_times[WARM_UP:]) + learn_times[WARM_UP:]
     memory = torch.cuda.max_memory_allocated(tracker.device) if is_cuda else _process_memory()
     return {
@@ -78,6 +82,7 @@ def benchmark(
         'track_ms': _percentiles(track_times[WARM_UP:]),
         'learn_ms': _percentiles(learn_times[WARM_UP:]),
         'fps': float(1 / spent.mean()),
+        'cpu_ms': cpu_ms,
         'memory_mb': memory / 2**20,
     }
 
@@ -94,7 +99,8 @@ def benchmark_table(result: dict[str, Any]) -> str:
         f'{result["runtime"]}; weights {result["weights"]}; {result["frames"]} frames of '
         f'{width} x {height}\n'
         + format_table(['milliseconds', 'median', 'p99'], rows)
-        + f'\n{result["fps"]:.1f} frames/s, updates included; {result["memory_mb"]:.0f} MiB'
+        + f'\n{result["fps"]:.1f} frames/s and {result["cpu_ms"]:.1f} ms of processor time a '
+        f'frame, updates included; {result["memory_mb"]:.0f} MiB'
     )
 
 

@@ -24,6 +24,8 @@ from tracker_core.media.gray import GrayRange
 from tracker_core.progress import progress_bar
 from tracker_core.tables import format_table
 
+MEASURES = ('frames', 'AUC', 'P@20px', 'SR@0.5', 'frames/s', 'CPU ms', 'start ms')  # columns
+
 
 @dataclass(frozen=True)
 class SequenceRun:
@@ -35,6 +37,7 @@ class SequenceRun:
         start_seconds: Time for `start`.
         track_seconds: Time for all N - 1 calls of `track`, online updates included, images ready
             in memory.
+        cpu_seconds: Processor time of all threads for these.
         unreadable: Images that could not be decoded. Their rows repeat the box before, with a
             score of 0.
     """
@@ -44,12 +47,19 @@ class SequenceRun:
     raw_scores: np.ndarray
     start_seconds: float
     track_seconds: float
+    cpu_seconds: float
     unreadable: list[Path] = field(default_factory=list)
 
     @property
     def fps(self) -> float:
         """Frames per second of the tracker alone; NaN for a single frame."""
         return (len(self.boxes) - 1) / self.track_seconds if self.track_seconds else math.nan
+
+    @property
+    def cpu_ms(self) -> float:
+        """Processor time a frame, milliseconds; NaN for a single frame."""
+        count = len(self.boxes) - 1
+        return 1e3 * self.cpu_seconds / count if count else math.nan
 
 
 def run_sequence(
@@ -72,7 +82,7 @@ def run_sequence(
     start_seconds = time.perf_counter() - begin
     on_frame()
     boxes, scores, raw_scores = [sequence.first_box], [1.0], [1.0]
-    track_seconds = 0.0
+    track_seconds, cpu_seconds = 0.0, 0.0
     unreadable = []
     for path in sequence.frames[1:]:
         try:
@@ -84,9 +94,10 @@ def run_sequence(
             raw_scores.append(raw_scores[-1])
             on_frame()
             continue
-        begin = time.perf_counter()
+        begin, cpu_begin = time.perf_counter(), time.process_time()
         track = tracker.track(image, target)
         track_seconds += time.perf_counter() - begin
+        cpu_seconds += time.process_time() - cpu_begin
         boxes.append(track.box)
         scores.append(track.score)
         raw_scores.append(track.raw_score)
@@ -97,6 +108,7 @@ def run_sequence(
         np.array(raw_scores),
         start_seconds,
         track_seconds,
+        cpu_seconds,
         unreadable,
     )
 
@@ -130,8 +142,9 @@ def evaluate_tracker(
         progress: Show a progress bar.
 
     Returns:
-        What `describe_tracker` says; `sequences`: the measures of each, with fps, start_ms
-        and the unreadable images; `mean`: over sequences, but fps over all frames;
+        What `describe_tracker` says; `sequences`: the measures of each, with fps, cpu_ms
+        (processor time a frame, of all threads), start_ms and the unreadable images; `mean`: over
+        sequences, but fps and cpu_ms over all frames;
         `success_curve` and `precision_curve`: means over sequences.
     """
     results, runs, curves = [], [], []
@@ -152,6 +165,7 @@ def evaluate_tracker(
                     'name': sequence.name,
                     **measures,
                     'fps': run.fps,
+                    'cpu_ms': run.cpu_ms,
                     'start_ms': start_ms,
                     'unreadable': [str(path) for path in run.unreadable],
                 }
@@ -159,7 +173,10 @@ def evaluate_tracker(
     keys = ('auc', 'precision', 'success', 'overlap', 'start_ms')
     mean = {key: float(np.mean([result[key] for result in results])) for key in keys}
     seconds = sum(run.track_seconds for run in runs)
-    mean['fps'] = (total - len(runs)) / seconds if seconds else math.nan
+    tracked = total - len(runs)
+    mean['fps'] = tracked / seconds if seconds else math.nan
+    spent = sum(run.cpu_seconds for run in runs)
+    mean['cpu_ms'] = 1e3 * spent / tracked if tracked else math.nan
     mean['frames'] = total
     successes, precisions = (np.mean(kind, axis=0).tolist() for kind in zip(*curves, strict=True))
     return {
@@ -201,23 +218,21 @@ def result_table(result: dict[str, Any]) -> str:
         _result_row(each['name'], each) for each in result['sequences']
     ]
     rows += [None, _result_row('mean', result['mean'])]
-    return format_table(
-        ['sequence', 'frames', 'AUC', 'P@20px', 'SR@0.5', 'frames/s', 'start ms'], rows
-    )
+    return format_table(['sequence', *MEASURES], rows)
 
 
 def summary_table(results: Iterable[dict[str, Any]]) -> str:
     """A line per tracker, the best first."""
     ordered = sorted(results, key=lambda result: -result['mean']['auc'])
     return format_table(
-        ['tracker', 'frames', 'AUC', 'P@20px', 'SR@0.5', 'frames/s', 'start ms'],
+        ['tracker', *MEASURES],
         [_result_row(f'{each["name"]} {each["preset"]}', each['mean']) for each in ordered],
     )
 
 
 def _result_row(name: str, measures: dict[str, Any]) -> list[str]:
     shares = [f'{measures[key]:.3f}' for key in ('auc', 'precision', 'success')]
-    times = [f'{measures[key]:.1f}' for key in ('fps', 'start_ms')]
+    times = [f'{measures[key]:.1f}' for key in ('fps', 'cpu_ms', 'start_ms')]
     return [name, str(measures['frames']), *shares, *times]
 
 

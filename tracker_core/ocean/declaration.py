@@ -23,7 +23,7 @@ ONLINE = (WeightFile('OceanV19on.pth', LICENCE, ORIGIN),)
 ONLINE_2018 = (WeightFile('OceanV18on.pth', LICENCE, ORIGIN),)
 HEADS = bundled(
     'compact_ocean.safetensors',
-    'fd9d067ddd2c40f8731958b63c60cb7fdb70e3373f80cea7c6f6fa33cd4cc826',
+    '2ac89e4f7110fe15c2eb905a943ab81abdf7c4263f3a2534801671ce31897a50',
     'heads',
 )
 SMALL = (compact_backbone(), HEADS)

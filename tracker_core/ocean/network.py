@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from tracker_core.backbones.compact import CompactBackbone
 from tracker_core.layers.aligned_conv import aligned_conv2d
 from tracker_core.layers.correlation import depthwise_correlation
+from tracker_core.layers.graphs import graphed
 
 STRIDE = 8  # pixels per cell of all maps
 PATHS = ((1, 1), (2, 1), (1, 2))  # dilation (rows, columns) of the correlation paths
@@ -274,6 +275,15 @@ class Heads(nn.Module):
         exponent = self.box_gain * self.box(box_features) + self.box_bias
         return box_features, torch.exp(exponent.float().clamp(max=LARGEST_EXPONENT))
 
+    def towers(self, classify: Tensor, regress: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What follows the correlations (N, C, n, n) of both branches: features of the box branch,
+        boxes, and regular-region classification (N, n, n)."""
+        box_features = self.regress.tower(regress)
+        exponent = self.box_gain * self.box(box_features) + self.box_bias
+        ltrb = torch.exp(exponent.float().clamp(max=LARGEST_EXPONENT))
+        logits = 0.1 * self.logit(self.classify.tower(classify))[:, 0].float()
+        return box_features, ltrb, logits
+
     def logits(self, features: Tensor, kernels: Sequence[Tensor]) -> Tensor:
         """Regular-region classification (N, n, n); kernels are those of `Template.classify`."""
         return 0.1 * self.logit(self.classify(features, kernels))[:, 0].float()
@@ -281,8 +291,12 @@ class Heads(nn.Module):
     def forward(self, features: Tensor, template: Template) -> Prediction:
         """Predictions from features of search regions; 25 cells a side for the published network
         and 255 pixels, 23 for the compact one and 225."""
-        box_features, ltrb = self.boxes(features, template)
-        logits = self.logits(features, template.classify)
+        classify = self.classify.correlate(features, template.classify)
+        regress = self.regress.correlate(features, template.regress)
+        return self.decide(*self.towers(classify, regress))
+
+    def decide(self, box_features: Tensor, ltrb: Tensor, logits: Tensor) -> Prediction:
+        """The predictions of what `towers` gives."""
         aligned = None
         if self.align is not None:
             aligned = self.align(box_features, ltrb).float()
@@ -319,6 +333,11 @@ class OceanNetwork(nn.Module):
         images = images.flip(1).to(weight.dtype, memory_format=torch.channels_last)  # to BGR
         return self.neck(self.backbone(images))
 
+    def predict(self, images: Tensor, template: Template) -> tuple[Prediction, Tensor]:
+        """Predictions of search regions (N, 3, side, side), and their features (N, C, n, n)."""
+        features = self.extract(images)
+        return self.heads(features, template), features
+
     def encode(self, images: Tensor, sizes: Tensor | None = None) -> Template:
         """The template of crops (N, 3, 127, 127), whatever the targets' sizes."""
         return self.encode_features(self.extract(images))
@@ -346,6 +365,27 @@ class CompactOcean(nn.Module):
     def extract(self, images: Tensor) -> Tensor:
         """Features (N, 128, n, n), n = (side - 1) / 8 + 1."""
         return self.backbone(images)[1]
+
+    @graphed('ocean_search')
+    def search_features(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features of search regions, and what either branch makes of them to be correlated."""
+        features = self.extract(images)
+        classify, regress = (
+            branch.search[0](features) for branch in (self.heads.classify, self.heads.regress)
+        )
+        return features, classify, regress
+
+    @graphed('ocean_towers')
+    def towers(self, classify: Tensor, regress: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Heads.towers`."""
+        return self.heads.towers(classify, regress)
+
+    def predict(self, images: Tensor, template: Template) -> tuple[Prediction, Tensor]:
+        """Predictions of search regions (N, 3, side, side), and their features (N, C, n, n)."""
+        features, classify, regress = self.search_features(images)
+        kernels = (template.classify[0], template.regress[0])
+        classify, regress = map(depthwise_correlation, (classify, regress), kernels)
+        return self.heads.decide(*self.towers(classify, regress)), features
 
     def encode(self, images: Tensor, sizes: Tensor) -> Template:
         """The template of crops (N, 3, side, side); sizes (N, 2) are width and height of the

@@ -135,7 +135,7 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
         if config.released:
             window = (*window[:2], round(state.context))
         windows = torch.tensor([window], dtype=torch.float64).to(self.device)
-        crop = crop_windows(frame, windows, fill, config.template_side, config.released)
+        crop = self._cut(frame, windows, fill, config.template_side)
         scale = config.template_side / state.context
         sizes = torch.tensor([[scale * box.w, scale * box.h]], device=self.device)
         template = self.network.encode(crop, sizes)
@@ -201,9 +201,8 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
         now, with `template_rate`, and the features of the online branch."""
         config, paths = self.config, len(self.network.heads.classify.template)
         template, fills = Template(model[:paths], model[paths : 2 * paths]), model[2 * paths]
-        crops = crop_windows(frame, geometry[:, :3], fills, key[0], config.released)
-        features = self.network.extract(crops)
-        prediction = self.network.heads(features, template)
+        crops = self._cut(frame, geometry[:, :3], fills, key[0])
+        prediction, features = self.network.predict(crops, template)
         last = geometry[:, 3:5].float()
         looks: Tensors = ()
         if self.online is None:
@@ -215,6 +214,12 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
             result = torch.cat((choose_places(prediction, last, config, maps), peaks), 1)
         kernels = self._encode_found(features, result, last) if config.template_rate else ()
         return result, *kernels, *looks
+
+    def _cut(self, frame: Tensor, windows: Tensor, fills: Tensor, side: int) -> Tensor:
+        """Square windows (N, 3) of a frame, outside which lie the colours (N, 3)."""
+        if self.config.released:
+            return cut_as_released(frame, windows, side, fills)
+        return self.cut(frame, windows, side, fills)
 
     def _encode_found(self, features: Tensor, places: Tensor, last: Tensor) -> tuple[Tensor, ...]:
         """The kernels of targets where they were found, see `OceanModel.first`.
@@ -314,37 +319,17 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
         target.model = replace(model, template=template, recent=recent)
 
 
-def crop_windows(
-    frame: Tensor,
-    windows: Tensor,
-    fills: Tensor,
-    side: int,
-    released: bool = False,
-) -> Tensor:
-    """Resample square windows of a frame.
-
-    Args:
-        frame: (H, W, 3) uint8.
-        windows: (N, 3) centre (x, y) and width of each window, pixels.
-        fills: (N, 3) colour outside the frame.
-        side: Side of the crops.
-        released: Whole pixels, half a pixel early, and rounded colours, like the released code.
-
-    Returns:
-        (N, 3, side, side) float32, 0 to 255.
-    """
+def cut_as_released(frame: Tensor, windows: Tensor, side: int, fills: Tensor) -> Tensor:
+    """See `Cut`; whole pixels, half a pixel early, and rounded colours, like the released code."""
     cx, cy, width = windows.unbind(1)
-    if released:
-        cx, cy = (torch.round(centre - (width + 1) / 2) + width / 2 for centre in (cx, cy))
+    cx, cy = (torch.round(centre - (width + 1) / 2) + width / 2 for centre in (cx, cy))
     ys, xs = window_positions(cy, width, side), window_positions(cx, width, side)
-    if released:  # an enlarged window ends with the centres of its outermost pixels
-        reach = (width[:, None] - 1) / 2
-        ys, xs = (
-            torch.maximum(torch.minimum(p, c[:, None] - 0.5 + reach), c[:, None] - 0.5 - reach)
-            for p, c in ((ys, cy), (xs, cx))
-        )
-    crops = sample_grid(frame, ys.float(), xs.float(), fills[:, None, None])
-    return crops.round() if released else crops
+    reach = (width[:, None] - 1) / 2  # an enlarged window ends with its outermost pixels' centres
+    ys, xs = (
+        torch.maximum(torch.minimum(p, c[:, None] - 0.5 + reach), c[:, None] - 0.5 - reach)
+        for p, c in ((ys, cy), (xs, cx))
+    )
+    return sample_grid(frame, ys.float(), xs.float(), fills[:, None, None]).round()
 
 
 def classification(prediction: Prediction, config: OceanConfig) -> Tensor:

@@ -13,15 +13,21 @@ import torch.nn.functional as F
 from tracker_core.choices import RUNTIMES
 from tracker_core.errors import ParameterError
 from tracker_core.runtime.cuda_graph import CudaGraphs, CudaGraphUpdates
-from tracker_core.runtime.eager import Eager, EagerUpdates
+from tracker_core.runtime.eager import Eager, EagerUpdates, SessionSteps
 from tracker_core.step import Runtime, Updates
 
 EXPORTING = ('onnx', 'tensorrt')  # which need an exportable step
 CLEARLY_FASTER = 1.25  # bfloat16 is chosen from this ratio on
 
 
-def choose_runtime(name: str, device: torch.device) -> str:
+def choose_runtime(name: str, device: torch.device, has_sessions: bool) -> str:
     """Check a runtime's name and resolve 'auto'.
+
+    Args:
+        name: What is wanted.
+        device: Where the networks run.
+        has_sessions: Whether ONNX Runtime has graphs of the networks, and is wanted for them on a
+            CPU.
 
     Raises:
         ParameterError: There is none of this name, or it cannot run on this device.
@@ -29,13 +35,15 @@ def choose_runtime(name: str, device: torch.device) -> str:
     if name not in RUNTIMES:
         raise ParameterError(f'runtime must be one of {", ".join(RUNTIMES)}, not {name!r}')
     if name == 'auto':
-        return 'cuda_graph' if device.type == 'cuda' else 'eager'
+        if device.type == 'cuda':
+            return 'cuda_graph'
+        return 'session' if device.type == 'cpu' and has_sessions else 'eager'
     if name in ('cuda_graph', 'tensorrt') and device.type != 'cuda':
         raise ParameterError(f'runtime {name} needs a CUDA device, not {device.type!r}')
-    if name == 'onnx' and device.type != 'cpu':
+    if name in ('session', 'onnx') and device.type != 'cpu':
         raise ParameterError(
-            f'runtime onnx runs on the CPU, not on {device.type!r}: set device to cpu, or choose '
-            'cuda_graph or tensorrt'
+            f'runtime {name} runs on the CPU, not on {device.type!r}: set device to cpu, or '
+            'choose cuda_graph or tensorrt'
         )
     return name
 
@@ -90,6 +98,8 @@ def make_runtime(name: str, device: torch.device, precision: torch.dtype) -> Run
         from tracker_core.runtime.tensorrt import TensorRT
 
         return TensorRT(device)
+    if name == 'session':
+        return SessionSteps(device)
     return CudaGraphs(device) if name == 'cuda_graph' else Eager(device)
 
 

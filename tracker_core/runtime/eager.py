@@ -56,6 +56,25 @@ class Eager:
         return result.tolist(), tuple(kept)
 
 
+class SessionSteps(Eager):
+    """Runs steps whose networks ONNX Runtime runs, see `Tracker.use_sessions`.
+
+    What is left to torch is small: a second thread gains nothing there, and would spin.
+    """
+
+    name = 'session'
+
+    def __call__(
+        self, program: StepProgram, frame: Tensor, geometry: Tensor, models: Sequence[Tensors]
+    ) -> tuple[Rows, Tensors]:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return super().__call__(program, frame, geometry, models)
+        finally:
+            torch.set_num_threads(threads)
+
+
 class EagerUpdates:
     """Runs online updates without preparation."""
 

@@ -22,6 +22,7 @@ from tracker_core.spm.config import SpmConfig
 # to width 1/3, 1/2, 1, 2 and 3 (section 3.2)
 ANCHOR_SIZES = ((112.0, 40.0), (88.0, 48.0), (64.0, 64.0), (48.0, 96.0), (40.0, 120.0))
 ROUNDING = 0.01  # pixels by which a side that is held may be off
+MOST_SUPPRESSED = 512  # boxes that suppression looks at
 LARGEST_GROWTH = math.log(255 / 32)  # of a side, in one decoding step
 
 
@@ -106,8 +107,8 @@ def select_candidates(
     """Choose what the fine stage looks at: the best few after non-maximum suppression, and one
     box near the last one.
 
-    Suppression is a loop of `config.candidates` - 1 rounds. Each takes the best score that is
-    left and drops what overlaps it, which is greedy suppression up to there.
+    Suppression is a loop of `config.candidates` - 1 rounds over the best boxes. Each takes the
+    best score that is left and drops what overlaps it, which is greedy suppression up to there.
 
     Args:
         boxes: (N, A, 4) corners in the image.
@@ -125,14 +126,16 @@ def select_candidates(
     kept = torch.where(near.sum(dim=1) > 1, best_near, overlap.argmax(dim=1))[:, None]  # (N, 1)
 
     pool = scores.scatter(1, kept, -1.0)  # -1: not available
-    pool = pool.masked_fill(pool < config.candidate_score * pool.amax(dim=1, keepdim=True), -1.0)
+    pool, order = pool.topk(min(MOST_SUPPRESSED, pool.shape[1]), dim=1)  # (N, M), falling
+    pool = pool.masked_fill(pool < config.candidate_score * pool[:, :1], -1.0)
+    best = boxes.gather(1, order[:, :, None].expand(-1, -1, 4))  # (N, M, 4)
     chosen, valid = [], []
     for _ in range(config.candidates - 1):
-        score, index = pool.max(dim=1, keepdim=True)  # (N, 1)
-        chosen.append(index)
-        valid.append(score >= 0)
-        box = boxes.gather(1, index[:, :, None].expand(-1, -1, 4))[:, 0]
-        pool = pool.masked_fill(overlaps(boxes, box, pixel=0.0) >= config.candidate_overlap, -1.0)
+        index = pool.argmax(dim=1, keepdim=True)  # (N, 1)
+        chosen.append(order.gather(1, index))
+        valid.append(pool.gather(1, index) >= 0)
+        box = best.gather(1, index[:, :, None].expand(-1, -1, 4))[:, 0]
+        pool = pool.masked_fill(overlaps(best, box, pixel=0.0) >= config.candidate_overlap, -1.0)
         pool = pool.scatter(1, index, -1.0)
     valid.append(torch.ones_like(kept, dtype=torch.bool))
     return torch.cat([*chosen, kept], dim=1), torch.cat(valid, dim=1)

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import torch
 from torch import nn, Tensor
-import torch.nn.functional as F
 
-from tracker_core.backbones.compact import CompactBackbone
-from tracker_core.images import sample_grid, window_positions
+from tracker_core.backbones.compact import CompactBackbone, Maps
+from tracker_core.images import Cut
+from tracker_core.layers.correlation import depthwise_correlation
+from tracker_core.layers.graphs import graphed
 from tracker_core.layers.placing import place
 from tracker_core.spm.candidates import make_anchors
 from tracker_core.spm.network import FineStage
@@ -41,24 +42,9 @@ class CorrelationBranch(nn.Module):
             nn.Conv2d(channels, channels, 1), nn.ReLU(), nn.Conv2d(channels, outputs, 1)
         )
 
-    def forward(self, kernels: Tensor, features: Tensor) -> Tensor:
-        """Correlate channel by channel.
-
-        Args:
-            kernels: (N, C, h, w) from `template`.
-            features: (N, C', H, W).
-
-        Returns:
-            (N, outputs, H - h - 1, W - w - 1).
-        """
-        x = self.search(features)
-        n, channels = kernels.shape[:2]
-        x = F.conv2d(
-            x.reshape(1, n * channels, *x.shape[2:]),
-            kernels.reshape(n * channels, 1, *kernels.shape[2:]),
-            groups=n * channels,
-        )
-        return self.head(self.after(x.reshape(n, channels, *x.shape[2:])))
+    def decide(self, correlation: Tensor) -> Tensor:
+        """The outputs (N, outputs, h, w) of a correlation (N, C, h, w)."""
+        return self.head(self.after(correlation))
 
 
 class CompactNetwork(nn.Module):
@@ -86,23 +72,39 @@ class CompactNetwork(nn.Module):
         border = 1 + KERNEL_CELLS // 2  # cells around the response
         return make_anchors(cells - 2 * border, border * stride + 0.5, stride, ANCHOR_SIZES)
 
-    def crop(self, frame: Tensor, squares: Tensor, size: int) -> Tensor:
+    def crop(self, frame: Tensor, squares: Tensor, size: int, cut: Cut) -> Tensor:
         """Cut squares (N, 4) out of a frame: (N, 3, size, size) RGB 0 to 255; its border goes on
         outside it."""
-        sides = squares[:, 2] - squares[:, 0]
+        sides = squares[:, 2:3] - squares[:, :1]
         centers = (squares[:, :2] + squares[:, 2:]) / 2
-        xs, ys = (window_positions(centers[:, axis], sides, size) for axis in (0, 1))
-        return sample_grid(frame, ys, xs)
+        return cut(frame, torch.cat((centers, sides), dim=1), size)
 
     def cells(self, boxes: Tensor) -> Tensor:
         """Boxes in crop pixels as boxes in cells of the feature maps."""
         return (boxes - 0.5) / self.backbone.stride
 
-    def extract(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Features for the coarse stage, float32, and the maps for the fine stage."""
-        precision = self.backbone.convolutions[0].weight.dtype
-        middle, deep = self.backbone(images.to(precision, memory_format=torch.channels_last))
+    def extract(self, images: Tensor) -> tuple[Tensor, Maps]:
+        """Features for the coarse stage's template, float32, and the maps for the fine stage."""
+        middle, deep = self.backbone(images)
         return deep.float(), (middle, deep)
+
+    def look(self, images: Tensor) -> tuple[tuple[Tensor, ...], Maps]:
+        """What the coarse stage correlates of search crops, float32, and the maps for the fine
+        stage."""
+        middle, deep, *searched = self.search_features(images)
+        return tuple(searched), (middle, deep)
+
+    @graphed('spm_search')
+    def search_features(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The backbone's maps, and what both branches make of the deep one."""
+        middle, deep = self.backbone(images)
+        cls, box = self.searched(deep)
+        return middle, deep, cls, box
+
+    def searched(self, deep: Tensor) -> tuple[Tensor, Tensor]:
+        """What both branches make of the deep map, (N, 96, n - 2, n - 2) each."""
+        features = deep.float()
+        return self.cls.search(features), self.box.search(features)
 
     def coarse_template(self, features: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """The kernels of both branches.
@@ -124,10 +126,16 @@ class CompactNetwork(nn.Module):
         features = torch.cat([features, mask[:, None].to(features.dtype)], dim=1)
         return self.cls.template(features), self.box.template(features)
 
-    def match(self, template: tuple[Tensor, ...], features: Tensor) -> tuple[Tensor, Tensor]:
+    def match(
+        self, template: tuple[Tensor, ...], searched: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor]:
         """The coarse stage: class maps (N, 10, h, w) and box maps (N, 20, h, w), float32."""
-        cls, box = template
-        return self.cls(cls, features).float(), self.box(box, features).float()
+        return self.decide(*map(depthwise_correlation, searched, template))
+
+    @graphed('spm_coarse')
+    def decide(self, cls: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
+        """What follows the correlations (N, 96, h, w) of both branches."""
+        return self.cls.decide(cls).float(), self.box.decide(box).float()
 
     def set_precision(self, precision: torch.dtype) -> None:
         """The coarse stage stays in float32: its sums of products outgrow float16."""

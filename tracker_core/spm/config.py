@@ -70,6 +70,6 @@ COMPACT = replace(
     fine_score_influence=0.7,
     fine_box_influence=10.0,
     size_rate=0.3,
-    score_midpoint=0.33,  # tracker calibrate --tracker spm --scenes 15 --photos (Kodak's)
-    score_slope=5.8,
+    score_midpoint=0.46,  # tracker calibrate --tracker spm --scenes 15 --photos (Kodak's)
+    score_slope=6.9,
 )

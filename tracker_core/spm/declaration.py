@@ -12,7 +12,7 @@ STAGES = (
 )
 HEADS = bundled(
     'compact_spm.safetensors',
-    '3c551fc74ef1dea35ef2810264fece9ca3706011cc27c7d6df080c318ec3c235',
+    '49c19956e9c7b952ca661311c8a3831ffb727772e8be4cd507fbb74bb595519d',
     'heads',
 )
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from tracker_core.images import sample_grid
+from tracker_core.images import Cut, sample_grid
 from tracker_core.layers.modules import bias_of, members, statistics
 from tracker_core.layers.placing import place
 from tracker_core.spm.candidates import make_anchors
@@ -416,8 +416,8 @@ class PaperNetwork(nn.Module):
     def anchors(self) -> Tensor:
         return make_anchors(19, first=64.0, stride=8.0)
 
-    def crop(self, frame: Tensor, squares: Tensor, size: int) -> Tensor:
-        """See `crop_aligned`."""
+    def crop(self, frame: Tensor, squares: Tensor, size: int, cut: Cut) -> Tensor:
+        """See `crop_aligned`, which has a way of its own to `cut`."""
         return crop_aligned(frame, squares, size, self.mean_color)
 
     def cells(self, boxes: Tensor) -> Tensor:
@@ -431,15 +431,22 @@ class PaperNetwork(nn.Module):
         conv2, conv4, conv5 = self.coarse.z_net(images)
         return conv5.float(), (conv4, conv2)
 
+    def look(self, images: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, Tensor]]:
+        """What the coarse stage correlates of search crops, and the maps for the fine stage."""
+        features, maps = self.extract(images)
+        return (features,), maps
+
     def coarse_template(self, features: Tensor, boxes: Tensor) -> tuple[Tensor, ...]:
         """What the coarse stage keeps of a template, see `RpnHead.compose`; the box in it does
         not matter."""
         middle = features[:, :, self.template_cells, self.template_cells]
         return self.coarse.rpn_head.compose(middle)
 
-    def match(self, template: tuple[Tensor, ...], features: Tensor) -> tuple[Tensor, Tensor]:
+    def match(
+        self, template: tuple[Tensor, ...], searched: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor]:
         """The coarse stage: class maps (N, 10, 19, 19) and box maps (N, 20, 19, 19)."""
-        return correlate(features, *template).split((10, 20), dim=1)
+        return correlate(*searched, *template).split((10, 20), dim=1)
 
     def set_precision(self, precision: torch.dtype) -> None:
         """The coarse head stays in float32: it costs little, and its kernels are tiny numbers."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from tracker_core.boxes import Box
+from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.spm.candidates import (
     as_anchors,
     cosine_window,
@@ -98,7 +99,9 @@ class SpmTracker(Tracker[SpmConfig, Template, Corners]):
         corners = (box.x, box.y, box.x2, box.y2)
         boxes = torch.tensor([corners], dtype=torch.float64).to(self.device)
         squares, scales = self.squares(boxes, network.template_size)
-        features, maps = network.extract(network.crop(frame, squares, network.template_size))
+        features, maps = network.extract(
+            network.crop(frame, squares, network.template_size, self.cut)
+        )
         boxes = self.into_crop(boxes, squares, scales)
         template = Template(
             network.coarse_template(features, boxes),
@@ -141,7 +144,7 @@ class SpmTracker(Tracker[SpmConfig, Template, Corners]):
         """
         network, config = self.network, self.config
         squares, scales = self.squares(last, network.search_size)
-        features, maps = network.extract(network.crop(frame, squares, network.search_size))
+        features, maps = network.look(network.crop(frame, squares, network.search_size, self.cut))
 
         cls, deltas = network.match(template.coarse, features)
         logits, deltas = flatten_maps(cls, deltas)
@@ -205,4 +208,7 @@ def build_network(kind: str, weights: Weights) -> PaperNetwork | CompactNetwork:
     else:
         load_into(network.coarse, coarse_from_released(state['cm']), f'{source} (cm)')
         load_into(network.fine, fine_from_released(state['fm']), f'{source} (fm)')
-    return network.eval().requires_grad_(False)
+    network.eval().requires_grad_(False)
+    if isinstance(network, CompactNetwork):
+        fold_batch_norms(network)
+    return network

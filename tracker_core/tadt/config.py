@@ -7,7 +7,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tracker_core.errors import ParameterError
-from tracker_core.parameters import parameter, template_rate, template_share, TrackerConfig
+from tracker_core.parameters import (
+    box_rate,
+    parameter,
+    refiner,
+    template_rate,
+    template_share,
+    TrackerConfig,
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,13 @@ class TadtConfig(TrackerConfig):
         'Keep only shallow channels that rank sizes well (ranking loss, section 3.2).',
         live=False,
     )
+    ranking: str = parameter(
+        'response',
+        'What places are ranked by: the response of the template, as in the paper, or its cosine '
+        'similarity, in which strong features count no more than others.',
+        choices=('response', 'similarity'),
+        live=False,
+    )
     window_influence: float = parameter(
         1.0, 'Weight of the Hann window that is added to the response.', minimum=0.0
     )
@@ -86,6 +100,8 @@ class TadtConfig(TrackerConfig):
         minimum=0.0,
         maximum=1.0,
     )
+    refiner: bool = refiner()
+    box_rate: float = box_rate()
     template_rate: float = template_rate()
     template_share: float = template_share(0.8)
     released: bool = parameter(
@@ -112,15 +128,19 @@ class TadtConfig(TrackerConfig):
 
 PAPER = TadtConfig()
 COMPACT = TadtConfig(
-    score_midpoint=0.69,  # tracker calibrate --tracker tadt --scenes 15 --photos (Kodak's)
-    score_slope=16.8,
+    score_midpoint=0.54,  # tracker calibrate --tracker tadt --scenes 15 --photos (Kodak's)
+    score_slope=11.4,
     smallest_side=64.0,
     largest_side=64.0,
     search_side=264,
-    shallow_channels=64,
-    deep_channels=128,
-    minimum_channels=128,
+    shallow_channels=16,
+    deep_channels=48,
+    minimum_channels=40,
+    ranking='similarity',
+    window_influence=0.6,
     importance='response',
     scale_rate=0.3,
+    refiner=True,
+    box_rate=0.5,
     template_rate=0.05,
 )

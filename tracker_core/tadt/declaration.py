@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What TADT is called, its presets and their weights."""
 
-from tracker_core.declaration import compact_backbone, Declaration, Preset, WeightFile
+from tracker_core.declaration import box_refiner, compact_backbone, Declaration, Preset, WeightFile
 from tracker_core.tadt.config import COMPACT, PAPER
 
 VGG_16 = WeightFile(
@@ -17,7 +17,7 @@ DECLARATION = Declaration(
     'a template of target-aware features, found again by correlation at three sizes.',
     'tracker_core.tadt.tracker:TadtTracker',
     {
-        'compact': Preset(COMPACT, 'compact', (compact_backbone(''),)),
+        'compact': Preset(COMPACT, 'compact', (compact_backbone(), box_refiner())),
         'paper': Preset(PAPER, 'published', (VGG_16,), is_fine_in_bfloat16=True),
     },
 )

@@ -15,11 +15,9 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from tracker_core.backbones.compact import CompactBackbone
 from tracker_core.backbones.vgg import Vgg16
 from tracker_core.boxes import Box
 from tracker_core.errors import ParameterError, WeightsError
-from tracker_core.images import sample_grid, window_positions
 from tracker_core.layers.correlation import (
     correlation_kernels,
     depthwise_correlation,
@@ -27,6 +25,8 @@ from tracker_core.layers.correlation import (
 )
 from tracker_core.layers.interpolation import resample
 from tracker_core.layers.placing import place
+from tracker_core.refiner.network import BoxRefiner, build_refiner, RefinerNetwork
+from tracker_core.refiner.refine import into_cells, refine, toward
 from tracker_core.step import ProgramKey, Tensors
 from tracker_core.tadt import released
 from tracker_core.tadt.channels import centre_patch, choose_channels, select
@@ -44,7 +44,7 @@ class TadtModel:
         tensors: What the step needs: indices of the kept channels of either layer (1, K1) and
             (1, K2), the factor on each (1, K), their values on the target at three sizes as
             `correlation_kernels` (1, 3 h w, K), where these are, 0 to 1 (1, 3, h, w), and their
-            Euclidean norms (1, 3, 1, 1).
+            Euclidean norms (1, 3, 1, 1); with `refiner` also the template of the box refiner.
         first: The values on the target in the first frame, (1, 3 h w, K).
         recent: Their running average over the frames.
         template: h and w, in cells.
@@ -69,6 +69,7 @@ class TadtState:
     Attributes:
         cx, cy: Its centre in pixels.
         zoom: Its size relative to the first frame.
+        stretch: Square root of its width over its height, relative to the first frame.
         found: What is to be learnt: the values on the target where it was found, as of
             `TadtModel.first`.
     """
@@ -76,6 +77,7 @@ class TadtState:
     cx: float
     cy: float
     zoom: float = 1.0
+    stretch: float = 1.0
     found: Tensor | None = None
 
 
@@ -99,6 +101,8 @@ class TadtTracker(Tracker[TadtConfig, AnyModel, AnyState]):
         config = self.config
         backbone = build_backbone(setup.network, setup.weights)
         self.backbone = place(backbone, self.device, self.precision)
+        if config.refiner and not isinstance(backbone, RefinerNetwork):
+            raise ParameterError(f'refiner is for preset compact, not for {self.preset}')
         stride = self.backbone.stride
         self._map_side = config.search_side // stride
         if config.search_side % (2 * stride) != stride:
@@ -123,8 +127,8 @@ class TadtTracker(Tracker[TadtConfig, AnyModel, AnyState]):
         input_side = min(max(side, config.smallest_side), config.largest_side)
         scale = side / input_side  # image pixels per network input pixel
         state = TadtState(box.cx, box.cy)
-        window = torch.tensor([(box.cx, box.cy, config.search_side * scale)])
-        shallow, deep = self._extract(frame, window.to(self.device))
+        window = torch.tensor([(box.cx, box.cy, config.search_side * scale)]).to(self.device)
+        shallow, deep, *seen = self._extract(frame, window)
         cell = scale * self.backbone.stride
         limit = self._map_side - 4  # leaves the background a border
         rows, columns = (min(2 * int(side / cell / 2) + 1, limit) for side in (box.h, box.w))
@@ -144,7 +148,11 @@ class TadtTracker(Tracker[TadtConfig, AnyModel, AnyState]):
         supports = self._at_three_sizes(torch.ones_like(template[:1]), size)  # (3, 1, h, w)
         kernels = correlation_kernels(templates[None])
         norms = norms_at_three_sizes(kernels)
-        tensors = (*index_and_gains, kernels, supports[None, :, 0].contiguous(), norms)
+        tensors: Tensors = (*index_and_gains, kernels, supports[None, :, 0].contiguous(), norms)
+        if config.refiner:
+            truth = torch.tensor([box.as_xywh()], device=self.device)
+            cells = into_cells(truth, window, config.search_side)
+            tensors = (*tensors, self._refiner.template(seen[0], cells))
         search_side = config.search_side * scale
         return TadtModel(tensors, kernels, kernels, size, box.w, box.h, search_side), state
 
@@ -170,8 +178,17 @@ class TadtTracker(Tracker[TadtConfig, AnyModel, AnyState]):
         shallow, deep, *_ = model.tensors
         return *model.template, shallow.shape[1], deep.shape[1]
 
+    @property
+    def _refiner(self) -> BoxRefiner:
+        assert isinstance(self.backbone, RefinerNetwork)
+        return self.backbone.refiner
+
     def search_geometry(self, target: TadtTarget, image_size: tuple[int, int]) -> Tensor:
-        return torch.tensor(self._window(target), dtype=torch.float64)
+        """Centre (x, y) and side of the search region, and width and height of the target,
+        pixels."""
+        model, state = own(target)
+        sides = model.width * state.zoom * state.stretch, model.height * state.zoom / state.stretch
+        return torch.tensor((*self._window(target), *sides), dtype=torch.float64)
 
     def _window(self, target: TadtTarget) -> tuple[float, float, float]:
         """Centre (x, y) and side of the search region, pixels."""
@@ -184,26 +201,31 @@ class TadtTracker(Tracker[TadtConfig, AnyModel, AnyState]):
     def step(self, key: ProgramKey, frame: Tensor, geometry: Tensor, *model: Tensor) -> Tensors:
         """See `Tracker.step`. The result is (N, 4): shift (x, y) of the peak in search-region
         pixels, its size relative to the last one, and the cosine similarity of template and
-        features there; with `template_rate` there stay the features there at three sizes, as
-        `correlation_kernels` (N, 3 h w, K)."""
+        features there; with `refiner` followed by what `refine` says of the box there. With
+        `template_rate` there stay the features there at three sizes, as `correlation_kernels`
+        (N, 3 h w, K)."""
         config, stride = self.config, self.backbone.stride
-        shallow_index, deep_index, gains, templates, supports, norms = model
+        shallow_index, deep_index, gains, templates, supports, norms, *of_refiner = model
+        windows = geometry[:, :3]
         size = key[0], key[1]
         leaves_out = isinstance(self.backbone, Vgg16) and not torch.compiler.is_compiling()
         if leaves_out and len(geometry) == 1:
             # a single target needs no other channels; an exported program wants fixed kernels
-            maps = self._extract(frame, geometry, deep_index[0])
+            maps = self._extract(frame, windows, deep_index[0])
             deep_index = torch.arange(deep_index.shape[1], device=deep_index.device)[None]
         else:
-            maps = self._extract(frame, geometry)
-        features = select(*maps, shallow_index, deep_index, gains)  # (N, K, n, n)
+            maps = self._extract(frame, windows)
+        features = select(maps[0], maps[1], shallow_index, deep_index, gains)  # (N, K, n, n)
         response = full_correlation(features, templates, size)  # (N, 3, n, n)
         energy = features.square().sum(dim=1, keepdim=True)
         energy = F.pad(energy, (size[1] // 2,) * 2 + (size[0] // 2,) * 2)
         energy = depthwise_correlation(energy.expand(-1, 3, -1, -1), supports)  # (N, 3, n, n)
         similarity = response / (norms * energy.clamp(min=1e-12).sqrt())
 
-        response = response / self._scales[:, None, None] ** 2  # a larger template sums more
+        if config.ranking == 'similarity':
+            response = similarity
+        else:
+            response = response / self._scales[:, None, None] ** 2  # a larger template sums more
         response = response / response.amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12)
         fine = F.interpolate(
             response, size=self._hann.shape * 2, mode='bicubic', align_corners=True
@@ -222,6 +244,14 @@ class TadtTracker(Tracker[TadtConfig, AnyModel, AnyState]):
         centre = (m - 1) / 2
         scale = self._scales.index_select(0, level)
         result = torch.stack((column - centre, row - centre, scale, score), dim=1)
+        if config.refiner:
+            shift = result[:, :2] * windows[:, 2:] / config.search_side
+            sides = geometry[:, 3:] * scale[:, None]
+            rough = torch.cat((windows[:, :2] + shift - sides / 2, sides), dim=1)
+            better = refine(
+                self._refiner, of_refiner[0], maps[2], rough, windows, config.search_side
+            )
+            result = torch.cat((result, better.to(result.dtype)), dim=1)
         if not config.template_rate:
             return (result,)
         ys, xs = (
@@ -231,16 +261,16 @@ class TadtTracker(Tracker[TadtConfig, AnyModel, AnyState]):
         found = resample(features[:, None], ys[:, :, None], xs[:, :, None])  # (N, 3, K, h, w)
         return result, correlation_kernels(found * supports[:, :, None])
 
-    def _extract(self, frame: Tensor, windows: Tensor, *wanted: Tensor) -> tuple[Tensor, Tensor]:
+    def _extract(self, frame: Tensor, windows: Tensor, *wanted: Tensor) -> Tensors:
         """Features of windows (N, 3) centre x, y and side: two maps (N, C, n, n) float32, the
-        deep one of the `wanted` channels (K,) where they are given."""
-        cx, cy, side = windows.float().unbind(1)
-        size = self.config.search_side
-        patches = sample_grid(
-            frame, window_positions(cy, side, size), window_positions(cx, side, size)
-        )
-        shallow, deep = self.backbone(patches, *wanted)
-        return shallow.float(), deep.float()
+        deep one of the `wanted` channels (K,) where they are given; of preset compact also those
+        of the box refiner."""
+        patches = self.cut(frame, windows.float(), self.config.search_side)
+        if isinstance(self.backbone, RefinerNetwork):
+            shallow, deep, *seen = self.backbone.look(patches)
+        else:
+            shallow, deep, *seen = self.backbone(patches, *wanted)
+        return shallow.float(), deep.float(), *seen
 
     def proposal(
         self,
@@ -251,14 +281,19 @@ class TadtTracker(Tracker[TadtConfig, AnyModel, AnyState]):
         image_size: tuple[int, int],
     ) -> Proposal[AnyState]:
         """The box that a peak stands for."""
-        shift_x, shift_y, scale, similarity = row
+        shift_x, shift_y, scale, similarity, *better = row
         cx, cy, side = self._window(target)
         pixels = side / self.config.search_side
         model, old = own(target)
         zoom = old.zoom * scale**self.config.scale_rate
         found = kept[0][index, None] if kept else None
-        state = TadtState(cx + shift_x * pixels, cy + shift_y * pixels, zoom, found)
-        box = Box.from_center(state.cx, state.cy, model.width * zoom, model.height * zoom)
+        centre = cx + shift_x * pixels, cy + shift_y * pixels
+        sides = model.width * zoom * old.stretch, model.height * zoom / old.stretch
+        box = Box.from_center(*centre, *sides)
+        if better and all(map(math.isfinite, better)) and box.area > 0:
+            box = toward(box, better, self.config.box_rate)
+        wide, high = box.w / model.width, box.h / model.height
+        state = TadtState(box.cx, box.cy, math.sqrt(wide * high), math.sqrt(wide / high), found)
         return Proposal(box, similarity, state)
 
     def _learn(self, target: TadtTarget) -> None:
@@ -274,9 +309,10 @@ class TadtTracker(Tracker[TadtConfig, AnyModel, AnyState]):
             return
         found = state.found * (model.first.norm() / state.found.norm().clamp(min=1e-12))
         recent = torch.lerp(model.recent, found, config.template_rate)
-        *parts, _, supports, _ = model.tensors
+        *parts, _, supports, _ = model.tensors[:6]
         kernels = torch.lerp(model.first, recent, config.template_share)
-        tensors = (*parts, kernels, supports, norms_at_three_sizes(kernels))
+        norms = norms_at_three_sizes(kernels)
+        tensors = (*parts, kernels, supports, norms, *model.tensors[6:])
         target.model = replace(model, tensors=tensors, recent=recent)
 
     def locate(self, frame: Tensor, targets: Sequence[TadtTarget]) -> list[Proposal[AnyState]]:
@@ -330,15 +366,17 @@ def norms_at_three_sizes(kernels: Tensor) -> Tensor:
     return kernels.view(3, -1).norm(dim=1)[None, :, None, None]
 
 
-def build_backbone(kind: str, weights: Weights) -> CompactBackbone | Vgg16:
+def build_backbone(kind: str, weights: Weights) -> RefinerNetwork | Vgg16:
     """The feature extractor of a kind (see `Preset.network`) with its weights, in inference
     mode."""
-    network = CompactBackbone() if kind == 'compact' else Vgg16()
+    if kind == 'compact':
+        return build_refiner(weights)
+    network = Vgg16()
     if weights.state is None:
         randomize(network)
     else:
         state = weights.state['']
-        if kind != 'compact' and 'conv1_1.weight' in state:
+        if 'conv1_1.weight' in state:
             state = rename_matconvnet(state, network, weights.source)
         load_into(network, state, weights.source)
     return network.eval().requires_grad_(False)

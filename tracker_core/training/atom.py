@@ -17,16 +17,20 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn, Tensor
-import torch.nn.functional as F
 
 from tracker_core.atom.config import COMPACT
-from tracker_core.atom.network import AtomNetwork, IouAscent, IouPredictor
+from tracker_core.atom.network import (
+    AtomNetwork,
+    CompactAtomNetwork,
+    IouAscent,
+    IouPredictor,
+)
 from tracker_core.atom.tracker import propose
 from tracker_core.backbones.compact import Maps
 from tracker_core.data import PairConfig, Pool
 from tracker_core.training.batches import held_out_batches
 from tracker_core.training.config import TrainConfig
-from tracker_core.training.parts import Given, Head, look
+from tracker_core.training.parts import Given, Head, look, mean_of
 from tracker_core.training.record import weights_of
 from tracker_core.weights import load_into
 
@@ -44,10 +48,16 @@ class AtomTraining(TrainConfig):
 
     weight_decay: float = 1e-4
     boxes: int = 16
-    # the target's surroundings are enough to search in; unturned, so that boxes stay tight
+    # the target's surroundings are enough to search in; unturned, so that boxes stay tight; only
+    # boxes of objects teach anything
     pairs: PairConfig = field(
         default_factory=lambda: PairConfig(
-            search_size=161, size_jitter=1.25, shift=28.0, angle=0.0, seed=21
+            search_size=161,
+            size_jitter=1.25,
+            shift=28.0,
+            angle=0.0,
+            sources=(0.0, 0.5, 0.5, 0.0),
+            seed=21,
         )
     )
 
@@ -113,7 +123,8 @@ class AtomLearner(nn.Module):
         features, modulation = condition(predictor, template, search, batch['template_box'])
         with torch.autocast(boxes.device.type, enabled=False):
             predicted = predictor(features, modulation, boxes)
-        return {'overlap': F.mse_loss(predicted, 2 * overlap(boxes, targets) - 1)}
+        error = (predicted - (2 * overlap(boxes, targets) - 1)).square().mean(dim=1)
+        return {'overlap': mean_of(error, batch['has_edges'])}
 
 
 def condition(
@@ -200,7 +211,7 @@ HEAD = Head(
     title="overlap predictor of ATOM's compact preset",
     about="ATOM's compact overlap predictor, on that backbone",
     config=AtomTraining,
-    network=lambda: AtomNetwork(compact=True),
+    network=CompactAtomNetwork,
     backbone=lambda network: network.feature_extractor,
     begin=begin,
     learner=AtomLearner,
@@ -210,6 +221,6 @@ HEAD = Head(
     shown=('error', 'iou_before', 'iou_after'),
     shown_together='iou_after',
     weight=6.0,
-    share=0.04,
+    share=0.02,
     on_gpu={'batch': 128, 'learning_rate': 2.5e-3, 'average': 0.999},
 )

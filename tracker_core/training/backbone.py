@@ -23,16 +23,12 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from tracker_core.backbones.compact import (
-    CompactBackbone,
-    fold_batch_norm,
-    Maps,
-    TrainableBackbone,
-)
+from tracker_core.backbones.compact import CompactBackbone, load_lite0, Maps
 from tracker_core.data import PairConfig, Pool
 from tracker_core.errors import ParameterError
 from tracker_core.training.batches import held_out_batches
 from tracker_core.training.config import TrainConfig
+from tracker_core.training.lite0 import LITE0
 from tracker_core.training.parts import BACKBONE, Given, Part, Stage, weight_file
 
 MAPS = ('middle', 'deep')
@@ -150,7 +146,7 @@ class Matcher(nn.Module):
     def __init__(self, config: BackboneTraining) -> None:
         super().__init__()
         self.config = config
-        self.backbone = TrainableBackbone()
+        self.backbone = CompactBackbone()
         self.gains = nn.Parameter(torch.full((2,), math.log(0.5)))
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -217,28 +213,36 @@ def matching_accuracy(
 
 def make_part(
     config: BackboneTraining, given: Mapping[str, Given], pool: Pool
-) -> Part[TrainableBackbone]:
-    """The backbone, to be trained from nothing."""
+) -> Part[CompactBackbone]:
+    """The backbone, to be trained on from EfficientNet-Lite0."""
     matcher = Matcher(config)
+    network = matcher.backbone
+    load_lite0(network, given[LITE0].state, given[LITE0].source)
+    hold_fixed(network)
     return Part(
         'compact backbone',
-        {weight_file(BACKBONE): lambda averaged: fold_batch_norm(averaged).state_dict()},
+        {weight_file(BACKBONE): lambda averaged: averaged.state_dict()},
         matcher,
-        matcher.backbone,
-        lambda averaged, photos, device: matching_accuracy(
-            fold_batch_norm(averaged), photos, device, config.pairs
-        ),
+        network,
+        lambda averaged, photos, device: matching_accuracy(averaged, photos, device, config.pairs),
         ('deep', 'deep_among_16', 'middle', 'middle_among_16'),
+        tuple(network.pretrained),
     )
+
+
+def hold_fixed(network: CompactBackbone) -> None:
+    """Keep what shall not learn from learning."""
+    for module in network.fixed:
+        module.requires_grad_(False)
 
 
 STAGE = Stage(
     name=BACKBONE,
-    about='the small backbone of the compact presets',
+    about='the small backbone of the compact presets, from EfficientNet-Lite0',
     config=BackboneTraining,
-    begins_with=(),
+    begins_with=(LITE0,),
     make=make_part,
-    share=0.17,
+    share=0.04,
     on_gpu={'batch': 256, 'group': 64, 'learning_rate': 3e-3, 'average': 0.999},
     pairs_on_gpu={'alike': 0.4},
 )

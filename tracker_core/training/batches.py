@@ -24,7 +24,8 @@ PREFETCHED = 3  # batches that each process has ready
 
 
 class PairDataset(Dataset[dict[str, Tensor]]):
-    """Pairs as tensors: crops (H, W, 3) uint8, boxes (4,) float32."""
+    """Pairs as tensors: crops (H, W, 3) uint8, boxes (4,) float32, and whether the
+    boxes tell edges, () float32 0 or 1."""
 
     def __init__(self, sampler: PairSampler) -> None:
         self.sampler = sampler
@@ -36,6 +37,7 @@ class PairDataset(Dataset[dict[str, Tensor]]):
             'search': torch.from_numpy(pair.search),
             'template_box': torch.from_numpy(pair.template_box).float(),
             'search_box': torch.from_numpy(pair.search_box).float(),
+            'has_edges': torch.tensor(float(pair.has_edges)),
         }
 
 

@@ -27,6 +27,7 @@ class TrainConfig:
         learning_rate: Its peak; it rises over the first `warmup` of the run and falls to zero by
             half a cosine.
         warmup: Share of the run.
+        pretrained_rate: Learning rate of layers that came trained, relative to the others'.
         weight_decay: Of AdamW, on kernels only.
         average: Decay per step of the running average of the weights; the average is what is
             saved.
@@ -38,6 +39,7 @@ class TrainConfig:
     batch: int = 32
     learning_rate: float = 2e-3
     warmup: float = 0.03
+    pretrained_rate: float = 0.2
     weight_decay: float = 0.02
     average: float = 0.998
     video_folders: tuple[str, ...] = ()

@@ -24,8 +24,8 @@ from tracker_core.data import Pool
 from tracker_core.training.compute import Compute
 from tracker_core.training.config import read_config, seeded, TrainConfig
 from tracker_core.training.loop import TrainingRun
-from tracker_core.training.parts import Given, weight_file
-from tracker_core.training.stages import STAGES
+from tracker_core.training.parts import Given
+from tracker_core.training.stages import given_file, STAGES
 
 
 def make_config(
@@ -73,7 +73,7 @@ def train_all(
         if resume and card.is_file():
             continue
         config = configs[name]
-        given = {each: Given.read(out / each / weight_file(each)) for each in stage.begins_with}
+        given = {each: Given.read(given_file(each, out / each)) for each in stage.begins_with}
         torch.manual_seed(config.pairs.seed)
         run = TrainingRun(stage.make(config, given, pool), pool, config, out / name, compute)
         if resume and run.checkpoint.is_file():

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracker_core.training import atom, ocean, spm
+from tracker_core.training import atom, ocean, refiner, spm
 from tracker_core.training.parts import Head
 
-HEADS: tuple[Head[Any, Any], ...] = (ocean.HEAD, spm.HEAD, atom.HEAD)
+HEADS: tuple[Head[Any, Any], ...] = (ocean.HEAD, spm.HEAD, atom.HEAD, refiner.HEAD)

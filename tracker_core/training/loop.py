@@ -9,7 +9,7 @@ What is special to a network is a `Part` (`parts.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import copy
 import dataclasses
 import math
@@ -63,7 +63,7 @@ class TrainingRun:
             self.device, memory_format=torch.channels_last
         )
         self.averaged = copy.deepcopy(part.network).eval().requires_grad_(False)
-        self.optimizer = make_optimizer(self.learner, config)
+        self.optimizer = make_optimizer(self.learner, config, part.pretrained)
         self.step = 0
         self.seconds = 0.0
         self.history: list[Entry] = []
@@ -131,7 +131,7 @@ class TrainingRun:
     def learn(self, batch: Mapping[str, Tensor], rate: float) -> dict[str, Tensor]:
         """One step on a batch as `batches` makes it; returns the losses by name."""
         for group in self.optimizer.param_groups:
-            group['lr'] = rate
+            group['lr'] = rate * group['factor']
         self.learner.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.compute.is_half):
             losses = self.learner(to_device(batch, self.device))
@@ -157,7 +157,7 @@ class TrainingRun:
         self,
         minutes: float = 0.0,
         steps: int = 0,
-        snapshot_minutes: float = 5.0,
+        snapshot_minutes: float = 10.0,
         held_out: Pool | None = None,
         progress: bool = True,
         pause_at: float = math.inf,
@@ -252,13 +252,23 @@ class TrainingRun:
         write_record(self.out, files, card, self.history, self.part.shown)
 
 
-def make_optimizer(learner: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW on all that is trained; only kernels decay."""
+def make_optimizer(
+    learner: nn.Module, config: TrainConfig, pretrained: Sequence[nn.Module] = ()
+) -> torch.optim.AdamW:
+    """AdamW on all that is trained; only kernels decay, and pretrained layers learn slowly."""
     trained = [p for p in learner.parameters() if p.requires_grad]
+    slow = {id(p) for module in pretrained for p in module.parameters()}
     return torch.optim.AdamW(
         [
-            {'params': [p for p in trained if p.dim() > 1], 'weight_decay': config.weight_decay},
-            {'params': [p for p in trained if p.dim() <= 1], 'weight_decay': 0.0},
+            {
+                'params': [
+                    p for p in trained if (id(p) in slow) == is_slow and (p.dim() > 1) == is_kernel
+                ],
+                'weight_decay': config.weight_decay if is_kernel else 0.0,
+                'factor': config.pretrained_rate if is_slow else 1.0,
+            }
+            for is_slow in (False, True)
+            for is_kernel in (True, False)
         ],
         lr=config.learning_rate,
     )

@@ -63,6 +63,7 @@ class Part(Generic[Network]):
         network: The learner's network; its weights are averaged and written.
         check: Figures by name from the averaged network and held-out photographs.
         shown: Names of the figures that the picture shows; they lie between 0 and 1.
+        pretrained: Layers of the network that came trained, and learn more slowly.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Part(Generic[Network]):
     network: Network
     check: Callable[[Network, Pool, torch.device], dict[str, float]]
     shown: tuple[str, ...]
+    pretrained: tuple[nn.Module, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class MapLearner(Protocol):
 
         Args:
             template, search: The backbone's maps of the crops.
-            batch: See `to_device`.
+            batch: See `to_device`. Boxes of pairs without edges teach nothing of boxes.
         """
         ...
 
@@ -194,6 +196,12 @@ class Head(Generic[Network, Config]):
 def look(backbone: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Maps, Maps]:
     """A frozen backbone's maps of the template and of the search crops."""
     return backbone(batch['template']), backbone(batch['search'])
+
+
+def mean_of(losses: Tensor, counts: Tensor) -> Tensor:
+    """The mean of the losses (N, ...) that count: `counts` is (N,) or (N, ...), 0 or 1."""
+    counts = counts.reshape(*counts.shape, *[1] * (losses.dim() - counts.dim())).expand_as(losses)
+    return torch.where(counts > 0, losses, 0.0).sum() / counts.sum().clamp(min=1)
 
 
 def sum_of(losses: Mapping[str, Tensor]) -> Tensor:

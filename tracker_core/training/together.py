@@ -21,15 +21,15 @@ from typing import Any, cast
 import torch
 from torch import nn, Tensor
 
-from tracker_core.backbones.compact import (
-    CompactBackbone,
-    fold_batch_norm,
-    unfold_batch_norm,
-)
-from tracker_core.data import PairConfig, PairSampler, Pool
+from tracker_core.backbones.compact import CompactBackbone
+from tracker_core.data import PairConfig, Pool
 from tracker_core.errors import ParameterError
-from tracker_core.training.backbone import BackboneTraining, Matcher, matching_accuracy
-from tracker_core.training.batches import batches, to_device
+from tracker_core.training.backbone import (
+    BackboneTraining,
+    hold_fixed,
+    Matcher,
+    matching_accuracy,
+)
 from tracker_core.training.config import TrainConfig
 from tracker_core.training.heads import HEADS
 from tracker_core.training.parts import (
@@ -46,7 +46,6 @@ from tracker_core.weights import load_into
 
 MATCHING = 'matching'  # the backbone's own losses and figures
 CHECKED_MATCHING = PairConfig(size_jitter=1.25)  # the pairs of the backbone's own training
-MEASURED_PAIRS = 32  # whose search crops give the batch norms their first statistics
 
 
 def default_weights() -> dict[str, float]:
@@ -75,14 +74,14 @@ class TogetherTraining(TrainConfig):
             search_size=193,
             context=0.5,
             size_jitter=1.15,
-            scale=1.35,
+            scale=1.5,
             angle=0.1,
-            turn=0.1,
+            turn=0.15,
             stretch=0.16,
-            bend=0.12,
+            bend=0.08,
             distractor=0.5,
             alike=0.5,
-            sources=(0.3, 0.4, 0.3, 0.3),
+            sources=(0.15, 0.35, 0.35, 0.15),
             seed=31,
         )
     )
@@ -108,12 +107,11 @@ class Together(nn.Module):
         trackers: The networks by name of the head.
     """
 
-    def __init__(self, pairs: PairConfig, given: Mapping[str, Given], pool: Pool) -> None:
+    def __init__(self, given: Mapping[str, Given]) -> None:
         super().__init__()
-        plain = CompactBackbone()
-        load_into(plain, given[BACKBONE].state, given[BACKBONE].source)
-        batch = next(batches(PairSampler(pool, pairs), MEASURED_PAIRS))
-        self.backbone = unfold_batch_norm(plain, to_device(batch, torch.device('cpu'))['search'])
+        self.backbone = CompactBackbone()
+        load_into(self.backbone, given[BACKBONE].state, given[BACKBONE].source)
+        hold_fixed(self.backbone)
         self.trackers = nn.ModuleDict()
         for head in HEADS:
             network = head.on_backbone(given[BACKBONE])
@@ -147,18 +145,18 @@ class TogetherLearner(nn.Module):
 
 def check(network: Together, pool: Pool, device: torch.device) -> dict[str, float]:
     """The checks of all, each on the pairs of its own training, so that figures compare."""
-    folded = fold_batch_norm(network.backbone)
-    figures = {MATCHING: matching_accuracy(folded, pool, device, CHECKED_MATCHING)}
+    backbone = network.backbone
+    figures = {MATCHING: matching_accuracy(backbone, pool, device, CHECKED_MATCHING)}
     for head in HEADS:
         tracker = network.trackers[head.name]
-        head.backbone(tracker).load_state_dict(folded.state_dict())
+        head.backbone(tracker).load_state_dict(backbone.state_dict())
         figures[head.name] = head.check(tracker, pool, device, head.config().pairs)
     return {f'{part}_{name}': v for part, values in figures.items() for name, v in values.items()}
 
 
 def make_part(config: TogetherTraining, given: Mapping[str, Given], pool: Pool) -> Part[Together]:
     """Backbone and heads, to be trained on."""
-    network = Together(config.pairs, given, pool)
+    network = Together(given)
     files = {weight_file(BACKBONE): export_backbone}
     for head in HEADS:
         files[weight_file(head.name)] = partial(export_head, head)
@@ -170,12 +168,13 @@ def make_part(config: TogetherTraining, given: Mapping[str, Given], pool: Pool) 
         network,
         check,
         (f'{MATCHING}_deep_among_16', *shown),
+        tuple(network.backbone.pretrained),
     )
 
 
 def export_backbone(network: Together) -> dict[str, Tensor]:
     """What is written of the backbone."""
-    return fold_batch_norm(network.backbone).state_dict()
+    return network.backbone.state_dict()
 
 
 def export_head(head: Head[Any, Any], network: Together) -> dict[str, Tensor]:
@@ -189,7 +188,7 @@ STAGE = Stage(
     config=TogetherTraining,
     begins_with=(BACKBONE, *(head.name for head in HEADS)),
     make=make_part,
-    share=0.56,
+    share=0.76,
     on_gpu={'batch': 128, 'group': 64, 'learning_rate': 2e-3, 'average': 0.999},
     pairs_on_gpu={'search_size': 225, 'shift': 80.0},
 )

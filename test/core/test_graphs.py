@@ -1,0 +1,135 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""What ONNX Runtime and OpenCV do in the stead of torch is the same."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn, Tensor
+
+from tracker_core import Box, create_tracker, list_trackers, ParameterError
+from tracker_core.atom.network import CompactAtomNetwork
+from tracker_core.images import cut_windows, cut_windows_by_opencv
+from tracker_core.layers.folding import fold_batch_norms
+from tracker_core.layers.graphs import attach_sessions, FOLDER, graphs_of
+from tracker_core.media.scene import render_scene
+from tracker_core.ocean.network import CompactOcean
+from tracker_core.refiner.network import RefinerNetwork
+from tracker_core.spm.compact import CompactNetwork
+
+NETWORKS = (CompactAtomNetwork, CompactOcean, RefinerNetwork, CompactNetwork)
+MAPS = torch.rand(2, 96, 13, 11)
+SAMPLES = torch.rand(5, 64, 8, 8)
+INPUTS = {
+    'ocean_towers': (MAPS, MAPS + 0.5),
+    'spm_coarse': (MAPS, MAPS + 0.5),
+    'refiner_compare': (SAMPLES, SAMPLES + 0.5),
+}
+
+
+def inputs(name: str) -> list[tuple[Tensor, ...]]:
+    """What a graph can be asked: images of even and odd sides, one and several."""
+    if name in INPUTS:
+        return [INPUTS[name], tuple(each[:1] for each in INPUTS[name])]
+    sides = ((1, 193, 193), (2, 127, 144))
+    return [(torch.rand(n, 3, height, width) * 255,) for n, height, width in sides]
+
+
+@torch.no_grad()
+def random_network(kind: type[nn.Module]) -> nn.Module:
+    """A network as a tracker has it, all of its weights different."""
+    torch.manual_seed(4)
+    network = kind().eval().requires_grad_(False)
+    fold_batch_norms(network)
+    for value in network.state_dict().values():
+        if value.is_floating_point():
+            value.uniform_(0.1, 1.0).mul_(value[..., :1].numel() ** -0.5)
+            if value.dim() > 1:
+                value.mul_(torch.where(torch.rand_like(value) < 0.5, -1.0, 1.0))
+    return network
+
+
+@pytest.mark.parametrize('kind', NETWORKS)
+@torch.no_grad()
+def test_graphs_compute_what_torch_does(kind: type[nn.Module]) -> None:
+    """Also with other weights in the session than the graph was written with."""
+    plain = random_network(kind)
+    fast = copy.deepcopy(plain)
+    assert attach_sessions({'network': fast})
+    asked = 0
+    for one, other in zip(plain.modules(), fast.modules(), strict=True):
+        for name, method in graphs_of(one).items():
+            for tensors in inputs(name):
+                wanted, found = (getattr(each, method)(*tensors) for each in (one, other))
+                for right, part in zip(wanted, found, strict=True):
+                    assert part.shape == right.shape
+                    assert (part - right).abs().max() <= 2e-5 * right.abs().max(), name
+                asked += 1
+    assert asked
+
+
+def test_every_graph_is_of_some_network() -> None:
+    found = {name for kind in NETWORKS for part in kind().modules() for name in graphs_of(part)}
+    assert {path.stem for path in FOLDER.glob('*.onnx')} == found
+    assert {path.stem for path in FOLDER.glob('*.txt')} == found
+
+
+def test_opencv_cuts_the_same_windows() -> None:
+    """Within the rounding to whole numbers; inside, over the border, enlarged and reduced."""
+    frame = torch.from_numpy(next(iter(render_scene(frames=1, size=(320, 240)))))
+    windows = torch.tensor(
+        [[150.3, 110.2, 90.5], [8.0, 15.0, 80.0], [319.0, 239.0, 33.3], [160.0, 120.0, 500.0]]
+    ).double()
+    fills = torch.tensor([[10.0, 20.0, 30.0], [200.0, 0.0, 90.0]]).repeat(2, 1)
+    for colours in (None, fills):
+        wanted = cut_windows(frame, windows, 129, colours)
+        found = cut_windows_by_opencv(frame, windows, 129, colours)
+        assert found.shape == wanted.shape
+        assert found.dtype == wanted.dtype
+        assert (found - wanted).abs().mean() < 0.3
+        assert (found - wanted).abs().quantile(0.999) < 1.5
+
+
+@pytest.mark.parametrize('name', list_trackers())
+def test_boxes_stay_what_they_are(name: str) -> None:
+    """The runtime that a CPU gets, beside torch alone, over some frames."""
+    scene = render_scene(frames=6, size=(320, 240), seed=2)
+    images = list(scene)
+    eager, fast = (create_tracker(name, device='cpu', runtime=r) for r in ('eager', 'auto'))
+    assert (eager.runtime, fast.runtime) == ('eager', 'session')
+    tracks = []
+    for tracker in (eager, fast):
+        target = tracker.start(images[0], scene.boxes[0])
+        tracks.append([tracker.track(image, target) for image in images[1:]])
+    for one, other in zip(*tracks, strict=True):
+        assert one.box.iou(other.box) > 0.95
+        assert one.score == pytest.approx(other.score, abs=0.05)
+        assert one.status == other.status
+
+
+def test_networks_without_graphs_are_refused() -> None:
+    with pytest.raises(ParameterError, match='no graphs of the networks of spm paper'):
+        create_tracker('spm', 'paper', device='cpu', runtime='session', weights='random')
+    with pytest.raises(ParameterError, match='float32'):
+        create_tracker('spm', device='cpu', runtime='session', precision='bfloat16')
+    tracker = create_tracker('spm', device='cpu', precision='bfloat16')
+    assert tracker.runtime == 'eager'
+
+
+def test_weights_of_ones_own_need_no_other_graph(tmp_path: Path) -> None:
+    """A session takes the weights that the tracker was given."""
+    image = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    raw = {}
+    for weights in (None, 'random'):
+        for runtime in ('eager', 'session'):
+            tracker = create_tracker('ocean', device='cpu', runtime=runtime, weights=weights)
+            target = tracker.start(image, Box(50, 40, 30, 30))
+            raw[weights, runtime] = tracker.track(image, target).raw_score
+    for weights in (None, 'random'):
+        assert raw[weights, 'session'] == pytest.approx(raw[weights, 'eager'], abs=0.05)
+    assert raw[None, 'session'] != pytest.approx(raw['random', 'session'], abs=0.05)

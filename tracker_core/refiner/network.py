@@ -1,0 +1,151 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""The box refiner: from a rough box and the target's template to a better box and its overlap.
+
+Features are sampled in a grid that reaches beyond the box, so that the object's edges are seen
+from both sides, and compared with the template's, which were sampled around its box in the first
+frame. Boxes here are corners in cells of the compact backbone's maps, 0 being the centre of the
+first.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import nn, Tensor
+import torch.nn.functional as F
+
+from tracker_core.backbones.compact import CompactBackbone, Maps
+from tracker_core.layers.graphs import graphed
+from tracker_core.weights import load_into, randomize, Weights
+
+REACH = 1.6  # side of the grid relative to the box
+POINTS = 8  # samples per side
+LARGEST_GROWTH = 1.0  # of the logarithm of a side, in one refinement
+
+
+class Refined(NamedTuple):
+    """What the refiner says of boxes.
+
+    Attributes:
+        boxes: (N, K, 4) corners in cells.
+        overlaps: (N, K) the IoU that these shall have with the object, as logits.
+    """
+
+    boxes: Tensor
+    overlaps: Tensor
+
+
+class BoxRefiner(nn.Module):
+    """Compares a rough box's surroundings with the template's: 0.5 M parameters."""
+
+    def __init__(
+        self, channels: tuple[int, int] = CompactBackbone.channels, width: int = 64
+    ) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(sum(channels), width, 1)
+        self.join = nn.Conv2d(3 * width, width, 3, padding=1)
+        self.hidden = nn.Linear(width * POINTS**2, 96)
+        self.box = nn.Linear(96, 4)
+        self.overlap = nn.Linear(96, 1)
+        nn.init.zeros_(self.box.weight)
+        nn.init.zeros_(self.box.bias)
+
+    def features(self, maps: Maps) -> Tensor:
+        """What is sampled of the backbone's maps, (N, 64, h, w) float32."""
+        return self.reduce(torch.cat(maps, dim=1)).float()
+
+    @graphed('refiner_compare')
+    def compare(self, found: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        """Compare samples (B, 64, 8, 8) around boxes with a template's: how the boxes move, see
+        `moved`, (B, 4), and the overlaps that they then have, as logits (B, 1)."""
+        x = torch.cat((found, wanted, found * wanted), dim=1)
+        x = F.relu(self.join(x.to(self.join.weight.dtype))).flatten(1)
+        x = F.relu(self.hidden(x))
+        return self.box(x).float(), self.overlap(x).float()
+
+    def template(self, features: Tensor, boxes: Tensor) -> Tensor:
+        """The template of features (N, 64, h, w) and boxes (N, 4): (N, 64, 8, 8)."""
+        return sample_around(features, boxes[:, None])[:, 0]
+
+    def forward(self, template: Tensor, features: Tensor, boxes: Tensor) -> Refined:
+        """Refine boxes.
+
+        Args:
+            template: From `template`.
+            features: From `features`, (N, 64, h, w).
+            boxes: (N, K, 4).
+        """
+        found = sample_around(features, boxes)  # (N, K, 64, 8, 8)
+        wanted = template[:, None].expand_as(found)
+        deltas, overlaps = self.compare(found.flatten(0, 1), wanted.flatten(0, 1))
+        deltas = deltas.unflatten(0, boxes.shape[:2])
+        return Refined(moved(boxes, deltas), overlaps.view(boxes.shape[:2]))
+
+
+def sample_around(features: Tensor, boxes: Tensor) -> Tensor:
+    """Bilinear samples in a grid around each box; the map's border goes on outside it.
+
+    Args:
+        features: (N, C, h, w).
+        boxes: (N, K, 4).
+
+    Returns:
+        (N, K, C, 8, 8).
+    """
+    n, count = boxes.shape[:2]
+    height, width = features.shape[-2:]
+    steps = (torch.arange(POINTS, device=boxes.device, dtype=boxes.dtype) + 0.5) / POINTS - 0.5
+    centers = (boxes[..., :2] + boxes[..., 2:]) / 2
+    sides = REACH * (boxes[..., 2:] - boxes[..., :2])
+    at = centers[..., None] + sides[..., None] * steps  # (N, K, 2, 8)
+    xs, ys = 2 * at[:, :, 0] / (width - 1) - 1, 2 * at[:, :, 1] / (height - 1) - 1
+    shape = (n, count, POINTS, POINTS)
+    grid = torch.stack((xs[:, :, None, :].expand(shape), ys[:, :, :, None].expand(shape)), dim=-1)
+    samples = F.grid_sample(
+        features, grid.flatten(1, 2), padding_mode='border', align_corners=True
+    )  # (N, C, K * 8, 8)
+    return samples.unflatten(2, (count, POINTS)).transpose(1, 2)
+
+
+def moved(boxes: Tensor, deltas: Tensor) -> Tensor:
+    """Boxes (..., 4) whose centre is moved by `deltas` (..., :2), in sides, and whose sides grow
+    by the exponential of the others."""
+    sides = boxes[..., 2:] - boxes[..., :2]
+    centers = (boxes[..., :2] + boxes[..., 2:]) / 2 + deltas[..., :2] * sides
+    half = sides * deltas[..., 2:].clamp(-LARGEST_GROWTH, LARGEST_GROWTH).exp() / 2
+    return torch.cat((centers - half, centers + half), dim=-1)
+
+
+class RefinerNetwork(nn.Module):
+    """The refiner on the compact backbone."""
+
+    stride = CompactBackbone.stride
+    channels = CompactBackbone.channels
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = CompactBackbone()
+        self.refiner = BoxRefiner()
+
+    @graphed('refiner_search')
+    def look(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The backbone's maps of images, and `BoxRefiner.features` of them."""
+        maps = self.backbone(images)
+        return *maps, self.refiner.features(maps)
+
+
+def build_refiner(weights: Weights) -> RefinerNetwork:
+    """Backbone and refiner with their weights, in inference mode.
+
+    Raises:
+        WeightsError: A file does not fit.
+    """
+    network = RefinerNetwork()
+    if weights.state is None:
+        randomize(network)
+    else:
+        load_into(network.backbone, weights.state['backbone'], weights.source)
+        load_into(network.refiner, weights.state['refiner'], weights.source)
+    return network.eval().requires_grad_(False)
