@@ -161,8 +161,10 @@ def cut_windows(frame: Tensor, windows: Tensor, size: int, fills: Tensor | None 
 def cut_windows_by_opencv(
     frame: Tensor, windows: Tensor, size: int, fills: Tensor | None = None
 ) -> Tensor:
-    """`Cut` by one call of OpenCV for each window: frames on the host, and crops whose values are
-    rounded to whole numbers."""
+    """`Cut` by one call of OpenCV for each window, whose crops are rounded to whole numbers; while
+    a step is traced, and for frames elsewhere than on the host, it is `cut_windows`."""
+    if torch.compiler.is_compiling() or frame.device.type != 'cpu':
+        return cut_windows(frame, windows, size, fills)
     image = frame.numpy()
     colours = None if fills is None else fills.tolist()
     crops = []

@@ -126,6 +126,7 @@ OF_TRACKERS: dict[str, dict[str, Situation]] = {
     'dat': {
         'candidates': Situation(10),
         'averaged': Situation(1),
+        'box_rate': Situation(1.0, frames=2),
         'search_spread': Situation(0.3),
         'search_spread_failed': Situation(0.3, FAILED, frames=2),
         'search_scale': Situation(1.2),
@@ -175,6 +176,7 @@ OF_TRACKERS: dict[str, dict[str, Situation]] = {
         'scale_penalty': Situation(0.5, {'scale_penalty': 1.0}),
         'scale_rate': Situation(0.1, {'scale_penalty': 1.0}),
         'template_share': Situation(0.1),
+        'box_rate': Situation(1.0),
     },
 }
 # others only matter with these, which all trackers that have them are made with
@@ -260,6 +262,8 @@ def test_every_live_parameter_takes_effect(name: str, preset: str) -> None:
         live = [parameter for parameter in live if not parameter.startswith('online_')]
     elif preset == 'paper_online':  # which costs most, and has the rest from preset paper
         live = [parameter for parameter in live if parameter.startswith('online_')]
+    if not getattr(config, 'refiner', True):
+        live = [parameter for parameter in live if parameter != 'box_rate']
     tracker = make_tracker(name, preset)
     target = followed(tracker)
     without, unchanged = [], {}

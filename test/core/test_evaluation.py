@@ -246,7 +246,7 @@ def test_missing_dataset(tmp_path):
     with pytest.raises(DatasetError, match='holds no sequences'):
         load_dataset(f'otb:{tmp_path}')
     write_sequence(tmp_path / 'A', [(1, 1, 4, 4)])
-    with pytest.raises(DatasetError, match=r"no sequence 'Z'; it has A"):
+    with pytest.raises(DatasetError, match=r"no sequence 'Z', only A"):
         load_dataset(f'otb:{tmp_path}', ['A', 'Z'])
 
 

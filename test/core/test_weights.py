@@ -544,7 +544,8 @@ def test_a_damaged_bundled_file_is_refused(tmp_path: Path, monkeypatch) -> None:
     from tracker_core import declaration
 
     files = tracker_declaration('tadt').preset('compact').weights
-    (entry,) = files
+    entry, other = files
+    (tmp_path / other.file).write_bytes(other.path.read_bytes())
     content = bytearray(entry.path.read_bytes())
     content[-1] ^= 1
     (tmp_path / entry.file).write_bytes(content)

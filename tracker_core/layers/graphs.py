@@ -32,7 +32,8 @@ def graphed(name: str) -> Callable[[Method], Method]:
     def decorate(method: Method) -> Method:
         def run(module: nn.Module, *tensors: Tensor) -> tuple[Tensor, ...]:
             session = module.__dict__.get('sessions', {}).get(name)
-            if session is None or torch.compiler.is_compiling():
+            is_traced = torch.compiler.is_compiling() or tensors[0].device.type != 'cpu'
+            if session is None or is_traced:
                 return method(module, *tensors)
             return session(*tensors)
 

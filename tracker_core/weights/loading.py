@@ -60,6 +60,8 @@ def load_weights(name: str, files: Sequence[WeightFile], weights: str | None = N
                     f'{entry.licence}), or set weights to its path'
                 )
             paths[entry.part] = path
+    elif not os.path.exists(weights):
+        raise WeightsError(f'{weights} does not exist: set weights to a file or a folder')
     elif len(files) > 1:
         several = ', '.join(entry.file for entry in files)
         raise WeightsError(
