@@ -92,16 +92,9 @@ def node_page(latency: dict[str, Any], overhead: dict[str, Any]) -> str:
 def readme_table(accuracy: dict[str, Any], speeds: list[dict[str, Any]]) -> str:
     """One line per tracker."""
     measured = {(t['name'], t['preset']): t['mean'] for t in accuracy['trackers']}
-    fps = {
-        (s['name'], s['preset']): f'{s["fps"]:.2g}'
-        for s in speeds
-        if (s['device'], s['precision']) == ('cpu', 'float32')
-    }
-    cpu = {
-        (s['name'], s['preset']): number(s, 'cpu_ms')
-        for s in speeds
-        if (s['device'], s['precision']) == ('cpu', 'float32')
-    }
+    exact = [s for s in speeds if (s['device'], s['precision']) == ('cpu', 'float32')]
+    fps = {(s['name'], s['preset']): f'{s["fps"]:.2g}' for s in exact}
+    cpu = {(s['name'], s['preset']): number(s, 'cpu_ms') for s in exact}
     rows = []
     for name in list_trackers():
         declaration = tracker_declaration(name)

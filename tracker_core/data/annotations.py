@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 import csv
 from pathlib import Path
 import re
@@ -19,16 +20,8 @@ def read_box_table(path: Path) -> dict[str, list[list[float]]]:
         ParameterError: The columns file, x, y, w, h are not there, or hold no numbers.
     """
     boxes: dict[str, list[list[float]]] = {}
-    if path.is_file():
-        with path.open(newline='') as lines:
-            for row in csv.DictReader(lines):
-                try:
-                    box = [float(row[key]) for key in 'xywh']
-                    boxes.setdefault(row['file'], []).append(box)
-                except (KeyError, TypeError, ValueError):
-                    raise ParameterError(
-                        f'{path} needs the columns file,x,y,w,h with numbers; one row reads {row}'
-                    ) from None
+    for (file,), box in table_rows(path, 'file'):
+        boxes.setdefault(file, []).append(box)
     return boxes
 
 
@@ -39,18 +32,24 @@ def read_tracks(path: Path) -> dict[str, list[tuple[str, list[float]]]]:
         ParameterError: The columns file, track, x, y, w, h are not there, or hold no numbers.
     """
     tracks: dict[str, list[tuple[str, list[float]]]] = {}
-    if path.is_file():
-        with path.open(newline='') as lines:
-            for row in csv.DictReader(lines):
-                try:
-                    box = [float(row[key]) for key in 'xywh']
-                    tracks.setdefault(row['track'], []).append((row['file'], box))
-                except (KeyError, TypeError, ValueError):
-                    raise ParameterError(
-                        f'{path} needs the columns file,track,x,y,w,h with numbers; one row reads '
-                        f'{row}'
-                    ) from None
+    for (file, track), box in table_rows(path, 'file', 'track'):
+        tracks.setdefault(track, []).append((file, box))
     return tracks
+
+
+def table_rows(path: Path, *names: str) -> Iterator[tuple[list[str], list[float]]]:
+    """What stands in the columns `names` and x, y, w, h of a csv file; nothing without a file."""
+    if not path.is_file():
+        return
+    with path.open(newline='') as lines:
+        for row in csv.DictReader(lines):
+            try:
+                yield [row[name] for name in names], [float(row[key]) for key in 'xywh']
+            except (KeyError, TypeError, ValueError):
+                columns = ','.join((*names, *'xywh'))
+                raise ParameterError(
+                    f'{path} needs the columns {columns} with numbers; one row reads {row}'
+                ) from None
 
 
 def read_ground_truth(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from tracker_core.boxes import Box
 from tracker_core.data.arrays import Floats, Gray
 from tracker_core.data.geometry import bounds, map_points
 from tracker_core.data.photos import Photo
@@ -53,7 +54,7 @@ def outlined(region: Region) -> Region:
         return region
     points = np.concatenate(outline)
     box = bounds(points)
-    if overlap(box, region.box) < SAME_BOX:
+    if Box(*box).iou(Box(*region.box)) < SAME_BOX:
         return region
     return Region(region.photo, box, outline)
 
@@ -63,14 +64,6 @@ def around_pixels(contour: NDArray[np.int32]) -> Floats:
     points = contour + 0.5
     away: Floats = points + 0.5 * np.sign(points - points.mean(axis=0))
     return away
-
-
-def overlap(one: Floats, other: Floats) -> float:
-    """IoU of two boxes."""
-    low = np.maximum(one[:2], other[:2])
-    high = np.minimum(one[:2] + one[2:], other[:2] + other[2:])
-    shared = float(np.prod(np.maximum(high - low, 0.0)))
-    return shared / float(one[2] * one[3] + other[2] * other[3] - shared)
 
 
 def draw_region(rng: Generator, photo: Photo, tries: int = 5) -> Floats:

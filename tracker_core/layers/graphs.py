@@ -20,7 +20,7 @@ from torch import nn, Tensor
 from tracker_core.errors import ParameterError
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession, SessionOptions
 
 FOLDER = Path(__file__).parents[1] / 'graphs'
 Method = TypeVar('Method', bound=Callable[..., tuple[Tensor, ...]])  # tensors to tensors
@@ -54,6 +54,19 @@ def graphs_of(module: nn.Module) -> dict[str, str]:
     return found
 
 
+def session_options() -> SessionOptions:
+    """For sessions on the CPU: as many threads as torch has."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # threads that spin while they wait take the cores from everything else
+    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+    return options
+
+
 class Session:
     """One graph with the weights of a module.
 
@@ -65,12 +78,7 @@ class Session:
     def __init__(self, path: Path, module: nn.Module) -> None:
         import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # threads that spin while they wait take the cores from everything else
-        options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+        options = session_options()
         # they are used for as long as the session lives
         state = module.state_dict()
         self._weights = {

@@ -272,21 +272,24 @@ class Heads(nn.Module):
     def boxes(self, features: Tensor, template: Template) -> tuple[Tensor, Tensor]:
         """Features (N, C, n, n) of the box branch, and the boxes, see `Prediction.ltrb`."""
         box_features = self.regress(features, template.regress)
+        return box_features, self._ltrb(box_features)
+
+    def _ltrb(self, box_features: Tensor) -> Tensor:
         exponent = self.box_gain * self.box(box_features) + self.box_bias
-        return box_features, torch.exp(exponent.float().clamp(max=LARGEST_EXPONENT))
+        return torch.exp(exponent.float().clamp(max=LARGEST_EXPONENT))
 
     def towers(self, classify: Tensor, regress: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What follows the correlations (N, C, n, n) of both branches: features of the box branch,
         boxes, and regular-region classification (N, n, n)."""
         box_features = self.regress.tower(regress)
-        exponent = self.box_gain * self.box(box_features) + self.box_bias
-        ltrb = torch.exp(exponent.float().clamp(max=LARGEST_EXPONENT))
-        logits = 0.1 * self.logit(self.classify.tower(classify))[:, 0].float()
-        return box_features, ltrb, logits
+        return box_features, self._ltrb(box_features), self._logits(self.classify.tower(classify))
 
     def logits(self, features: Tensor, kernels: Sequence[Tensor]) -> Tensor:
         """Regular-region classification (N, n, n); kernels are those of `Template.classify`."""
-        return 0.1 * self.logit(self.classify(features, kernels))[:, 0].float()
+        return self._logits(self.classify(features, kernels))
+
+    def _logits(self, features: Tensor) -> Tensor:
+        return 0.1 * self.logit(features)[:, 0].float()
 
     def forward(self, features: Tensor, template: Template) -> Prediction:
         """Predictions from features of search regions; 25 cells a side for the published network

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from tracker_core.errors import ParameterError
+from tracker_core.layers.graphs import session_options
 from tracker_core.runtime.cache import cache_folder, program_name, Programs
 from tracker_core.runtime.eager import Joined
 from tracker_core.runtime.export import need, StepInputs, write_onnx
@@ -77,13 +78,7 @@ class OnnxRuntime:
 def open_session(path: Path) -> InferenceSession:
     """A session on the CPU with as many threads as torch has."""
     ort = need('onnxruntime', 'runtime onnx', 'onnx')
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # threads that spin while they wait take the cores from everything else
-    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-    return ort.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
+    return ort.InferenceSession(str(path), session_options(), providers=['CPUExecutionProvider'])
 
 
 def run(session: InferenceSession, inputs: StepInputs) -> list[Tensor]:

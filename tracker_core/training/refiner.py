@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from tracker_core.backbones.compact import CompactBackbone, Maps
 from tracker_core.data import PairConfig, Pool
 from tracker_core.refiner.network import RefinerNetwork
+from tracker_core.spm.candidates import overlaps
 from tracker_core.training.batches import held_out_batches
 from tracker_core.training.config import TrainConfig
 from tracker_core.training.parts import Given, Head, look, mean_of
@@ -71,16 +72,6 @@ def draw_rough(targets: Tensor, count: int) -> Tensor:
     return torch.cat([centers - half, centers + half], dim=-1)
 
 
-def overlaps(boxes: Tensor, targets: Tensor) -> Tensor:
-    """IoU of boxes (N, K, 4) with targets (N, 4), all corners: (N, K)."""
-    targets = targets[:, None]
-    low = torch.maximum(boxes[..., :2], targets[..., :2])
-    high = torch.minimum(boxes[..., 2:], targets[..., 2:])
-    shared = (high - low).clamp(min=0).prod(dim=-1)
-    areas = [(b[..., 2:] - b[..., :2]).prod(dim=-1) for b in (boxes, targets)]
-    return shared / (areas[0] + areas[1] - shared)
-
-
 class RefinerLearner(nn.Module):
     """The refiner and its losses."""
 
@@ -104,7 +95,7 @@ class RefinerLearner(nn.Module):
         sides = (targets[:, 2:] - targets[:, :2]).repeat(1, 2)[:, None]
         wrong = (found.boxes - targets[:, None]) / sides  # of each edge, in sides
         box = F.smooth_l1_loss(wrong, torch.zeros_like(wrong), beta=BEND, reduction='none')
-        quality = overlaps(found.boxes.detach(), targets)
+        quality = overlaps(found.boxes.detach(), targets, pixel=0.0)
         score = F.binary_cross_entropy_with_logits(found.overlaps, quality, reduction='none')
         return {
             'box': mean_of(box.sum(dim=-1), has_edges),
@@ -129,8 +120,8 @@ def check(
             torch.manual_seed(number)
             rough = draw_rough(targets, 8)
         found = refiner(model, refiner.features(search), rough)
-        quality = overlaps(found.boxes, targets)
-        before.append(overlaps(rough, targets).mean())
+        quality = overlaps(found.boxes, targets, pixel=0.0)
+        before.append(overlaps(rough, targets, pixel=0.0).mean())
         after.append(quality.mean())
         errors.append((found.overlaps.sigmoid() - quality).abs().mean())
     named = {'error': errors, 'iou_before': before, 'iou_after': after}
