@@ -28,6 +28,12 @@ from tracker_core.spm.compact import CompactNetwork
 OPSET = 17
 IMAGES = {0: 'targets', 2: 'height', 3: 'width'}
 MAPS = {0: 'targets', 2: 'rows', 3: 'columns'}
+# of the inputs of graphs that take other than maps
+AXES = {
+    'compact_backbone': [IMAGES],
+    'refiner_compare': [{0: 'boxes'}, {0: 'boxes'}],
+    'spm_compare': [{0: 'targets'}, {0: 'targets', 1: 'candidates'}],
+}
 
 
 class Part(nn.Module):
@@ -60,15 +66,17 @@ def make_unlike(network: nn.Module) -> None:
 def examples() -> dict[str, tuple[Tensor, ...]]:
     """Inputs by graph."""
     images, maps = torch.rand(2, 3, 161, 177) * 255, torch.rand(2, 96, 15, 17)
+    middle, deep = torch.rand(2, 40, 21, 23), torch.rand(2, 128, 21, 23)
     samples = torch.rand(3, 64, 8, 8)
     return {
         'compact_backbone': (images,),
-        'atom_search': (images,),
-        'ocean_search': (images,),
+        'atom_test_features': (middle, deep),
+        'ocean_searched': (deep,),
         'ocean_towers': (maps, maps),
-        'spm_search': (images,),
+        'spm_searched': (deep,),
         'spm_coarse': (maps, maps),
-        'refiner_search': (images,),
+        'spm_compare': (torch.rand(2, 232, 6, 6), torch.rand(2, 9, 168, 6, 6)),
+        'refiner_reduced': (middle, deep),
         'refiner_compare': (samples, samples),
     }
 
@@ -76,7 +84,7 @@ def examples() -> dict[str, tuple[Tensor, ...]]:
 def write(module: nn.Module, name: str, method: str, tensors: tuple[Tensor, ...]) -> Path:
     """Write one graph."""
     names = [f'input_{number}' for number in range(len(tensors))]
-    axes = {0: 'boxes'} if name == 'refiner_compare' else MAPS
+    axes = AXES.get(name, [MAPS] * len(tensors))
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter('ignore')
         path = str(Path(folder, 'graph.onnx'))
@@ -87,7 +95,7 @@ def write(module: nn.Module, name: str, method: str, tensors: tuple[Tensor, ...]
             dynamo=False,  # the other exporter cannot prove how odd and even sides go together
             opset_version=OPSET,
             input_names=names,
-            dynamic_axes={each: IMAGES if tensors[0].shape[1] == 3 else axes for each in names},
+            dynamic_axes=dict(zip(names, axes, strict=True)),
         )
         model = onnx.load(path)
     weights, taken = module.state_dict(), []

@@ -97,14 +97,14 @@ class Preset:
         config: The parameters' values.
         network: Which of the tracker's networks: 'compact' (small, for CPUs) or 'published'.
         weights: The files that it reads.
-        is_fine_in_bfloat16: Whether its boxes stay what they are when the network computes in
-            bfloat16, so that `precision='auto'` may choose it.
+        fine_formats: Beside float32, in which the tracker is as accurate when its network computes
+            in it, so that `precision='auto'` may choose it.
     """
 
     config: TrackerConfig
     network: str
     weights: tuple[WeightFile, ...]
-    is_fine_in_bfloat16: bool = False
+    fine_formats: tuple[str, ...] = ()
 
     @property
     def is_bundled(self) -> bool:

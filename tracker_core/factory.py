@@ -43,13 +43,13 @@ def create_tracker(
         preset: 'compact' (small, with bundled weights, for CPUs) or 'paper' (the published
             architecture; its weight files are the authors', see `tracker weights`).
         device: 'auto' (CUDA where there is one), 'cpu', 'cuda', 'cuda:1', ...
-        precision: 'auto', 'float32', 'bfloat16' or 'float16': of the networks; geometry is always
-            float32 or better. 'auto' is float16 on CUDA, bfloat16 on a CPU that is faster with it
-            for those presets whose boxes it leaves as they are, else float32.
+        precision: 'auto', 'float32', 'bfloat16', 'float16' or 'int8': of the networks; geometry is
+            always float32 or better. 'auto' is float16 on CUDA, int8 or bfloat16 on a CPU that is
+            faster with it for those presets that are as accurate with it, else float32. int8 is
+            had for preset compact with the bundled weights on a CPU.
         runtime: How a step is executed: 'eager', 'session', 'cuda_graph', 'onnx', 'tensorrt', or
             'auto': 'cuda_graph' on CUDA; on a CPU 'session' for preset compact, else 'eager'. The
-            choice is logged and stands in
-            `tracker.runtime` and `tracker.precision`.
+            choice is logged and stands in `tracker.runtime` and `tracker.number_format`.
         weights: None for the bundled or installed file, a path, or 'random' for seeded random
             weights (to measure speed, to test).
         **parameters: Fields of the tracker's config, to override the preset's.
@@ -70,13 +70,20 @@ def create_tracker(
         raise ParameterError(
             f'precision must be auto or one of {", ".join(PRECISIONS)}, not {precision!r}'
         )
-    has_sessions = declared.network == 'compact' and precision in ('auto', 'float32')
+    has_sessions = declared.network == 'compact' and precision in ('auto', 'float32', 'int8')
     runtime_name = choose_runtime(runtime, torch_device, has_sessions)
-    is_fine = declared.is_fine_in_bfloat16 and config.tolerates_rounding
     if precision == 'auto':
-        dtype = choose_precision(runtime_name, torch_device, is_fine)
-    else:
-        dtype = getattr(torch, precision)
+        formats = declared.fine_formats if config.tolerates_rounding else ()
+        if weights is not None:
+            formats = tuple(each for each in formats if each != 'int8')
+        precision = choose_precision(runtime_name, torch_device, formats)
+    is_int8 = precision == 'int8'
+    if is_int8 and runtime_name != 'session':
+        raise ParameterError(
+            f'precision int8 is had by runtime session alone, for preset compact on a CPU; '
+            f'{name} {preset} on {torch_device} has runtime {runtime_name}'
+        )
+    dtype = torch.float32 if is_int8 else getattr(torch, precision)
     module, _, class_name = declaration.tracker.partition(':')
     make = getattr(importlib.import_module(module), class_name)
     read = load_weights(f'{name} {preset}', declared.weights, weights)
@@ -88,7 +95,7 @@ def create_tracker(
             'tensor program for any frame; choose runtime eager or cuda_graph'
         )
     if runtime_name == 'session':
-        tracker.use_sessions()
+        tracker.use_sessions(is_int8)
     tracker.steps = make_runtime(runtime_name, torch_device, dtype)
     tracker.updates = make_updates(runtime_name, torch_device)
     log.info(
@@ -97,7 +104,7 @@ def create_tracker(
         preset,
         torch_device,
         runtime_name,
-        str(dtype).removeprefix('torch.'),
+        precision,
     )
     return tracker
 

@@ -71,8 +71,9 @@ class Tracker(ABC, Generic[ConfigT, ModelT, StateT]):
         preset: Name of its preset.
         network_kind: Which of its networks it has, see `Preset.network`.
         device: Where it computes.
-        precision: Number format of its networks.
+        precision: Number format of its networks; see also `number_format`.
         weights: What they were made of.
+        is_int8: Whether sessions compute in int8, see `use_sessions`.
         cut: Cuts search regions out of frames.
         steps: Executes steps.
         updates: Executes online updates.
@@ -87,6 +88,7 @@ class Tracker(ABC, Generic[ConfigT, ModelT, StateT]):
         self.device = setup.device
         self.precision = setup.precision
         self.weights = setup.weights
+        self.is_int8 = False
         self.cut: Cut = cut_windows
         self.steps: Runtime = Eager(setup.device)
         self.updates: Updates = EagerUpdates()
@@ -130,6 +132,11 @@ class Tracker(ABC, Generic[ConfigT, ModelT, StateT]):
     def runtime(self) -> str:
         """How a step is executed: one of `tracker_core.runtime.RUNTIMES`."""
         return self.steps.name
+
+    @property
+    def number_format(self) -> str:
+        """In what the networks compute: one of `tracker_core.choices.PRECISIONS`."""
+        return 'int8' if self.is_int8 else str(self.precision).removeprefix('torch.')
 
     @property
     def exportable(self) -> bool:
@@ -222,19 +229,23 @@ class Tracker(ABC, Generic[ConfigT, ModelT, StateT]):
         """Its networks by name."""
         return {name: part for name, part in vars(self).items() if isinstance(part, nn.Module)}
 
-    def use_sessions(self) -> None:
+    def use_sessions(self, is_int8: bool = False) -> None:
         """Let ONNX Runtime run the networks and OpenCV cut the search regions, both on the CPU.
 
+        Args:
+            is_int8: Compute in int8 what there are graphs for.
+
         Raises:
-            ParameterError: No part of the networks has a graph, or they are not in float32 on the
-                CPU.
+            ParameterError: No part of the networks has a graph, they are not in float32 on the
+                CPU, or for int8 not the bundled ones.
         """
-        if not attach_sessions(self.networks):
+        if not attach_sessions(self.networks, is_int8):
             raise ParameterError(
                 f'runtime session has no graphs of the networks of {self.name} {self.preset}: '
                 'choose eager'
             )
         self.cut = cut_windows_by_opencv
+        self.is_int8 = is_int8
 
     # ---------------------------------------------------------------- the step, and around it
 

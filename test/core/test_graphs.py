@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import nn, Tensor
 
-from tracker_core import Box, create_tracker, list_trackers, ParameterError
+from tracker_core import Box, create_tracker, list_trackers, ParameterError, runtime, TrackStatus
 from tracker_core.atom.network import CompactAtomNetwork
 from tracker_core.images import cut_windows, cut_windows_by_opencv
 from tracker_core.layers.folding import fold_batch_norms
-from tracker_core.layers.graphs import attach_sessions, FOLDER, graphs_of
+from tracker_core.layers.graphs import attach_sessions, FOLDER, graphs_of, INT8_FOLDER
 from tracker_core.media.scene import render_scene
 from tracker_core.ocean.network import CompactOcean
 from tracker_core.refiner.network import RefinerNetwork
@@ -25,7 +25,13 @@ from tracker_core.spm.compact import CompactNetwork
 NETWORKS = (CompactAtomNetwork, CompactOcean, RefinerNetwork, CompactNetwork)
 MAPS = torch.rand(2, 96, 13, 11)
 SAMPLES = torch.rand(5, 64, 8, 8)
+MIDDLE, DEEP = torch.rand(2, 40, 13, 11), torch.rand(2, 128, 13, 11)
 INPUTS = {
+    'atom_test_features': (MIDDLE, DEEP),
+    'ocean_searched': (DEEP,),
+    'spm_searched': (DEEP,),
+    'spm_compare': (torch.rand(2, 232, 6, 6), torch.rand(2, 9, 168, 6, 6)),
+    'refiner_reduced': (MIDDLE, DEEP),
     'ocean_towers': (MAPS, MAPS + 0.5),
     'spm_coarse': (MAPS, MAPS + 0.5),
     'refiner_compare': (SAMPLES, SAMPLES + 0.5),
@@ -100,7 +106,10 @@ def test_boxes_stay_what_they_are(name: str) -> None:
     """The runtime that a CPU gets, beside torch alone, over some frames."""
     scene = render_scene(frames=6, size=(320, 240), seed=2)
     images = list(scene)
-    eager, fast = (create_tracker(name, device='cpu', runtime=r) for r in ('eager', 'auto'))
+    eager, fast = (
+        create_tracker(name, device='cpu', runtime=r, precision='float32')
+        for r in ('eager', 'auto')
+    )
     assert (eager.runtime, fast.runtime) == ('eager', 'session')
     tracks = []
     for tracker in (eager, fast):
@@ -122,15 +131,58 @@ def test_networks_without_graphs_are_refused() -> None:
     assert tracker.runtime == 'eager'
 
 
+@pytest.mark.parametrize('name', list_trackers())
+def test_int8_follows_as_well(name: str) -> None:
+    """Its graphs were made of the weights that are bundled now: else it would refuse them."""
+    scene = render_scene(frames=6, size=(320, 240), seed=2)
+    images = list(scene)
+    tracker = create_tracker(name, device='cpu', precision='int8')
+    assert (tracker.runtime, tracker.number_format) == ('session', 'int8')
+    used = {
+        session.path.parent
+        for network in tracker.networks.values()
+        for module in network.modules()
+        for session in module.__dict__.get('sessions', {}).values()
+    }
+    assert INT8_FOLDER in used
+    target = tracker.start(images[0], scene.boxes[0])
+    for image, box in zip(images[1:], scene.boxes[1:], strict=True):
+        track = tracker.track(image, target)
+        assert track.box.iou(box) > 0.6
+    assert track.status == TrackStatus.TRACKING
+
+
+def test_int8_is_of_the_bundled_weights_alone(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match='int8 is had with the bundled weights only'):
+        create_tracker('spm', device='cpu', precision='int8', weights='random')
+    with pytest.raises(ParameterError, match='int8 is had by runtime session alone'):
+        create_tracker('spm', 'paper', device='cpu', precision='int8', weights='random')
+    with pytest.raises(ParameterError, match='int8 is had by runtime session alone'):
+        create_tracker('spm', device='cpu', runtime='eager', precision='int8')
+
+
+def test_auto_takes_int8_where_it_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device('cpu')
+    for has_products, wanted in ((True, 'int8'), (False, 'float32')):
+        monkeypatch.setattr(runtime, 'has_int8_products', lambda found=has_products: found)
+        assert runtime.choose_precision('session', cpu, ('int8',)) == wanted
+        assert runtime.choose_precision('session', cpu, ()) == 'float32'
+        assert runtime.choose_precision('eager', cpu, ('int8',)) == 'float32'
+    tracker = create_tracker('tadt', device='cpu', weights='random')
+    assert tracker.number_format == 'float32'
+
+
 def test_weights_of_ones_own_need_no_other_graph(tmp_path: Path) -> None:
     """A session takes the weights that the tracker was given."""
     image = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
     raw = {}
     for weights in (None, 'random'):
-        for runtime in ('eager', 'session'):
-            tracker = create_tracker('ocean', device='cpu', runtime=runtime, weights=weights)
+        for name in ('eager', 'session'):
+            tracker = create_tracker(
+                'ocean', device='cpu', runtime=name, precision='float32', weights=weights
+            )
             target = tracker.start(image, Box(50, 40, 30, 30))
-            raw[weights, runtime] = tracker.track(image, target).raw_score
+            raw[weights, name] = tracker.track(image, target).raw_score
     for weights in (None, 'random'):
         assert raw[weights, 'session'] == pytest.approx(raw[weights, 'eager'], abs=0.05)
     assert raw[None, 'session'] != pytest.approx(raw['random', 'session'], abs=0.05)

@@ -282,7 +282,11 @@ class AtomNetwork(nn.Module):
     def look(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Both maps of search regions, and the test features of the overlap predictor."""
         middle, deep = self.extract(images)
-        return middle, deep, *self.bb_regressor.features(middle, deep)
+        return middle, deep, *self.test_features(middle, deep)
+
+    def test_features(self, middle: Tensor, deep: Tensor) -> tuple[Tensor, Tensor]:
+        """See `IouPredictor.features`."""
+        return self.bb_regressor.features(middle, deep)
 
 
 class CompactAtomNetwork(AtomNetwork):
@@ -291,10 +295,10 @@ class CompactAtomNetwork(AtomNetwork):
     def __init__(self) -> None:
         super().__init__(compact=True)
 
-    @graphed('atom_search')
-    def look(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """See `AtomNetwork.look`."""
-        return super().look(images)
+    @graphed('atom_test_features')
+    def test_features(self, middle: Tensor, deep: Tensor) -> tuple[Tensor, Tensor]:
+        """See `IouPredictor.features`."""
+        return super().test_features(middle, deep)
 
 
 def normalize(deep: Tensor) -> Tensor:

@@ -46,7 +46,8 @@ from tracker_core.discriminative.views import (
 from tracker_core.errors import ParameterError
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.layers.placing import place
-from tracker_core.refiner.network import BoxRefiner, build_refiner
+from tracker_core.refiner.network import BoxRefiner, build_box_refiner
+from tracker_core.refiner.refine import sharpened
 from tracker_core.step import ProgramKey, Tensors
 from tracker_core.target import Proposal, Target
 from tracker_core.tracker import Setup, Tracker
@@ -133,7 +134,7 @@ class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
         if config.refiner:
             if setup.network != 'compact':
                 raise ParameterError(f'refiner is for preset compact, not for {self.preset}')
-            self.refiner = place(build_refiner(setup.weights).refiner, device, precision)
+            self.refiner = place(build_box_refiner(setup.weights), device, precision)
         side = config.search_side
         self.cells = side // network.strides[1]
         upsample = fourier_matrix(self.cells, side)
@@ -300,17 +301,10 @@ class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
         middle = (self.config.search_side - 1) / 2
         count, y, x, h, w = rows.unbind(1)
         rough = torch.stack((x + middle - w / 2, y + middle - h / 2, w, h), dim=1)
-        found = self.refiner(template, features, into_cells(rough)[:, None])
-        x1, y1, x2, y2 = (found.boxes[:, 0] * self.network.strides[0]).unbind(1)
-        share = found.overlaps[:, 0].sigmoid()
-        y, x = (
-            torch.lerp(old, (low + high) / 2 - middle, share)
-            for old, low, high in ((y, y1, y2), (x, x1, x2))
-        )
-        h, w = (
-            torch.lerp(old.clamp(min=1).log(), (high - low).log(), share).exp()
-            for old, low, high in ((h, y1, y2), (w, x1, x2))
-        )
+        better = sharpened(self.refiner, template, features, into_cells(rough), rate=1.0)
+        x1, y1, x2, y2 = (better * self.network.strides[0]).unbind(1)
+        y, x = (y1 + y2) / 2 - middle, (x1 + x2) / 2 - middle
+        h, w = y2 - y1, x2 - x1
         return torch.stack((count, y, x, h, w), dim=1)
 
     def proposal(

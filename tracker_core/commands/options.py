@@ -113,7 +113,7 @@ def add_tracker_options(
         '--precision',
         default='auto',
         metavar='P',
-        help='auto, float32, bfloat16 or float16; ' + DEFAULT,
+        help='auto, float32, bfloat16, float16 or int8; ' + DEFAULT,
     )
     parser.add_argument('--runtime', default='auto', metavar='R', help=DEFAULT)
     parser.add_argument(

@@ -151,8 +151,8 @@ class DatTracker(Tracker[DatConfig, DatModel, DatState]):
     def networks(self) -> dict[str, nn.Module]:
         return {'network': self.views.network}
 
-    def use_sessions(self) -> None:
-        super().use_sessions()
+    def use_sessions(self, is_int8: bool = False) -> None:
+        super().use_sessions(is_int8)
         assert isinstance(self.views, RegionViews)  # the other has no graphs
         self.views.cut = self.cut
 

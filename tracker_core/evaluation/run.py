@@ -116,9 +116,10 @@ def run_sequence(
 def describe_tracker(tracker: Any) -> dict[str, Any]:
     """Name, preset, device, weights and parameters of a tracker, as far as it has them."""
     description = {'name': tracker.name, 'preset': tracker.preset}
-    for attribute in ('device', 'precision', 'runtime'):
+    shown = {'device': 'device', 'precision': 'number_format', 'runtime': 'runtime'}
+    for key, attribute in shown.items():
         if hasattr(tracker, attribute):
-            description[attribute] = str(getattr(tracker, attribute)).removeprefix('torch.')
+            description[key] = str(getattr(tracker, attribute))
     if hasattr(tracker, 'weights'):
         description['weights'] = tracker.weights.source
         description['weights_checksum'] = tracker.weights.checksum

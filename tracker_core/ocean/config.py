@@ -6,7 +6,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tracker_core.parameters import parameter, template_rate, template_share, TrackerConfig
+from tracker_core.parameters import (
+    box_rate,
+    parameter,
+    refiner,
+    template_rate,
+    template_share,
+    TrackerConfig,
+)
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,8 @@ class OceanConfig(TrackerConfig):
         minimum=1.0,
         live=False,
     )
+    refiner: bool = refiner()
+    box_rate: float = box_rate()
     template_rate: float = template_rate()
     template_share: float = template_share(0.7)
     released: bool = parameter(

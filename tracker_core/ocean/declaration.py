@@ -2,7 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What Ocean is called, its presets and their weights."""
 
-from tracker_core.declaration import bundled, compact_backbone, Declaration, Preset, WeightFile
+from tracker_core.declaration import (
+    box_refiner,
+    bundled,
+    compact_backbone,
+    Declaration,
+    Preset,
+    WeightFile,
+)
 from tracker_core.ocean.config import (
     COMPACT,
     COMPACT_ONLINE,
@@ -26,7 +33,7 @@ HEADS = bundled(
     '2ac89e4f7110fe15c2eb905a943ab81abdf7c4263f3a2534801671ce31897a50',
     'heads',
 )
-SMALL = (compact_backbone(), HEADS)
+SMALL = (compact_backbone(), HEADS, box_refiner())
 
 DECLARATION = Declaration(
     'ocean',
@@ -36,11 +43,11 @@ DECLARATION = Declaration(
     {
         'compact': Preset(COMPACT, 'compact', SMALL),
         'compact_online': Preset(COMPACT_ONLINE, 'compact', SMALL),
-        'paper': Preset(VOT2019, 'published', OFFLINE, True),
-        'paper_vot2018': Preset(VOT2018, 'published', OFFLINE, True),
-        'paper_otb': Preset(OTB2015, 'published', OFFLINE, True),
-        'paper_got10k': Preset(GOT10K, 'published', OFFLINE, True),
-        'paper_lasot': Preset(LASOT, 'published', OFFLINE, True),
+        'paper': Preset(VOT2019, 'published', OFFLINE, ('bfloat16',)),
+        'paper_vot2018': Preset(VOT2018, 'published', OFFLINE, ('bfloat16',)),
+        'paper_otb': Preset(OTB2015, 'published', OFFLINE, ('bfloat16',)),
+        'paper_got10k': Preset(GOT10K, 'published', OFFLINE, ('bfloat16',)),
+        'paper_lasot': Preset(LASOT, 'published', OFFLINE, ('bfloat16',)),
         'paper_online': Preset(VOT2019_ONLINE, 'published', ONLINE),
         'paper_online_vot2018': Preset(VOT2018_ONLINE, 'published', ONLINE_2018),
     },

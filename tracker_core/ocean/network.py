@@ -369,14 +369,12 @@ class CompactOcean(nn.Module):
         """Features (N, 128, n, n), n = (side - 1) / 8 + 1."""
         return self.backbone(images)[1]
 
-    @graphed('ocean_search')
-    def search_features(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Features of search regions, and what either branch makes of them to be correlated."""
-        features = self.extract(images)
-        classify, regress = (
-            branch.search[0](features) for branch in (self.heads.classify, self.heads.regress)
-        )
-        return features, classify, regress
+    @graphed('ocean_searched')
+    def searched(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """What either branch makes of the features of search regions, to be correlated."""
+        branches = (self.heads.classify, self.heads.regress)
+        classify, regress = (branch.search[0](features) for branch in branches)
+        return classify, regress
 
     @graphed('ocean_towers')
     def towers(self, classify: Tensor, regress: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -385,10 +383,14 @@ class CompactOcean(nn.Module):
 
     def predict(self, images: Tensor, template: Template) -> tuple[Prediction, Tensor]:
         """Predictions of search regions (N, 3, side, side), and their features (N, C, n, n)."""
-        features, classify, regress = self.search_features(images)
+        features = self.extract(images)
+        return self.match(features, template), features
+
+    def match(self, features: Tensor, template: Template) -> Prediction:
+        """Predictions of search regions with these features."""
         kernels = (template.classify[0], template.regress[0])
-        classify, regress = map(depthwise_correlation, (classify, regress), kernels)
-        return self.heads.decide(*self.towers(classify, regress)), features
+        classify, regress = map(depthwise_correlation, self.searched(features), kernels)
+        return self.heads.decide(*self.towers(classify, regress))
 
     def encode(self, images: Tensor, sizes: Tensor) -> Template:
         """The template of crops (N, 3, side, side); sizes (N, 2) are width and height of the

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from tracker_core.boxes import Box
 from tracker_core.discriminative.squares import cut_squares, PixelSquare
 from tracker_core.discriminative.verdict import Verdict
-from tracker_core.errors import WeightsError
+from tracker_core.errors import ParameterError, WeightsError
 from tracker_core.images import sample_grid, window_positions
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.layers.interpolation import resample
@@ -45,6 +45,8 @@ from tracker_core.ocean.online_state import (
     summarize,
     view_centre,
 )
+from tracker_core.refiner.network import BoxRefiner, build_box_refiner
+from tracker_core.refiner.refine import sharpened
 from tracker_core.step import ProgramKey, Tensors
 from tracker_core.target import Proposal, Target
 from tracker_core.tracker import Setup, Tracker
@@ -69,6 +71,7 @@ class OceanModel:
         largest: Width and height in the first frame, pixels; a box larger than the image does not
             become larger.
         learner: Of the online branch; goes on learning while tracking.
+        of_refiner: With `refiner`, the template of the box refiner.
     """
 
     template: Template
@@ -79,6 +82,7 @@ class OceanModel:
     smallest_side: float
     largest: tuple[float, float]
     learner: Learner | None = None
+    of_refiner: Tensors = ()
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,11 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
         compact = setup.network == 'compact'
         build = build_compact if compact else build_network
         self.network = place(build(config, self.weights), device, precision)
+        self.refiner: BoxRefiner | None = None
+        if config.refiner:
+            if not compact:
+                raise ParameterError(f'refiner is for preset compact, not for {self.preset}')
+            self.refiner = place(build_box_refiner(self.weights), device, precision)
         self.online: OnlineNetwork | None = None
         if config.online:
             online = ready(OnlineNetwork(compact=True)) if compact else build_online(self.weights)
@@ -138,7 +147,14 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
         crop = self._cut(frame, windows, fill, config.template_side)
         scale = config.template_side / state.context
         sizes = torch.tensor([[scale * box.w, scale * box.h]], device=self.device)
-        template = self.network.encode(crop, sizes)
+        of_refiner: Tensors = ()
+        if self.refiner is None or not isinstance(self.network, CompactOcean):
+            template = self.network.encode(crop, sizes)
+        else:
+            maps = self.network.backbone(crop)
+            template = self.network.encode_features(maps[1], sizes)
+            truth = boxes_in_cells(torch.zeros_like(sizes), sizes, maps[1])
+            of_refiner = (self.refiner.template(self.refiner.features(maps), truth),)
         first = tuple(kernel.float() for kernel in template.kernels)
         model = OceanModel(
             template=template,
@@ -148,6 +164,7 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
             search_side=config.small_search_side if small else config.search_side,
             smallest_side=min(config.smallest_side, box.w, box.h),
             largest=(box.w, box.h),
+            of_refiner=of_refiner,
         )
         if self.online is not None:
             learner = start_learning(self.online, self.network, frame, box, config)
@@ -192,7 +209,7 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
 
     def model_tensors(self, target: OceanTarget) -> Tensors:
         model = target.model
-        tensors = (*model.template.kernels, model.fill)
+        tensors = (*model.template.kernels, model.fill, *model.of_refiner)
         return tensors if model.learner is None else (*tensors, model.learner.filter)
 
     def step(self, key: ProgramKey, frame: Tensor, geometry: Tensor, *model: Tensor) -> Tensors:
@@ -202,18 +219,38 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
         config, paths = self.config, len(self.network.heads.classify.template)
         template, fills = Template(model[:paths], model[paths : 2 * paths]), model[2 * paths]
         crops = self._cut(frame, geometry[:, :3], fills, key[0])
-        prediction, features = self.network.predict(crops, template)
         last = geometry[:, 3:5].float()
-        looks: Tensors = ()
-        if self.online is None:
-            result = choose_places(prediction, last, config)
+        if self.refiner is None or not isinstance(self.network, CompactOcean):
+            maps: Tensors = ()
+            prediction, features = self.network.predict(crops, template)
         else:
+            maps = self.network.backbone(crops)
+            features = maps[1]
+            prediction = self.network.match(features, template)
+        looks: Tensors = ()
+        scores = peaks = None
+        if self.online is not None:
             looks = (self.look(frame, geometry[:, 5:11]),)
-            maps = score_maps(looks[0], model[-1])
-            peaks = summarize(maps, geometry[:, 11:13].float())
-            result = torch.cat((choose_places(prediction, last, config, maps), peaks), 1)
+            scores = score_maps(looks[0], model[-1])
+            peaks = summarize(scores, geometry[:, 11:13].float())
+        result = choose_places(prediction, last, config, scores)
+        if maps:
+            result = self._sharpen(result, maps, model[2 * paths + 1])
+        if peaks is not None:
+            result = torch.cat((result, peaks), 1)
         kernels = self._encode_found(features, result, last) if config.template_rate else ()
         return result, *kernels, *looks
+
+    def _sharpen(self, places: Tensor, maps: Tensors, template: Tensor) -> Tensor:
+        """Places as of `choose_places`, their boxes on the way to what the box refiner makes of
+        them; the score is as it was."""
+        assert self.refiner is not None
+        rough = boxes_in_cells(places[:, :2], places[:, 2:4], maps[1])
+        features = self.refiner.features((maps[0], maps[1]))
+        better = sharpened(self.refiner, template, features, rough, self.config.box_rate)
+        middle = (maps[1].shape[-1] - 1) / 2
+        center, sides = (better[:, :2] + better[:, 2:]) / 2 - middle, better[:, 2:] - better[:, :2]
+        return torch.cat((center * STRIDE, sides * STRIDE, places[:, 4:]), dim=1)
 
     def _cut(self, frame: Tensor, windows: Tensor, fills: Tensor, side: int) -> Tensor:
         """Square windows (N, 3) of a frame, outside which lie the colours (N, 3)."""
@@ -317,6 +354,13 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
         paths = len(kernels) // 2
         template = Template(kernels[:paths], kernels[paths:])
         target.model = replace(model, template=template, recent=recent)
+
+
+def boxes_in_cells(shifts: Tensor, sizes: Tensor, features: Tensor) -> Tensor:
+    """Corners (N, 4) in cells of feature maps (N, C, n, n) of boxes that are shifted (N, 2) from
+    their middle and (N, 2) wide and high, pixels of what was cut out."""
+    center, half = (features.shape[-1] - 1) / 2 + shifts / STRIDE, sizes / (2 * STRIDE)
+    return torch.cat((center - half, center + half), dim=1)
 
 
 def cut_as_released(frame: Tensor, windows: Tensor, side: int, fills: Tensor) -> Tensor:

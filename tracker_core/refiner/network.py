@@ -54,7 +54,12 @@ class BoxRefiner(nn.Module):
 
     def features(self, maps: Maps) -> Tensor:
         """What is sampled of the backbone's maps, (N, 64, h, w) float32."""
-        return self.reduce(torch.cat(maps, dim=1)).float()
+        return self.reduced(*maps)[0]
+
+    @graphed('refiner_reduced')
+    def reduced(self, middle: Tensor, deep: Tensor) -> tuple[Tensor]:
+        """See `features`."""
+        return (self.reduce(torch.cat((middle, deep), dim=1)).float(),)
 
     @graphed('refiner_compare')
     def compare(self, found: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,7 +134,6 @@ class RefinerNetwork(nn.Module):
         self.backbone = CompactBackbone()
         self.refiner = BoxRefiner()
 
-    @graphed('refiner_search')
     def look(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The backbone's maps of images, and `BoxRefiner.features` of them."""
         maps = self.backbone(images)
@@ -149,3 +153,17 @@ def build_refiner(weights: Weights) -> RefinerNetwork:
         load_into(network.backbone, weights.state['backbone'], weights.source)
         load_into(network.refiner, weights.state['refiner'], weights.source)
     return network.eval().requires_grad_(False)
+
+
+def build_box_refiner(weights: Weights) -> BoxRefiner:
+    """The refiner alone, for trackers with a backbone of their own.
+
+    Raises:
+        WeightsError: The file does not fit.
+    """
+    refiner = BoxRefiner()
+    if weights.state is None:
+        randomize(refiner)
+    else:
+        load_into(refiner, weights.state['refiner'], weights.source)
+    return refiner.eval().requires_grad_(False)

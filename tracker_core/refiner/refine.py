@@ -12,6 +12,7 @@ from tracker_core.boxes import Box
 from tracker_core.refiner.network import BoxRefiner
 
 STRIDE = CompactBackbone.stride
+SHORTEST = 0.1  # side, in cells
 
 
 def into_cells(boxes: Tensor, windows: Tensor, size: int) -> Tensor:
@@ -62,6 +63,32 @@ def refine(
     found = refiner(template, features, into_cells(boxes, windows, size)[:, None])
     better = out_of_cells(found.boxes[:, 0], windows, size)
     return torch.cat((better, found.overlaps.sigmoid().to(better.dtype)), dim=1)
+
+
+def sharpened(
+    refiner: BoxRefiner, template: Tensor, features: Tensor, rough: Tensor, rate: float
+) -> Tensor:
+    """Rough boxes on the way to their refinement, like `toward`, as part of a step.
+
+    Args:
+        refiner: The network.
+        template: From `BoxRefiner.template`, (N, 64, 8, 8).
+        features: From `BoxRefiner.features`, (N, 64, h, w).
+        rough: (N, 4) corners in cells; none is narrower than nothing.
+        rate: See `toward`.
+
+    Returns:
+        (N, 4) corners in cells.
+    """
+    found = refiner(template, features, rough[:, None])
+    share = found.overlaps.sigmoid()  # (N, 1)
+    old_sides, sides = (
+        (b[:, 2:] - b[:, :2]).clamp(min=SHORTEST) for b in (rough, found.boxes[:, 0])
+    )
+    old_center, center = ((b[:, :2] + b[:, 2:]) / 2 for b in (rough, found.boxes[:, 0]))
+    center = torch.lerp(old_center, center, share)
+    half = torch.lerp(old_sides.log(), sides.log(), rate * share).exp() / 2
+    return torch.cat((center - half, center + half), dim=1)
 
 
 def toward(rough: Box, row: list[float], rate: float) -> Box:

@@ -47,6 +47,18 @@ class CorrelationBranch(nn.Module):
         return self.head(self.after(correlation))
 
 
+class CompactFineStage(FineStage):
+    """The fine stage on the compact backbone's maps."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__(CompactBackbone.channels, hidden, product=True)
+
+    @graphed('spm_compare')
+    def compare(self, template: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        """See `FineStage.compare`."""
+        return super().compare(template, candidates)
+
+
 class CompactNetwork(nn.Module):
     """Both stages on the compact backbone, with the crops they want.
 
@@ -61,10 +73,10 @@ class CompactNetwork(nn.Module):
     def __init__(self, channels: int = 96, hidden: int = 64) -> None:
         super().__init__()
         self.backbone = CompactBackbone()
-        middle, deep = self.backbone.channels
+        deep = self.backbone.channels[1]
         self.cls = CorrelationBranch(deep, channels, 10)
         self.box = CorrelationBranch(deep, channels, 20)
-        self.fine = FineStage((middle, deep), hidden, product=True)
+        self.fine = CompactFineStage(hidden)
 
     def anchors(self, search_size: int = search_size) -> Tensor:
         stride = self.backbone.stride
@@ -83,6 +95,10 @@ class CompactNetwork(nn.Module):
         """Boxes in crop pixels as boxes in cells of the feature maps."""
         return (boxes - 0.5) / self.backbone.stride
 
+    def pixels(self, boxes: Tensor) -> Tensor:
+        """The inverse of `cells`."""
+        return boxes * self.backbone.stride + 0.5
+
     def extract(self, images: Tensor) -> tuple[Tensor, Maps]:
         """Features for the coarse stage's template, float32, and the maps for the fine stage."""
         middle, deep = self.backbone(images)
@@ -91,16 +107,10 @@ class CompactNetwork(nn.Module):
     def look(self, images: Tensor) -> tuple[tuple[Tensor, ...], Maps]:
         """What the coarse stage correlates of search crops, float32, and the maps for the fine
         stage."""
-        middle, deep, *searched = self.search_features(images)
-        return tuple(searched), (middle, deep)
-
-    @graphed('spm_search')
-    def search_features(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The backbone's maps, and what both branches make of the deep one."""
         middle, deep = self.backbone(images)
-        cls, box = self.searched(deep)
-        return middle, deep, cls, box
+        return self.searched(deep), (middle, deep)
 
+    @graphed('spm_searched')
     def searched(self, deep: Tensor) -> tuple[Tensor, Tensor]:
         """What both branches make of the deep map, (N, 96, n - 2, n - 2) each."""
         features = deep.float()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tracker_core.parameters import parameter, TrackerConfig
+from tracker_core.parameters import box_rate, parameter, refiner, TrackerConfig
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ class SpmConfig(TrackerConfig):
     context: float = parameter(
         0.5, 'Surroundings in the crop, as a share of width plus height.', minimum=0.0, live=False
     )
+    refiner: bool = refiner()
+    box_rate: float = box_rate()
 
 
 # the authors' settings by benchmark; for TrackingNet it is the same as for LaSOT

@@ -2,7 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What SPM-Tracker is called, its presets and their weights."""
 
-from tracker_core.declaration import bundled, compact_backbone, Declaration, Preset, WeightFile
+from tracker_core.declaration import (
+    box_refiner,
+    bundled,
+    compact_backbone,
+    Declaration,
+    Preset,
+    WeightFile,
+)
 from tracker_core.spm.config import COMPACT, LASOT, OTB
 
 ORIGIN = 'https://github.com/microsoft/SPM-Tracker'
@@ -22,7 +29,7 @@ DECLARATION = Declaration(
     'two stages of matching in series, whose scores and boxes count side by side.',
     'tracker_core.spm.tracker:SpmTracker',
     {
-        'compact': Preset(COMPACT, 'compact', (compact_backbone(), HEADS)),
+        'compact': Preset(COMPACT, 'compact', (compact_backbone(), HEADS, box_refiner())),
         'paper': Preset(OTB, 'published', STAGES),
         'paper_lasot': Preset(LASOT, 'published', STAGES),
     },

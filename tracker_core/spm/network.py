@@ -353,13 +353,14 @@ class RelationNetwork(nn.Module):
             candidates: (N, K, C, h, w).
 
         Returns:
-            (N, K, hidden).
+            (N K, hidden).
         """
         hidden = self.template_conv.out_channels
         x = self.candidate_conv(candidates.flatten(0, 1))
         if self.product_conv is not None:
             x = x + self.product_conv((candidates * template[:, None, hidden:]).flatten(0, 1))
-        x = F.relu(x.unflatten(0, candidates.shape[:2]) + template[:, None, :hidden]).flatten(2)
+        x = x.unflatten(0, candidates.shape[:2]) + template[:, None, :hidden]
+        x = F.relu(x).flatten(0, 1).flatten(1)
         x = F.relu(self.linear_layers['linear0'](x))
         return F.relu(self.linear_layers['linear1'](x))
 
@@ -394,8 +395,13 @@ class FineStage(nn.Module):
             Logits (N, K, 2) of background and target, and box deltas (N, K, 4), times (5, 5, 10,
             10).
         """
-        x = self.siam_fusion(template, self.feat_extractor(maps, boxes))
-        return self.rcnn_cls(x), self.rcnn_bbox(x)
+        return self.compare(template, self.feat_extractor(maps, boxes))
+
+    def compare(self, template: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        """The same from the candidates' features (N, K, C, 6, 6)."""
+        x = self.siam_fusion(template, candidates)
+        shape = candidates.shape[:2]
+        return self.rcnn_cls(x).unflatten(0, shape), self.rcnn_bbox(x).unflatten(0, shape)
 
 
 class PaperNetwork(nn.Module):
@@ -423,6 +429,10 @@ class PaperNetwork(nn.Module):
     def cells(self, boxes: Tensor) -> Tensor:
         """Boxes in crop pixels as boxes in cells of the feature maps."""
         return boxes / self.coarse.z_net.stride
+
+    def pixels(self, boxes: Tensor) -> Tensor:
+        """The inverse of `cells`."""
+        return boxes * self.coarse.z_net.stride
 
     def extract(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Features for the coarse stage, float32, and the maps for the fine stage."""

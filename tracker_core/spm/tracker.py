@@ -14,8 +14,13 @@ import math
 import torch
 from torch import Tensor
 
+from tracker_core.backbones.compact import Maps
 from tracker_core.boxes import Box
+from tracker_core.errors import ParameterError
 from tracker_core.layers.folding import fold_batch_norms
+from tracker_core.layers.placing import place
+from tracker_core.refiner.network import BoxRefiner, build_box_refiner
+from tracker_core.refiner.refine import sharpened
 from tracker_core.spm.candidates import (
     as_anchors,
     cosine_window,
@@ -44,10 +49,12 @@ class Template:
     Attributes:
         coarse: What the coarse stage searches with, (1, ...) each.
         fine: (1, C, 6, 6) the template's share of the relation network's convolution.
+        of_refiner: With `refiner`, the template of the box refiner (1, 64, 8, 8).
     """
 
     coarse: tuple[Tensor, ...]
     fine: Tensor
+    of_refiner: Tensors = ()
 
 
 SpmTarget = Target[Template, Corners]
@@ -91,6 +98,12 @@ class SpmTracker(Tracker[SpmConfig, Template, Corners]):
         self.network = build_network(setup.network, setup.weights)
         self.network.to(self.device)
         self.network.set_precision(self.precision)
+        self.refiner: BoxRefiner | None = None
+        if self.config.refiner:
+            if setup.network != 'compact':
+                raise ParameterError(f'refiner is for preset compact, not for {self.preset}')
+            refiner = build_box_refiner(setup.weights)
+            self.refiner = place(refiner, self.device, self.precision)
         self._anchors = self.network.anchors().to(self.device)
         self._fine_scale = torch.tensor(FINE_DELTA_SCALE, device=self.device)
 
@@ -103,9 +116,14 @@ class SpmTracker(Tracker[SpmConfig, Template, Corners]):
             network.crop(frame, squares, network.template_size, self.cut)
         )
         boxes = self.into_crop(boxes, squares, scales)
+        cells = network.cells(boxes)
+        of_refiner: Tensors = ()
+        if self.refiner is not None:
+            of_refiner = (self.refiner.template(self.refiner.features(maps), cells),)
         template = Template(
             network.coarse_template(features, boxes),
-            network.fine.template(maps, network.cells(boxes)),
+            network.fine.template(maps, cells),
+            of_refiner,
         )
         return template, corners
 
@@ -114,7 +132,7 @@ class SpmTracker(Tracker[SpmConfig, Template, Corners]):
         return torch.tensor([corner + offset for corner, offset in corners], dtype=torch.float64)
 
     def model_tensors(self, target: SpmTarget) -> Tensors:
-        return *target.model.coarse, target.model.fine
+        return *target.model.coarse, target.model.fine, *target.model.of_refiner
 
     def proposal(
         self,
@@ -130,8 +148,9 @@ class SpmTracker(Tracker[SpmConfig, Template, Corners]):
         return Proposal(box, score, (x1, y1, x2, y2))
 
     def step(self, key: ProgramKey, frame: Tensor, geometry: Tensor, *model: Tensor) -> Tensors:
-        *coarse, fine = model
-        return (self.search(frame, geometry, Template(tuple(coarse), fine)).result,)
+        *coarse, fine = model[:-1] if self.refiner is not None else model
+        template = Template(tuple(coarse), fine, model[len(coarse) + 1 :])
+        return (self.search(frame, geometry, template).result,)
 
     def search(self, frame: Tensor, last: Tensor, template: Template) -> Matches:
         """Search all targets of a frame: a tensor program of static shapes.
@@ -172,8 +191,22 @@ class SpmTracker(Tracker[SpmConfig, Template, Corners]):
         size = (frame.shape[1], frame.shape[0])
         box, score = box.to(last.dtype), score.to(last.dtype)
         box = smooth(box, score, last, size, config)
+        if self.refiner is not None:
+            box = self._sharpen(box, maps, template.of_refiner[0], squares, scales)
         result = torch.cat([box, score[:, None]], dim=1)
         return Matches(boxes, scores, chosen, valid, fine_boxes, fine_scores, window, result)
+
+    def _sharpen(
+        self, boxes: Tensor, maps: Maps, template: Tensor, squares: Tensor, scales: Tensor
+    ) -> Tensor:
+        """Boxes (N, 4) on the way to what the box refiner makes of them."""
+        assert self.refiner is not None
+        network = self.network
+        rough = network.cells(self.into_crop(boxes, squares, scales))
+        features = self.refiner.features(maps)
+        better = sharpened(self.refiner, template, features, rough, self.config.box_rate)
+        pixels = network.pixels(better)[:, None]
+        return self.into_image(pixels, squares, scales)[:, 0].to(boxes.dtype)
 
     def squares(self, boxes: Tensor, size: int) -> tuple[Tensor, Tensor]:
         """The square to cut out around each box, as corners (N, 4), and crop pixels per image

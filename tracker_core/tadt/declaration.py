@@ -18,6 +18,6 @@ DECLARATION = Declaration(
     'tracker_core.tadt.tracker:TadtTracker',
     {
         'compact': Preset(COMPACT, 'compact', (compact_backbone(), box_refiner())),
-        'paper': Preset(PAPER, 'published', (VGG_16,), is_fine_in_bfloat16=True),
+        'paper': Preset(PAPER, 'published', (VGG_16,), fine_formats=('bfloat16',)),
     },
 )

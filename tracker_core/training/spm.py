@@ -219,10 +219,9 @@ class SpmLearner(nn.Module):
 
     def compare(self, template: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N, K), target minus rest, and deltas (N, K, 4)."""
-        fine = self.network.fine
-        x = fine.siam_fusion(template, features)
-        logits = fine.rcnn_cls(x).float()
-        return logits[..., 1] - logits[..., 0], fine.rcnn_bbox(x).float()
+        logits, deltas = self.network.fine.compare(template, features)
+        logits = logits.float()
+        return logits[..., 1] - logits[..., 0], deltas.float()
 
 
 @torch.no_grad()
