@@ -17,15 +17,22 @@ from tracker_core.registry import list_trackers
 
 if TYPE_CHECKING:
     from tracker_core.data.otb import OtbSequence
+    from tracker_core.evaluation.peers import OpenCvTracker
     from tracker_core.tracker import Tracker
 
 NAME = 'evaluate'
+LONG = 'longterm:'
 ABOUT = 'measure accuracy on annotated sequences'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        '--dataset', required=True, nargs='+', metavar='otb:DIR', help='OTB-format folders'
+        '--dataset',
+        required=True,
+        nargs='+',
+        metavar='otb:DIR',
+        help='OTB-format folders; or longterm:scenes or longterm:DIR, where the target is out of '
+        'sight at times',
     )
     parser.add_argument('--sequences', type=options.names, metavar='A,B', help='only these')
     options.add_tracker_options(parser, several=True)
@@ -58,7 +65,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from tracker_core.data.otb import with_later_starts
     from tracker_core.evaluation.machine import describe_machine, machine_line
-    from tracker_core.evaluation.peers import available_peers, OpenCvTracker
     from tracker_core.evaluation.run import (
         evaluate_tracker,
         make_report,
@@ -68,18 +74,14 @@ def run(args: argparse.Namespace) -> int:
     )
     from tracker_core.media.folders import some_names
 
+    if args.dataset[0].startswith(LONG):
+        return run_long(args)
     whole = read_sequences(args.dataset, args.sequences)
     for sequence in whole:
         if sequence.note:
             print(f'warning: {sequence.note}', file=sys.stderr)
     sequences = with_later_starts(whole, args.starts)
-    trackers: list[Tracker[Any, Any, Any] | OpenCvTracker] = []
-    trackers += create_trackers(options.TrackerOptions.read(args, ''), args.tracker)
-    if args.peers:
-        peers, complaints = available_peers()
-        trackers += peers
-        print(''.join(f'not compared: {complaint}\n' for complaint in complaints), end='')
-    trackers += [OpenCvTracker(name, models) for name, models in args.peer_model]
+    trackers = all_trackers(args)
     print(machine_line(describe_machine()))
     results = []
     for tracker in trackers:  # each result is shown as soon as it is there
@@ -103,6 +105,43 @@ def run(args: argparse.Namespace) -> int:
     if bad:
         print(f'{len(bad)} frames could not be read: {some_names(bad)}', file=sys.stderr)
     return 1 if bad else 0
+
+
+def run_long(args: argparse.Namespace) -> int:
+    """The same on long sequences."""
+    from tracker_core.data.longterm import load_longterm
+    from tracker_core.evaluation.longterm import evaluate_long, long_table
+    from tracker_core.evaluation.machine import describe_machine, machine_line
+    from tracker_core.evaluation.run import make_report, write_json
+
+    if args.starts > 1 or args.plots or args.boxes or len(args.dataset) > 1:
+        raise ParameterError(f'{LONG}... goes alone, without --starts, --plots and --boxes')
+    sequences = load_longterm(args.dataset[0], args.sequences)
+    trackers = all_trackers(args)
+    print(machine_line(describe_machine()))
+    results = []
+    for tracker in trackers:
+        results.append(evaluate_long(tracker, sequences))
+        print(f'\n{tracker.name} {tracker.preset}')
+        print(long_table(results[-1]['sequences'], 'sequence'), flush=True)
+    print(f'\n{long_table(results, "tracker")}')
+    if args.json:
+        write_json(args.json, make_report(args.dataset[0], results))
+        print(f'wrote {args.json}')
+    return 0
+
+
+def all_trackers(args: argparse.Namespace) -> list[Tracker[Any, Any, Any] | OpenCvTracker]:
+    """Those that are asked for, and the peers."""
+    from tracker_core.evaluation.peers import available_peers, OpenCvTracker
+
+    trackers: list[Tracker[Any, Any, Any] | OpenCvTracker] = []
+    trackers += create_trackers(options.TrackerOptions.read(args, ''), args.tracker)
+    if args.peers:
+        peers, complaints = available_peers()
+        trackers += peers
+        print(''.join(f'not compared: {complaint}\n' for complaint in complaints), end='')
+    return trackers + [OpenCvTracker(name, models) for name, models in args.peer_model]
 
 
 def read_sequences(

@@ -27,6 +27,26 @@ Pose = Callable[[float], np.ndarray]  # time in frames -> (2, 3) affine map, own
 
 
 @dataclass(frozen=True)
+class Absence:
+    """The object leaves the image and comes back.
+
+    Attributes:
+        begin, end: From when to when it is outside, as fractions of the scene's length.
+        ramp: How long it takes to leave, and to come back, likewise.
+        exit_side, return_side: 'left', 'right', 'top' or 'bottom'; '': the nearer of left and
+            right, and where it left.
+        growth: How many times larger it is from its return on.
+    """
+
+    begin: float
+    end: float
+    ramp: float = 0.12
+    exit_side: str = ''
+    return_side: str = ''
+    growth: float = 1.0
+
+
+@dataclass(frozen=True)
 class Script:
     """What happens in a scene, at which times (fractions of its length).
 
@@ -37,7 +57,9 @@ class Script:
         light: How much darker it gets, as a fraction.
         occlusions: When the object passes behind something.
         look_alikes: When, and at which distance (in sizes of the object), a look-alike passes.
-        away: From when to when the object is outside the image.
+        absences: When the object is outside the image.
+        screens: From when to when something is held in front of the object, larger than it.
+        passers: From when to when a look-alike crosses the image, wherever the object is.
     """
 
     speed: float = 1.0
@@ -46,16 +68,48 @@ class Script:
     light: float = 0.35
     occlusions: tuple[float, ...] = (0.45,)
     look_alikes: tuple[tuple[float, float], ...] = ((0.75, 1.3),)
-    away: tuple[float, float] | None = None
+    absences: tuple[Absence, ...] = ()
+    screens: tuple[tuple[float, float], ...] = ()
+    passers: tuple[tuple[float, float], ...] = ()
 
 
 SCENES = {
     'default': Script(),
     'calm': Script(light=0.1, occlusions=(), look_alikes=()),
     'crossing': Script(occlusions=(), look_alikes=((0.25, 1.0), (0.5, 0.4), (0.75, 0.7))),
-    'leave': Script(occlusions=(), look_alikes=(), away=(0.45, 0.65)),
+    'leave': Script(occlusions=(), look_alikes=(), absences=(Absence(0.45, 0.65),)),
     'fast': Script(speed=5.0, turn=0.9, occlusions=(0.6,), look_alikes=((0.35, 1.6),)),
 }
+# for minutes: the object is out of sight several times
+LONG_SCENES = {
+    'exits': Script(
+        occlusions=(),
+        look_alikes=(),
+        absences=(
+            Absence(0.1, 0.17, 0.02),
+            Absence(0.3, 0.44, 0.02, 'right', 'left', 0.7),
+            Absence(0.55, 0.64, 0.02, 'top', 'right', 1.7),
+            Absence(0.78, 0.9, 0.02, 'left', 'bottom', 0.8),
+        ),
+    ),
+    'hidden': Script(
+        occlusions=(0.05,),
+        look_alikes=(),
+        screens=((0.12, 0.14), (0.25, 0.31), (0.42, 0.54), (0.68, 0.88)),
+    ),
+    'confused': Script(
+        occlusions=(),
+        look_alikes=((0.08, 0.9), (0.5, 0.6)),
+        absences=(
+            Absence(0.2, 0.32, 0.02, 'left', 'right'),
+            Absence(0.42, 0.47, 0.02),
+            Absence(0.65, 0.85, 0.02, 'right', 'top', 1.3),
+        ),
+        passers=((0.15, 0.23), (0.23, 0.31), (0.43, 0.5), (0.68, 0.76), (0.76, 0.84), (0.9, 0.98)),
+    ),
+}
+SCREEN = 1.6  # how many times larger than the object is what is held in front of it
+SCREEN_RAMP = 12  # frames in which it comes and goes
 
 
 class Scene(Sequence[np.ndarray]):
@@ -129,14 +183,27 @@ class Scene(Sequence[np.ndarray]):
         room = np.maximum(np.array([width, height]) / 2 - 2.1 * self._side, 0)
         way = self._wave(0, 420, t * script.speed), self._wave(1, 300, t * script.speed)
         centre = np.array([width, height]) / 2 + room * way
-        if script.away:
-            begin, end = (share * self._frames for share in script.away)
-            ramp = 0.12 * self._frames
+        for absence in script.absences:
+            begin, end = absence.begin * self._frames, absence.end * self._frames
+            ramp = absence.ramp * self._frames
             push = _smooth(1 - (begin - t) / ramp) * _smooth(1 - (t - end) / ramp)
             is_left = self._wave(0, 420, begin * script.speed) < 0
-            beyond = -2.5 * self._side if is_left else width + 2.5 * self._side
-            centre[0] += (beyond - centre[0]) * push
+            side = absence.exit_side or ('left' if is_left else 'right')
+            if t > (begin + end) / 2:
+                side = absence.return_side or side
+            axis = 0 if side in ('left', 'right') else 1
+            margin = 2.5 * self._side * max(self._growth(t), 1.0)
+            beyond = -margin if side in ('left', 'top') else self.size[axis] + margin
+            centre[axis] += (beyond - centre[axis]) * push
         return centre
+
+    def _growth(self, t: float) -> float:
+        """How much larger than in the beginning the object is after its returns."""
+        growth = 1.0
+        for absence in self._script.absences:
+            if t > (absence.begin + absence.end) / 2 * self._frames:
+                growth *= absence.growth
+        return growth
 
     def _pose(self, t: float, offset: np.ndarray | None = None, turn: float = 0.0) -> np.ndarray:
         """The object's pose at time t, a (2, 3) affine map from its own units to pixels.
@@ -144,7 +211,7 @@ class Scene(Sequence[np.ndarray]):
         With an offset (in half sides) and a turn: the pose of something that accompanies it.
         """
         script = self._script
-        zoom = script.zoom ** self._wave(2, 260, t)
+        zoom = script.zoom ** self._wave(2, 260, t) * self._growth(t)
         turn += script.turn * self._wave(3, 200, t * max(script.speed / 2, 1))
         lean = np.array([0.9 - 0.1 * self._wave(4, 170, t), 1.0])  # out of the image plane
         c, s = math.cos(turn), math.sin(turn)
@@ -171,6 +238,27 @@ class Scene(Sequence[np.ndarray]):
         height = 0.6 * self.size[1]
         return np.array([[width, 0.06 * height, x], [0, height, height / 1.2]])
 
+    def _screen_pose(self, t: float, k: int) -> np.ndarray:
+        """Of something that comes from the side, stays in front of the object, and goes."""
+        begin, end = (share * self._frames for share in self._script.screens[k])
+        bound = _bound(self._object.outline, self._pose(t))
+        gone = max(_smooth((begin - t) / SCREEN_RAMP), _smooth((t - end) / SCREEN_RAMP))
+        width, height = SCREEN * bound.w / 2, SCREEN * bound.h / 2
+        away = gone * (self.size[0] + 2 * width)
+        side = -1 if k % 2 else 1
+        return np.array([[width, 0, bound.cx + side * away], [0, height, bound.cy]])
+
+    def _passer_pose(self, t: float, k: int) -> np.ndarray:
+        """Of a look-alike that crosses the image."""
+        begin, end = (share * self._frames for share in self._script.passers[k])
+        share = (t - begin) / (end - begin)
+        pose = self._pose(t, turn=0.3)
+        width, height = self.size
+        margin = 2.5 * self._side * max(self._growth(t), 1.0)
+        x = -margin + share * (width + 2 * margin)
+        y = height * (0.5 + 0.3 * math.sin(self._courses[k % len(self._courses)]))
+        return np.column_stack([pose[:, :2], (x if k % 2 else width - x, y)])
+
     def _layers(self) -> Iterator[tuple[Thing, Pose]]:
         """What is to be drawn, from the ground up: things and their poses over time."""
         look_alikes = [
@@ -181,8 +269,12 @@ class Scene(Sequence[np.ndarray]):
         yield self._shadow, partial(self._pose, offset=np.array([0.15, 0.25]))
         yield self._object, self._pose
         yield from look_alikes[1::2]
+        for k in range(len(self._script.passers)):
+            yield self._twin, partial(self._passer_pose, k=k)
         for k in range(len(self._script.occlusions)):
             yield self._post, partial(self._post_pose, k=k)
+        for k in range(len(self._script.screens)):
+            yield self._post, partial(self._screen_pose, k=k)
 
     def _visible(self, i: int) -> float:
         shown = np.zeros(self.size[::-1], np.float32)
@@ -234,7 +326,8 @@ def render_scene(
 
     Args:
         name: 'default' (everything, mildly), 'calm' (motion only), 'crossing' (look-alikes pass
-            close by), 'leave' (the object leaves the image and comes back) or 'fast'.
+            close by), 'leave' (the object leaves the image and comes back) or 'fast'; for minutes
+            'exits', 'hidden' or 'confused', see `LONG_SCENES`.
         frames: Its length; what happens is spread over it.
         size: Width and height in pixels, at least 64.
         seed: Chooses shapes, paint, paths and light.
@@ -243,14 +336,15 @@ def render_scene(
     Raises:
         ParameterError: No such scene, or a size or a length that cannot be.
     """
-    if name not in SCENES:
-        raise ParameterError(f'there is no scene {name!r}; choose one of {", ".join(SCENES)}')
+    scripts = SCENES | LONG_SCENES
+    if name not in scripts:
+        raise ParameterError(f'there is no scene {name!r}; choose one of {", ".join(scripts)}')
     if frames < 1 or min(size) < 64 or seed < 0:
         raise ParameterError(
             f'a scene needs at least 1 frame, 64 pixels and a seed from 0, not {frames} frames of '
             f'{size[0]} x {size[1]} with seed {seed}'
         )
-    return Scene(name, SCENES[name], frames, (int(size[0]), int(size[1])), seed, photos)
+    return Scene(name, scripts[name], frames, (int(size[0]), int(size[1])), seed, photos)
 
 
 def _bound(outline: np.ndarray, pose: np.ndarray) -> Box:

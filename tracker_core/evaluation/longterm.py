@@ -1,0 +1,204 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""Long-term evaluation: is an absent target said to be absent, and found when it is back?
+
+Precision, recall and their F-score follow the long-term challenge of VOT (Lukežič et al., Now you
+see me: evaluating performance in long-term visual tracking, 2018): a frame counts as answered
+where the score reaches a threshold, and each tracker is judged at the threshold that suits it
+best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+import time
+from typing import Any
+
+import numpy as np
+
+from tracker_core.data.longterm import LongSequence
+from tracker_core.evaluation.metrics import box_rows, overlap
+from tracker_core.evaluation.run import describe_tracker
+from tracker_core.progress import progress_bar
+from tracker_core.tables import format_table
+from tracker_core.target import TrackStatus
+
+RATE = 30  # frames per second
+THRESHOLDS = np.linspace(0.0, 1.0, 101)  # of the score
+UNANSWERED = -1.0  # score of a frame in which the target is LOST
+BACK = 0.5  # share of a target that must be seen before it counts as back
+SHORTEST_ABSENCE = 10  # frames
+FOUND = 0.5  # overlap
+ASTRAY = 0.1  # overlap
+
+
+@dataclass(frozen=True)
+class LongRun:
+    """What a tracker said of N frames.
+
+    Attributes:
+        overlaps: (N,) of its boxes with the target; 0 while that is absent.
+        scores: (N,), `UNANSWERED` where it said LOST.
+        statuses: (N,) of `TrackStatus`.
+        seconds, cpu_seconds: For all calls of `track`, updates included.
+    """
+
+    overlaps: np.ndarray
+    scores: np.ndarray
+    statuses: np.ndarray
+    seconds: float
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class LongMeasures:
+    """How one run went.
+
+    Attributes:
+        precision, recall: (101,) at `THRESHOLDS`; precision is NaN where nothing was answered.
+        returns: How often the target came back.
+        found: In how many of these it was TRACKING, and rightly, within one and three seconds.
+        astray: How often a LOST target was taken up where it is not.
+        absent_minutes: How long it was absent in all.
+    """
+
+    precision: np.ndarray
+    recall: np.ndarray
+    returns: int
+    found: tuple[int, int]
+    astray: int
+    absent_minutes: float
+
+
+def run_long(
+    tracker: Any, sequence: LongSequence, on_frame: Callable[[], Any] = lambda: None
+) -> LongRun:
+    """Track a long sequence from its first box."""
+    target = tracker.start(sequence.images[0], sequence.first_box)
+    on_frame()
+    boxes, scores, statuses = [sequence.first_box], [1.0], [TrackStatus.TRACKING]
+    seconds = cpu_seconds = 0.0
+    for index in range(1, len(sequence)):
+        image = sequence.images[index]
+        begin, cpu_begin = time.perf_counter(), time.process_time()
+        track = tracker.track(image, target)
+        seconds += time.perf_counter() - begin
+        cpu_seconds += time.process_time() - cpu_begin
+        boxes.append(track.box)
+        scores.append(UNANSWERED if track.status is TrackStatus.LOST else track.score)
+        statuses.append(track.status)
+        on_frame()
+    overlaps = np.nan_to_num(overlap(box_rows(boxes), sequence.boxes))
+    return LongRun(overlaps, np.array(scores), np.array(statuses), seconds, cpu_seconds)
+
+
+def measure_long(run: LongRun, sequence: LongSequence) -> LongMeasures:
+    """The measures of one run; the first frame, whose box was given, counts in none."""
+    is_there = ~np.isnan(sequence.boxes[:, 0])
+    later = np.arange(len(sequence)) > 0
+    precision, recall = [], []
+    for threshold in THRESHOLDS:
+        answered = later & (run.scores >= threshold)
+        precision.append(run.overlaps[answered].mean() if answered.any() else np.nan)
+        recall.append((run.overlaps * answered)[later & is_there].mean())
+    is_right = (run.statuses == TrackStatus.TRACKING) & (run.overlaps >= FOUND)
+    starts = returns_of(sequence)
+    found = [sum(is_right[at : at + k * RATE].any() for at in starts) for k in (1, 3)]
+    was_lost = np.concatenate(([False], run.statuses[:-1] == TrackStatus.LOST))
+    taken_up = was_lost & (run.statuses == TrackStatus.TRACKING)
+    return LongMeasures(
+        np.array(precision),
+        np.array(recall),
+        len(starts),
+        (int(found[0]), int(found[1])),
+        int((taken_up & (run.overlaps < ASTRAY)).sum()),
+        float((~is_there).sum() / RATE / 60),
+    )
+
+
+def returns_of(sequence: LongSequence) -> list[int]:
+    """The frames in which the target is back in sight after an absence."""
+    is_there = ~np.isnan(sequence.boxes[:, 0])
+    starts, absent, is_due = [], 0, False
+    for index, there in enumerate(is_there):
+        absent = 0 if there else absent + 1
+        is_due = is_due or absent >= SHORTEST_ABSENCE
+        if is_due and there and sequence.visible[index] >= BACK:
+            starts.append(index)
+            is_due = False
+    return starts
+
+
+def evaluate_long(
+    tracker: Any, sequences: Sequence[LongSequence], progress: bool = True
+) -> dict[str, Any]:
+    """Run a tracker over long sequences.
+
+    Returns:
+        What `describe_tracker` says; `f_score`, `precision`, `recall` at the best `threshold`,
+        means over sequences; `returns`, `found_1s`, `found_3s` (shares of the returns),
+        `astray_per_minute` of absence; `fps` and `cpu_ms` (processor time a frame); `sequences`:
+        the same of each.
+    """
+    runs, measures = [], []
+    label = f'{tracker.name} {tracker.preset}'
+    with progress_bar(None, label, sum(map(len, sequences)), hidden=not progress) as bar:
+        for sequence in sequences:
+            bar.set_postfix_str(sequence.name, refresh=False)
+            runs.append(run_long(tracker, sequence, bar.update))
+            measures.append(measure_long(runs[-1], sequence))
+    return {
+        **describe_tracker(tracker),
+        **summarize(runs, measures),
+        'sequences': [
+            {'name': sequence.name, 'frames': len(sequence), **summarize([run], [measured])}
+            for sequence, run, measured in zip(sequences, runs, measures, strict=True)
+        ],
+    }
+
+
+def summarize(runs: Sequence[LongRun], measures: Sequence[LongMeasures]) -> dict[str, float]:
+    """The figures of some runs together; see `evaluate_long`."""
+    precisions = np.array([each.precision for each in measures])
+    weights = ~np.isnan(precisions)
+    precision = np.nan_to_num(precisions).sum(axis=0) / np.maximum(weights.sum(axis=0), 1)
+    recall = np.mean([each.recall for each in measures], axis=0)
+    f_scores = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    best = int(f_scores.argmax())
+    returns = sum(each.returns for each in measures)
+    minutes = sum(each.absent_minutes for each in measures)
+    frames = sum(len(run.scores) - 1 for run in runs)
+    found = [sum(each.found[k] for each in measures) for k in (0, 1)]
+    return {
+        'f_score': float(f_scores[best]),
+        'precision': float(precision[best]),
+        'recall': float(recall[best]),
+        'threshold': float(THRESHOLDS[best]),
+        'returns': returns,
+        'found_1s': found[0] / returns if returns else float('nan'),
+        'found_3s': found[1] / returns if returns else float('nan'),
+        'astray_per_minute': sum(each.astray for each in measures) / minutes
+        if minutes
+        else float('nan'),
+        'fps': frames / max(sum(run.seconds for run in runs), 1e-9),
+        'cpu_ms': 1e3 * sum(run.cpu_seconds for run in runs) / frames,
+    }
+
+
+COLUMNS = ('F', 'precision', 'recall', 'from score', 'back in 1 s', 'in 3 s', 'astray/min')
+
+
+def long_table(results: Sequence[dict[str, Any]], what: str) -> str:
+    """A line per result, named by its entry `name`, and `preset` where there is one."""
+    rows = [
+        [
+            ' '.join(str(each[key]) for key in ('name', 'preset') if key in each),
+            *(f'{each[key]:.3f}' for key in ('f_score', 'precision', 'recall')),
+            f'{each["threshold"]:.2f}',
+            *(f'{each[key]:.2f}' for key in ('found_1s', 'found_3s')),
+            *(f'{each[key]:.1f}' for key in ('astray_per_minute', 'fps', 'cpu_ms')),
+        ]
+        for each in results
+    ]
+    return format_table([what, *COLUMNS, 'frames/s', 'CPU ms'], rows)
