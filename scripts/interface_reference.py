@@ -38,6 +38,9 @@ TRACKER_NODE = {
     'image/compressed': 'JPEG or PNG, instead of `image`, with `image_transport: compressed`.',
     'init_box': 'Starts a target like `init_target`, from a detector or a viewer: `id`, `bbox`, '
     '`header.stamp` and the class of the first result (as label) count. Refusals are logged.',
+    'candidates': 'Where lost targets may be, from any detector: there is looked first. The class '
+    'of the best result counts for targets of that label alone; what is found must still look '
+    'like the target.',
     'detections': 'One for every processed frame, with the header of the image; lost targets are '
     'absent, so it may be empty.',
     'detection': 'The first target that is not lost; nothing while there is none.',

@@ -186,18 +186,42 @@ class TrackerConfig:
     score_slope: float = parameter(
         8.0, 'Steepness of the score as a function of the raw score.', minimum=0.0
     )
+    similarity_slope: float = parameter(
+        0.0,
+        'Steepness of the score as a function of the similarity to the first frame (preset '
+        'compact).',
+        minimum=0.0,
+    )
     tracking_score: float = parameter(
-        0.5, 'A score from here on makes the target TRACKING.', minimum=0.0, maximum=1.0
+        0.5,
+        'In a frame with this score or more the target is TRACKING.',
+        minimum=0.0,
+        maximum=1.0,
     )
     lost_score: float = parameter(
         0.25, 'A frame below this score counts towards LOST.', minimum=0.0, maximum=1.0
+    )
+    same_similarity: float = parameter(
+        0.25,
+        'What looks less like the target in the first frame than this, as a cosine, is not learnt '
+        'from, and not taken for a lost target (preset compact).',
+        minimum=-1.0,
+        maximum=1.0,
     )
     lost_after: int = parameter(
         10, 'So many frames in a row below lost_score make the target LOST.', minimum=1
     )
     recover: bool = parameter(
         True,
-        'While LOST, hold the last sure box and sweep an ever wider neighbourhood for the target.',
+        'While LOST, hold the last box that was TRACKING, and search the whole image for the '
+        'target.',
+    )
+    search_windows: int = parameter(
+        2,
+        'Places that are looked at in a frame while the target is LOST; each costs as much as a '
+        'frame while it is not.',
+        minimum=1,
+        maximum=64,
     )
     squeeze_from: float = parameter(
         5.0,

@@ -30,10 +30,10 @@ class Track:
     """What a tracker says of one target in one frame.
 
     Attributes:
-        box: Where the target is; while LOST, where it was last seen for sure.
+        box: Where the target is; while LOST, where it was last TRACKING.
         score: Estimated probability, 0 to 1, that `box` overlaps the object by at least half. It
             means the same for all trackers.
-        status: TRACKING, UNCERTAIN or LOST, with hysteresis.
+        status: TRACKING, UNCERTAIN or LOST, see `tracker_core.status`.
         raw_score: The tracker's own measure, see its documentation.
     """
 
@@ -53,12 +53,31 @@ class Proposal(Generic[StateT]):
         state: The state that goes with it.
         is_verified: Whether the target was seen there in this frame; otherwise the box is only
             where it was before.
+        similarity: How much it looks there like the target in the first frame, -1 to 1; None
+            where the tracker does not compare.
     """
 
     box: Box | None
     raw_score: float
     state: StateT
     is_verified: bool = True
+    similarity: float | None = None
+
+
+@dataclass(frozen=True)
+class Candidate(Generic[StateT]):
+    """A place where a lost target may be, which is to be seen once more.
+
+    Attributes:
+        box, state: Where it was seen last.
+        seen: In how many frames.
+        missed: In how many frames it was not, since it was first seen.
+    """
+
+    box: Box
+    state: StateT
+    seen: int = 1
+    missed: int = 0
 
 
 @dataclass
@@ -70,10 +89,18 @@ class Target(Generic[ModelT, StateT]):
         first_box: The box it was started with.
         box: The latest box (see `Track.box`), like `score`, `raw_score` and `status`.
         age: Frames tracked since the start.
-        frames_low: Frames in a row whose score was below `lost_score`.
+        similarity: Of the latest box, see `Proposal.similarity`.
+        usual_similarity: Smoothed over the frames in which it was TRACKING.
+        sure: Box and state of the last frame in which it was TRACKING.
+        frames_low: Frames in a row in which it was as good as not seen.
         frames_lost: Frames since the target became LOST; 0 while it is not.
         velocity: Smoothed movement of the box centre, pixels per frame (x, y).
         search_offset: Shift (x, y) of where the next frame is searched, from `state`.
+        searched: How many places were looked at since the target became LOST.
+        candidate: Where it may be, while it is LOST.
+        suggestions: Where somebody else thinks that it is, see `Tracker.suggest`.
+        may_learn: Whether the last frame may be learnt from.
+        snapshots: Age and model at some earlier updates, the latest last.
         squeeze: So many columns, and rows, of an image are averaged to one before the tracker sees
             it (see `squeezing`); more than one for a long target only. Model, state and search
             offset are in pixels of squeezed images.
@@ -90,9 +117,20 @@ class Target(Generic[ModelT, StateT]):
     score: float = 1.0
     raw_score: float = 1.0
     status: TrackStatus = TrackStatus.TRACKING
+    similarity: float | None = None
+    usual_similarity: float = 0.5
+    sure: tuple[Box, StateT] = field(init=False, repr=False)
     age: int = 0
     frames_low: int = 0
     frames_lost: int = 0
     velocity: tuple[float, float] = (0.0, 0.0)
     search_offset: tuple[float, float] = (0.0, 0.0)
     squeeze: tuple[int, int] = (1, 1)
+    searched: int = 0
+    candidate: Candidate[StateT] | None = None
+    suggestions: list[Box] = field(default_factory=list)
+    may_learn: bool = True
+    snapshots: list[tuple[int, ModelT]] = field(default_factory=list, repr=False)
+
+    def __post_init__(self) -> None:
+        self.sure = (self.box, self.state)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, Generic
@@ -31,9 +32,17 @@ from tracker_core.layers.graphs import attach_sessions
 from tracker_core.parameters import ConfigT, describe
 from tracker_core.runtime.eager import Eager, EagerUpdates
 from tracker_core.squeezing import scaled, squeeze_of, squeezed
-from tracker_core.status import declare_lost, judge, LARGEST_BOX
+from tracker_core.status import (
+    declare_lost,
+    judge,
+    judge_looks,
+    keep_snapshot,
+    LARGEST_BOX,
+    looks,
+    suggest,
+)
 from tracker_core.step import ProgramKey, Provenance, Runtime, StepProgram, Tensors, Updates
-from tracker_core.target import ModelT, Proposal, StateT, Target, Track
+from tracker_core.target import ModelT, Proposal, StateT, Target, Track, TrackStatus
 from tracker_core.weights import Weights
 
 
@@ -199,13 +208,20 @@ class Tracker(ABC, Generic[ConfigT, ModelT, StateT]):
                 raise TrackerError('a target can only be tracked by the tracker that started it')
         if not targets:
             return []
+        size, config = (frame.shape[1], frame.shape[0]), self.config
+        looks_of = [looks(target, config, size, self.resized) for target in targets]
         with torch.inference_mode():
-            proposals = self._locate_squeezed(frame, targets)
-        size = (frame.shape[1], frame.shape[0])
-        tracks = [
-            judge(target, proposal, self.config, size)
-            for target, proposal in zip(targets, proposals, strict=True)
-        ]
+            every = [look for looks_at in looks_of for look in looks_at]
+            proposals = iter(self._locate_squeezed(frame, every))
+        tracks = []
+        for target, looks_at in zip(targets, looks_of, strict=True):
+            found = [next(proposals) for _ in looks_at]
+            is_searched = target.status is TrackStatus.LOST and config.recover
+            tracks.append(
+                judge_looks(target, found, config, size)
+                if is_searched
+                else judge(target, found[0], config, size)
+            )
         if learn:
             for target in targets:
                 self.learn(target)
@@ -213,8 +229,15 @@ class Tracker(ABC, Generic[ConfigT, ModelT, StateT]):
 
     def learn(self, target: Target[ModelT, StateT]) -> None:
         """Run the online update that the last frame left pending, if any; a second call does
-        nothing. On CUDA it returns while the device learns; the next step waits for it there."""
+        nothing. On CUDA it returns while the device learns; the next step waits for it there.
+        Frames that are not to be trusted are not learnt from, see `tracker_core.status`."""
         with torch.inference_mode():
+            if not target.may_learn:
+                if target.status is not TrackStatus.LOST:
+                    self._recall(target)
+                return
+            if self.config.recover:
+                keep_snapshot(target, copy.copy(target.model))
             self._learn(target)
 
     def lose(self, target: Target[ModelT, StateT]) -> None:
@@ -223,6 +246,18 @@ class Tracker(ABC, Generic[ConfigT, ModelT, StateT]):
         It is searched, and found again, like one that was lost on its own.
         """
         declare_lost(target, self.config)
+
+    def suggest(self, target: Target[ModelT, StateT], boxes: Sequence[Box]) -> None:
+        """Say where a lost target may be, such as a detector does: there is looked first.
+
+        What is found there is the target only if it looks like it, as everywhere. A target that is
+        not LOST is not concerned.
+
+        Args:
+            target: From `start` of this tracker.
+            boxes: In pixels of the next image; the likeliest first.
+        """
+        suggest(target, boxes)
 
     @property
     def networks(self) -> dict[str, nn.Module]:
@@ -343,9 +378,17 @@ class Tracker(ABC, Generic[ConfigT, ModelT, StateT]):
     def _start(self, frame: Tensor, box: Box) -> tuple[ModelT, StateT]:
         """Return the target's model and its first state."""
 
+    def resized(self, state: StateT, factor: float) -> StateT:
+        """A state of another size at the same place, to search with for a lost target; trackers
+        that cannot do that return it as it is."""
+        return state
+
     def _configure(self) -> None:
         """Make anew what is made of live parameters; most trackers read them where they use
         them."""
 
     def _learn(self, target: Target[ModelT, StateT]) -> None:
         """Run the pending update; most trackers have nothing to learn."""
+
+    def _recall(self, target: Target[ModelT, StateT]) -> None:
+        """The same after a frame that is not to be learnt from: learn from earlier ones only."""

@@ -9,17 +9,26 @@ that pixel is Box(0, 0, 1, 1), and as a message its centre is (0.5, 0.5) and its
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from builtin_interfaces.msg import Time
 from std_msgs.msg import Header
 from tracker_nodes.msg import TrackStatus
-from vision_msgs.msg import BoundingBox2D, Detection2D, ObjectHypothesisWithPose
+from vision_msgs.msg import (
+    BoundingBox2D,
+    Detection2D,
+    Detection2DArray,
+    ObjectHypothesisWithPose,
+)
 
-from tracker_core.boxes import Box
+from tracker_core.boxes import Box, startable
+from tracker_core.errors import BoxError
 
 if TYPE_CHECKING:
     from tracker_core.target import Target
+
+MOST_PLACES = 64  # of a message
 
 
 def box_to_message(box: Box) -> BoundingBox2D:
@@ -40,6 +49,28 @@ def box_from_message(message: BoundingBox2D) -> Box:
     """
     center = message.center.position
     return Box.from_center(center.x, center.y, message.size_x, message.size_y)
+
+
+def places_from_message(message: Detection2DArray) -> tuple[list[tuple[str, Box]], str]:
+    """Label and box of the detections whose box is one, the likeliest first; and what is wrong
+    with the others, as a sentence, empty if nothing is."""
+    places: list[tuple[float, str, Box]] = []
+    problem = ''
+    for number, detection in enumerate(message.detections):
+        best = max(
+            (result.hypothesis for result in detection.results),
+            key=lambda hypothesis: hypothesis.score,
+            default=None,
+        )
+        try:
+            box = startable(box_from_message(detection.bbox))
+        except BoxError as error:
+            problem = problem or f'candidates: detection {number} is left out: {error}'
+            continue
+        label, score = ('', 0.0) if best is None else (best.class_id, best.score)
+        places.append((score, label, box))
+    places.sort(key=lambda place: -place[0] if math.isfinite(place[0]) else 0.0)
+    return [(label, box) for _, label, box in places[:MOST_PLACES]], problem
 
 
 def detection_message(header: Header, id: str, label: str, target: Target) -> Detection2D:  # noqa: A002

@@ -20,8 +20,10 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool
+from vision_msgs.msg import Detection2DArray
 
 from tracker_core import create_tracker, ParameterError, Tracker, TrackerError
+from tracker_nodes.conversions import places_from_message
 from tracker_nodes.diagnostics import diagnostic_status
 from tracker_nodes.frames import Frame, FrameHistory
 from tracker_nodes.image_input import image_topic, ImageInput
@@ -63,6 +65,7 @@ class TrackerNode(LifecycleNode):
         self._check_overrides_of_images()
         self._target_services = TargetServices(self, lambda: self._worker, self._ready_worker)
         self.create_service(SetBool, 'enable', self._on_enable)
+        self.create_subscription(Detection2DArray, 'candidates', self._on_candidates, 5)
         # By the machine's clock: simulated time may stand still.
         self.create_timer(1.0, self._on_second, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.add_on_set_parameters_callback(self._on_set_parameters)
@@ -249,6 +252,15 @@ class TrackerNode(LifecycleNode):
         response.message = 'enabled' if request.data else 'disabled'
         self.get_logger().info(f'enable: {response.message}; {self._target_services.count()}')
         return response
+
+    def _on_candidates(self, message: Detection2DArray) -> None:
+        """Places from a detector, where lost targets are looked for first."""
+        if self._worker is None or not self._is_active or not self._is_enabled:
+            return
+        places, problem = places_from_message(message)
+        if problem:
+            self.get_logger().warning(problem, throttle_duration_sec=2.0)
+        self._worker.suggest(places)
 
     # Parameters and diagnostics
 

@@ -10,7 +10,7 @@ are served between two frames.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 import itertools
@@ -191,6 +191,17 @@ class TrackingWorker:
         """Ask for a target to be dropped, or all if `id` is empty; the answer names the dropped
         ones."""
         return self._submit(lambda: self._remove(id))
+
+    def suggest(self, places: Sequence[tuple[str, Box]]) -> None:
+        """Say where lost targets may be, see `Tracker.suggest`; a place with a label is one for
+        targets of this label."""
+
+        def tell() -> None:
+            for followed in self._followed.values():
+                boxes = [box for label, box in places if label in ('', followed.label)]
+                self.tracker.suggest(followed.target, boxes)
+
+        self._submit(tell)
 
     def reconfigure(self, config: TrackerConfig) -> Future[None]:
         """Give the tracker a new config from the next frame on; the answer is a ParameterError

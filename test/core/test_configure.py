@@ -67,7 +67,7 @@ class Situation:
     is_smaller: bool = False
 
 
-SURE = {'tracking_score': 0.0, 'lost_score': 0.0}
+SURE = {'tracking_score': 0.0, 'lost_score': 0.0, 'same_similarity': -1.0}
 # whatever the networks say, the target is found
 FOUND: dict[str, Values] = {
     'atom': {
@@ -97,13 +97,17 @@ CENTRAL = {'window_influence': 1.0, 'near_overlap': 0.0, 'candidate_score': 0.0}
 COMMON = {
     'score_midpoint': Situation(0.4),
     'score_slope': Situation(0.01),
-    'tracking_score': Situation(1.0, is_lost=True),
-    'lost_score': Situation(1.0, {'tracking_score': 1.0}),
+    'similarity_slope': Situation(20.0, {'score_slope': 0.01}),
+    'same_similarity': Situation(1.0, is_lost=True, frames=2),
+    'search_windows': Situation(5, is_lost=True),
+    'tracking_score': Situation(1.0),
+    'lost_score': Situation(1.0, {'tracking_score': 1.0, 'lost_after': 1}),
     'lost_after': Situation(1, UNSURE),
     'recover': Situation(False, {**UNSURE, 'lost_after': 1}),
 }
 OF_TRACKERS: dict[str, dict[str, Situation]] = {
     'atom': {
+        'same_similarity': Situation(1.0),  # nothing is learnt
         'train_interval': Situation(1000),
         'train_iterations': Situation(1),
         'hard_iterations': Situation(1, HARD),
@@ -124,6 +128,7 @@ OF_TRACKERS: dict[str, dict[str, Situation]] = {
         'largest_aspect': Situation(1.0),
     },
     'dat': {
+        'same_similarity': Situation(1.0),  # nothing is learnt
         'candidates': Situation(10),
         'averaged': Situation(1),
         'box_rate': Situation(1.0, frames=2),
@@ -147,12 +152,14 @@ OF_TRACKERS: dict[str, dict[str, Situation]] = {
         'failed_interval': Situation(1000, {**FAILED, 'failed_interval': 1}, frames=2),
     },
     'ocean': {
+        'same_similarity': Situation(1.0),  # nothing is learnt
         'regular_weight': Situation(0.1),
         'penalty': Situation(1.0),
         'window_influence': Situation(1.0, {'window_influence': 0.0, 'online_weight': 0.0}),
         'size_rate': Situation(0.1),
         'smooth_twice': Situation(False),
         'template_share': Situation(0.1),
+        'box_rate': Situation(1.0),
         'online_weight': Situation(1.0, {'window_influence': 1.0, 'online_weight': 0.0}),
         'online_steps': Situation(1),
         'online_interval': Situation(1000, {'online_hard_peak': 1e3}),
@@ -170,6 +177,7 @@ OF_TRACKERS: dict[str, dict[str, Situation]] = {
         'candidate_score': Situation(1.0, CENTRAL),
         'candidate_overlap': Situation(10.0, CENTRAL),
         'near_overlap': Situation(1.0, CENTRAL),
+        'box_rate': Situation(1.0),
     },
     'tadt': {
         'window_influence': Situation(1e3, NO_WINDOW),
@@ -245,7 +253,7 @@ def outcome(tracker: Tracker, situation: Situation, **change: Any) -> list[Any]:
         results: list[Any] = []
         images = SMALLER if situation.is_smaller else IMAGES[2:]
         for image in images[: situation.frames]:
-            results += [tracker.track(image, target), target.search_offset]
+            results += [tracker.track(image, target), target.searched]
         tensors = [tensor.flatten().tolist() for tensor in tracker.model_tensors(target)]
         return [*results, tensors]
     finally:
@@ -262,6 +270,8 @@ def test_every_live_parameter_takes_effect(name: str, preset: str) -> None:
         live = [parameter for parameter in live if not parameter.startswith('online_')]
     elif preset == 'paper_online':  # which costs most, and has the rest from preset paper
         live = [parameter for parameter in live if parameter.startswith('online_')]
+    if not preset.startswith('compact'):  # nothing is compared with the first frame
+        live = [parameter for parameter in live if 'similarity' not in parameter]
     if not getattr(config, 'refiner', True):
         live = [parameter for parameter in live if parameter != 'box_rate']
     tracker = make_tracker(name, preset)

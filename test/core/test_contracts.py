@@ -96,6 +96,43 @@ def test_follows_and_reports(tracker: Tracker) -> None:
         assert track.box.iou(scene_box(2)) > 0.5
 
 
+def test_compares_with_the_first_frame(tracker: Tracker) -> None:
+    """The compact presets do; what is not the target looks less like it."""
+    images = scene(2)
+    target = tracker.start(images[0], scene_box(0))
+    tracker.track(images[1], target)
+    if not has_bundled_weights(tracker.name, tracker.preset):
+        return
+    assert target.similarity is not None
+    assert 0.6 < target.similarity <= 1.0
+    empty = np.random.default_rng(7).integers(60, 120, images[0].shape, dtype=np.uint8)
+    tracker.track(empty, target)
+    assert -1.0 <= target.similarity < 0.4
+    assert target.status != TrackStatus.TRACKING
+    assert not target.may_learn
+
+
+def test_a_lost_target_is_found_elsewhere(tracker: Tracker) -> None:
+    if not has_bundled_weights(tracker.name, tracker.preset):
+        pytest.skip('random weights find nothing')
+    small = scene(1)[0]
+    image = np.random.default_rng(0).integers(60, 120, (240, 320, 3), dtype=np.uint8)
+    first, later = image.copy(), image.copy()
+    first[40:70, 50:80] = later[190:220, 250:280] = small[40:70, 50:80]
+    target = tracker.start(first, scene_box(0))
+    tracker.lose(target)
+    held = target.box
+    tracks = []
+    for _ in range(80):
+        tracks.append(tracker.track(later, target))
+        if tracks[-1].status is TrackStatus.TRACKING:
+            break
+    assert tracks[0].status is TrackStatus.LOST
+    assert tracks[0].box == held
+    assert tracks[-1].status is TrackStatus.TRACKING
+    assert tracks[-1].box.iou(Box(250, 190, 30, 30)) > 0.5
+
+
 @pytest.mark.parametrize('size', [(16, 16), (17, 200), (333, 50), (480, 640)])
 def test_image_sizes(tracker: Tracker, size: tuple[int, int]) -> None:
     image = np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8)

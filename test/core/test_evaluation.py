@@ -23,9 +23,12 @@ from tracker_core.data.otb import (
 )
 from tracker_core.evaluation.calibration import (
     calibrate,
+    calibration_error,
     calibration_table,
     collect,
     fit_logistic,
+    logistic,
+    reliability_of,
     scenes_for_calibration,
 )
 from tracker_core.evaluation.metrics import (
@@ -383,19 +386,44 @@ class HalfRight:
         return Track(box, 0.5, TrackStatus.TRACKING, raw)
 
 
+def evidence_of(raw):
+    """Raw scores with similarities that say nothing."""
+    return np.column_stack([np.array(raw, float), np.zeros(len(raw))])
+
+
 def test_fit_logistic_finds_what_made_the_data():
     rng = np.random.default_rng(1)
     for midpoint, slope in ((0.4, 12.0), (-20.0, 0.3), (1e3, 0.01)):
         raw = rng.normal(midpoint + 1 / slope, 2 / slope, 40_000)
         hits = rng.uniform(size=len(raw)) < 1 / (1 + np.exp(-slope * (raw - midpoint)))
-        found = fit_logistic(raw, hits)
+        found = fit_logistic(evidence_of(raw), hits)
         assert found[0] == pytest.approx(midpoint, abs=0.06 / slope)
         assert found[1] == pytest.approx(slope, rel=0.05)
+        assert found[2] == 0.0
+
+
+def test_fit_logistic_uses_the_similarity():
+    rng = np.random.default_rng(2)
+    raw, alike = rng.normal(0.5, 0.2, 40_000), rng.uniform(-0.2, 0.9, 40_000)
+    exponent = 6.0 * (raw - 0.8) + 5.0 * alike
+    hits = rng.uniform(size=len(raw)) < 1 / (1 + np.exp(-exponent))
+    evidence = np.column_stack([raw, alike])
+    midpoint, slope, similarity_slope = fit_logistic(evidence, hits)
+    assert (midpoint, slope, similarity_slope) == pytest.approx((0.8, 6.0, 5.0), rel=0.08)
+    scores = logistic(evidence, midpoint, slope, similarity_slope)
+    assert calibration_error(reliability_of(scores, hits)) < 0.01
+    # a similarity that speaks against the box is left out
+    assert fit_logistic(np.column_stack([raw, -alike]), hits)[2] == 0.0
+
+
+def test_calibration_error():
+    scores, hits = np.array([0.95, 0.95, 0.15, 0.15]), np.array([True, False, False, False])
+    assert calibration_error(reliability_of(scores, hits)) == pytest.approx((0.45 + 0.15) / 2)
 
 
 def test_fit_logistic_of_separable_data_is_finite():
     raw = np.linspace(0, 1, 100)
-    midpoint, slope = fit_logistic(raw, raw > 0.495)
+    midpoint, slope, _ = fit_logistic(evidence_of(raw), raw > 0.495)
     assert midpoint == pytest.approx(0.495, abs=0.02)
     assert 10 < slope < 1e4
 
@@ -412,12 +440,12 @@ def test_fit_logistic_of_separable_data_is_finite():
 )
 def test_fit_logistic_refuses(raw, hits, message):
     with pytest.raises(TrackerError, match=message):
-        fit_logistic(np.array(raw, float), np.array(hits, bool))
+        fit_logistic(evidence_of(raw), np.array(hits, bool))
 
 
 def test_collect_restarts_and_counts_what_is_out_of_sight_as_wrong():
     scene = render_scene('leave', frames=60, size=(96, 96), seed=1)
-    raw, hits = collect(StandStill(), scene)
+    _, hits = collect(StandStill(), scene)
     assert not hits[30:36].any()  # out of sight
     tracker = StandStill()
     tracker.track = lambda image, target: Track(
@@ -425,10 +453,10 @@ def test_collect_restarts_and_counts_what_is_out_of_sight_as_wrong():
     )
     starts = []
     tracker.start = lambda image, box: starts.append(box) or box
-    raw, hits = collect(tracker, scene)
+    evidence, hits = collect(tracker, scene)
     assert len(starts) >= 2
     assert not hits.any()
-    assert len(raw) == len(hits)
+    assert evidence.shape == (len(hits), 2)
 
 
 def test_calibrate():

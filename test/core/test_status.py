@@ -14,9 +14,9 @@ from torch import Tensor
 
 from tracker_core import Box, TrackStatus
 from tracker_core.parameters import TrackerConfig, Value
-from tracker_core.status import calibrated, sweep_offset
+from tracker_core.status import best_sighting, calibrated, looks, search_places
 from tracker_core.step import ProgramKey, Tensors
-from tracker_core.target import Proposal, Target
+from tracker_core.target import Candidate, Proposal, Target
 from tracker_core.tracker import Setup, Tracker
 from tracker_core.weights import load_weights
 
@@ -66,6 +66,7 @@ class Scripted(Tracker[TrackerConfig, str, str]):
 
 
 T, U, L = TrackStatus.TRACKING, TrackStatus.UNCERTAIN, TrackStatus.LOST
+SIZE = (200, 100)
 
 
 @pytest.mark.parametrize(
@@ -75,37 +76,161 @@ T, U, L = TrackStatus.TRACKING, TrackStatus.UNCERTAIN, TrackStatus.LOST
         ([0.9, 0.1, 0.9], [T, U, T]),
         ([0.1, 0.1, 0.1, 0.1], [U, U, L, L]),
         ([0.1, 0.1, 0.47, 0.1, 0.1, 0.1], [U, U, U, U, U, L]),  # the count starts anew
-        ([0.47, 0.47], [T, T]),  # between the thresholds nothing changes ...
-        ([0.1, 0.47, 0.47], [U, U, U]),
-        ([0.1, 0.1, 0.1, 0.47, 0.9], [U, U, L, L, T]),  # ... not even when lost
+        ([0.47, 0.47], [U, U]),  # TRACKING is what scores 0.5 or more in this very frame
+        ([0.47, 0.9, 0.47], [U, T, U]),
+        ([0.1, 0.1, 0.1, 0.47, 0.9, 0.9], [U, U, L, L, L, T]),  # seen twice
+        ([0.1, 0.1, 0.1, 0.9, 0.1, 0.9], [U, U, L, L, L, T]),  # ... in three frames
+        ([0.1, 0.1, 0.1, 0.9, 0.1, 0.1, 0.9], [U, U, L, L, L, L, L]),
     ],
 )
-def test_hysteresis(raw_scores: list[float], states: list[TrackStatus]) -> None:
+def test_states(raw_scores: list[float], states: list[TrackStatus]) -> None:
     tracker = Scripted()
     assert tracker.play(raw_scores, tracker.start(IMAGE, START)) == states
 
 
-def test_a_lost_target_holds_its_place_and_is_found_again() -> None:
+def test_a_lost_target_is_what_it_was_when_it_was_tracking() -> None:
+    """What was accepted on the way to LOST is forgotten."""
     tracker = Scripted()
     target = tracker.start(IMAGE, START)
-    tracker.play([0.9, 0.1, 0.1], target)
-    held = (target.box, target.state)
-    assert target.velocity[0] > 0
-    tracker.play([0.1] * 4, target)
-    assert (target.box, target.state) == held
-    assert (target.status, target.frames_lost, target.velocity) == (L, 4, (0.0, 0.0))
-    assert target.search_offset != (0.0, 0.0)  # every other frame looks elsewhere
     tracker.play([0.9], target)
-    assert (target.status, target.frames_lost, target.search_offset) == (T, 0, (0.0, 0.0))
-    assert target.box != held[0]
+    sure = (target.box, target.state)
+    velocity = target.velocity
+    assert velocity[0] > 0
+    assert tracker.play([0.47, 0.1, 0.1], target) == [U, U, U]
+    assert target.box != sure[0]  # UNCERTAIN gives a box
+    assert target.sure == sure
+    assert tracker.play([0.1, 0.1], target) == [L, L]
+    assert (target.box, target.state) == sure
+    assert (target.velocity, target.frames_lost) == (velocity, 2)
+    assert tracker.play([0.9, 0.9], target) == [L, T]
+    assert (target.status, target.frames_lost) == (T, 0)
+    assert target.box != sure[0]
     assert target.age == 8
+
+
+def alike(*raw_and_similarity: tuple[float, float], box: Box = START) -> list[Proposal[str]]:
+    return [Proposal(box, raw, 'found', similarity=s) for raw, s in raw_and_similarity]
+
+
+def test_only_frames_that_look_alike_are_learnt_from() -> None:
+    tracker = Scripted(same_similarity=0.3)
+    target = tracker.start(IMAGE, START)
+    for raw, similarity, may_learn in (
+        (0.9, 0.8, True),
+        (0.9, 0.2, False),  # sure, but it looks different
+        (0.47, 0.8, False),  # alike, but not sure
+        (0.9, None, True),  # nothing to compare with
+    ):
+        tracker.next = Proposal(START, raw, 'found', similarity=similarity)
+        tracker.track(IMAGE, target)
+        assert target.may_learn is may_learn
+
+
+def test_the_similarity_counts_in_the_score() -> None:
+    config = TrackerConfig(score_midpoint=0.8, score_slope=10.0, similarity_slope=6.0)
+    scores = [calibrated(0.5, config, similarity) for similarity in (-0.5, 0.0, 0.5, 0.9)]
+    assert scores == sorted(scores)
+    assert scores[2] == pytest.approx(0.5)
+    assert calibrated(0.5, config) == scores[1]
+    assert calibrated(0.5, config, math.nan) == 0.0
+
+
+def test_a_lost_target_is_taken_up_only_where_it_looks_alike_and_nothing_else_does() -> None:
+    config = Scripted(same_similarity=0.3).config
+    found = best_sighting(alike((0.9, 0.5), (0.95, 0.2)), config, SIZE)
+    assert found is not None
+    assert found.similarity == 0.5
+    assert best_sighting(alike((0.9, 0.2)), config, SIZE) is None
+    assert best_sighting(alike((0.4, 0.9)), config, SIZE) is None  # not sure
+    elsewhere = alike((0.9, 0.47), box=Box(10, 10, 20, 20))
+    assert best_sighting([*alike((0.9, 0.5)), *elsewhere], config, SIZE) is None
+    far_less = alike((0.9, 0.4), box=Box(10, 10, 20, 20))
+    best = best_sighting([*alike((0.9, 0.5)), *far_less], config, SIZE)
+    assert best is not None
+    assert best.box == START
+    unseen = [Proposal(START, 0.9, 'found', is_verified=False, similarity=0.9)]
+    assert best_sighting(unseen, config, SIZE) is None
+
+
+def test_a_lost_target_is_searched_for_everywhere_and_at_three_sizes() -> None:
+    tracker = Scripted()
+    target = tracker.start(IMAGE, START)
+    tracker.lose(target)
+    sizes: list[float] = []
+
+    def resized(state: str, factor: float) -> str:
+        sizes.append(factor)
+        return state
+
+    seen = set()
+    for _ in range(100):
+        found = looks(target, tracker.config, SIZE, resized)
+        assert len(found) == tracker.config.search_windows
+        seen |= {each.search_offset for each in found}
+        assert all(each.state == target.state for each in found)
+    assert set(sizes) >= {1.6, 0.65}
+    # no point of the image is farther than one step from a searched place
+    for x in range(0, 201, 10):
+        for y in range(0, 101, 10):
+            assert any(
+                max(abs(START.cx + dx - x), abs(START.cy + dy - y)) <= 40 for dx, dy in seen
+            )
+    target.candidate = Candidate(Box(10, 10, 20, 20), 'there')
+    first = looks(target, tracker.config, SIZE, resized)[0]
+    assert (first.state, first.search_offset) == ('there', (0.0, 0.0))
+
+
+def test_suggested_places_are_looked_at_first() -> None:
+    tracker = Scripted()
+    target = tracker.start(IMAGE, START)
+    tracker.suggest(target, [Box(0, 0, 40, 40)])
+    assert target.suggestions == []  # it is not lost
+    tracker.lose(target)
+    tracker.suggest(target, [Box(150, 60, 40, 40), Box(0, 0, 10, 10), Box(5, 5, 20, 20)])
+    factors: list[float] = []
+
+    def resized(state: str, factor: float) -> str:
+        factors.append(factor)
+        return state
+
+    first, second = looks(target, tracker.config, SIZE, resized)
+    assert (first.search_offset, second.search_offset) == ((70.0, 30.0), (-95.0, -45.0))
+    assert factors == [2.0, 0.5]
+    third, fourth = looks(target, tracker.config, SIZE, resized)
+    assert third.search_offset == (-85.0, -35.0)
+    assert fourth.search_offset == (0.0, 0.0)  # and then the search goes on
+    tracker.suggest(target, [START] * 100)
+    assert len(target.suggestions) < 100
+
+
+def test_places_begin_where_the_target_went() -> None:
+    places = search_places((90, 40, 20, 20), (180, 50), SIZE)
+    distances = [math.hypot(100 + dx - 180, 50 + dy - 50) for dx, dy in places]
+    assert distances == sorted(distances)
+    assert distances[0] < 1
+    assert len(set(places)) == len(places)
+    # however small it is, and however large the image
+    assert len(search_places((0, 0, 2, 2), (0, 0), (3840, 2160))) < 2000
+
+
+def test_what_was_learnt_shortly_before_is_taken_back() -> None:
+    tracker = Scripted()
+    target = tracker.start(IMAGE, START)
+    for number in range(40):
+        target.model = f'learnt until {number}'
+        tracker.play([0.9], target)
+    kept = [age for age, _ in target.snapshots]
+    assert kept == [1, 16, 31]
+    assert tracker.play([0.1] * 3, target) == [U, U, L]
+    assert target.model == 'learnt until 30'  # of age 31, which is more than five frames ago
+    assert target.age == 43
 
 
 def test_without_recovery_every_sighting_counts() -> None:
     tracker = Scripted(recover=False)
     target = tracker.start(IMAGE, START)
     tracker.play([0.1] * 6, target)
-    assert (target.status, target.search_offset) == (L, (0.0, 0.0))
+    assert target.status is L
     assert target.box == Box(96, 40, 20, 20)
 
 
@@ -147,40 +272,14 @@ def test_score_is_a_probability() -> None:
     assert calibrated(math.nan, config) == 0.0
 
 
-def test_sweep_covers_the_image_ring_by_ring() -> None:
-    offsets = [sweep_offset(k, START, (200, 100)) for k in range(1, 200)]
-    assert all(offset == (0.0, 0.0) for offset in offsets[::2])
-    places = offsets[1::2]
-    distances = [max(abs(dx), abs(dy)) for dx, dy in places]
-    count = len(set(places))
-    assert distances[:count] == sorted(distances[:count])
-    for dx, dy in places:
-        assert 0 <= START.cx + dx <= 200
-        assert 0 <= START.cy + dy <= 100
-    # no point of the image is farther than one step from a searched place
-    for x in range(0, 201, 10):
-        for y in range(0, 101, 10):
-            assert (
-                min(
-                    max(abs(START.cx + dx - x), abs(START.cy + dy - y))
-                    for dx, dy in [*places, (0, 0)]
-                )
-                <= 40
-            )
-
-
-def test_sweep_in_a_small_image_stays_at_home() -> None:
-    assert sweep_offset(2, Box(0, 0, 100, 100), (100, 100)) == (0.0, 0.0)
-
-
-def test_a_target_that_is_declared_lost_is_found_only_by_a_sure_sighting() -> None:
+def test_a_target_that_is_declared_lost_is_found_only_by_sure_sightings() -> None:
     tracker = Scripted()
     target = tracker.start(IMAGE, START)
     tracker.play([0.9, 0.9], target)
     sure = target.box
     tracker.lose(target)
-    assert (target.status, target.velocity) == (L, (0.0, 0.0))
+    assert target.status is L
     assert tracker.play([0.47, 0.1], target) == [L, L]
-    assert (target.box, target.frames_lost) == (sure, 2)
-    assert tracker.play([0.9], target) == [T]
+    assert (target.box, target.frames_lost) == (sure, 3)
+    assert tracker.play([0.9, 0.9], target) == [L, T]
     assert target.frames_lost == 0

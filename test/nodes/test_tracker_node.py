@@ -24,7 +24,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 from tracker_nodes.srv import InitTarget, RemoveTarget
-from vision_msgs.msg import BoundingBox2D, Detection2D
+from vision_msgs.msg import BoundingBox2D, Detection2D, Detection2DArray
 
 from tracker_core import Box, create_tracker, TrackStatus
 from tracker_core.media.scene import render_scene
@@ -282,6 +282,40 @@ def test_a_detection_on_init_box_starts_a_target(start_node, operator, scene):
             operator.show(frames[1]) and [t.id for t in operator.statuses[-1].targets] == ['good']
         ),
         'the target of init_box',
+    )
+
+
+def test_a_lost_target_is_looked_for_where_a_detector_says(start_node, operator):
+    """Among wrong and worthless candidates; without them it would take long."""
+    rng = np.random.default_rng(5)
+    patch = rng.integers(0, 256, (6, 6, 3), np.uint8).repeat(5, axis=0).repeat(5, axis=1)
+    empty = rng.integers(60, 120, (480, 640, 3), np.uint8)
+    first, later = empty.copy(), empty.copy()
+    first[40:70, 50:80] = later[420:450, 590:620] = patch
+    node = start_node(weights='', **{'tadt.lost_after': 2, 'tadt.search_windows': 1})
+    operator.show(first)
+    assert operator.init(Box(50, 40, 30, 30), id='it').success
+    publisher = operator.node.create_publisher(Detection2DArray, 'candidates', 10)
+    operator.wait_until(publisher.get_subscription_count, 'the subscription to candidates')
+    for _ in range(3):
+        operator.show(empty)
+    assert operator.statuses[-1].targets[0].state == TrackStatus.LOST
+    boxes = [bbox(cx=math.nan), bbox(cx=1e9, cy=5.0), bbox(cx=300.0, cy=200.0)]
+    boxes.append(box_to_message(Box(588, 419, 33, 30)))
+    wrong = [Detection2D(bbox=box) for box in boxes]
+    log = operator.listen(Log, '/rosout')
+    publisher.publish(Detection2DArray(detections=wrong))
+    target = node._worker._followed['it'].target
+    operator.wait_until(lambda: target.suggestions, 'the candidates')
+    for _ in range(5):
+        operator.show(later)
+    status = operator.statuses[-1].targets[0]
+    assert status.state == TrackStatus.TRACKING
+    assert box_from_message(status.bbox).iou(Box(590, 420, 30, 30)) > 0.5
+    assert len(operator.statuses) < 12
+    operator.wait_until(
+        lambda: any('candidates: detection 0 is left out' in line.msg for line in log),
+        'what is wrong with a candidate',
     )
 
 

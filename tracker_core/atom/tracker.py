@@ -8,7 +8,7 @@ Danelljan, Bhat, Khan, Felsberg: ATOM: Accurate Tracking by Overlap Maximization
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import math
 from typing import TypeVar
 
@@ -44,6 +44,7 @@ from tracker_core.discriminative.views import (
     kept_channels,
 )
 from tracker_core.errors import ParameterError
+from tracker_core.layers.appearance import appearance, similarity
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.layers.placing import place
 from tracker_core.refiner.network import BoxRefiner, build_box_refiner
@@ -67,8 +68,8 @@ class AtomModel:
         projection: (D, C); both are learnt on the first frame, afterwards only the filter.
         composed: (1, C, K, K) both in one.
         memory: Samples to learn from.
-        modulation: Two (1, hidden), from the first frame, and with `refiner` the template of the
-            box refiner; none without refinement.
+        modulation: Two (1, hidden), from the first frame, with `refiner` the template of the box
+            refiner, and with preset compact the appearance; none without refinement.
         learnt: Age of the target when it last learnt.
     """
 
@@ -201,6 +202,8 @@ class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
             if self.refiner is not None:
                 seen = self.refiner.features((middle[:1], deep[:1]))
                 modulation = (*modulation, self.refiner.template(seen, into_cells(boxes)))
+            if isinstance(self.network, CompactAtomNetwork):
+                modulation = (*modulation, appearance(deep[:1], into_cells(boxes)))
         composed = compose(kernel, projection)[None]
         return AtomModel(kernel, projection, composed, memory, modulation), state
 
@@ -246,8 +249,11 @@ class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
             boxes = self._refine(maps, result[:, 3:5], bounds[:, :2], draws)
             if self.refiner is not None:
                 seen = self.refiner.features((middle, deep))
-                boxes = self._sharpen(boxes, seen, modulation[-1])
+                boxes = self._sharpen(boxes, seen, modulation[2])
             result = torch.cat([result, boxes], dim=1)
+            if isinstance(self.network, CompactAtomNetwork):
+                cells = into_cells(self._in_crop(boxes))
+                result = torch.cat((result, similarity(modulation[-1], deep, cells)), dim=1)
         return result, samples.unflatten(0, (-1, k))
 
     def _decide(self, scores: Tensor, bounds: Tensor) -> Tensor:
@@ -299,13 +305,19 @@ class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
         is sure of itself."""
         assert self.refiner is not None
         middle = (self.config.search_side - 1) / 2
-        count, y, x, h, w = rows.unbind(1)
-        rough = torch.stack((x + middle - w / 2, y + middle - h / 2, w, h), dim=1)
-        better = sharpened(self.refiner, template, features, into_cells(rough), rate=1.0)
+        count = rows[:, 0]
+        rough = into_cells(self._in_crop(rows))
+        better = sharpened(self.refiner, template, features, rough, rate=1.0)
         x1, y1, x2, y2 = (better * self.network.strides[0]).unbind(1)
         y, x = (y1 + y2) / 2 - middle, (x1 + x2) / 2 - middle
         h, w = y2 - y1, x2 - x1
         return torch.stack((count, y, x, h, w), dim=1)
+
+    def _in_crop(self, rows: Tensor) -> Tensor:
+        """What `_refine` found as boxes (N, 4) x, y, w, h in pixels of the search region."""
+        middle = (self.config.search_side - 1) / 2
+        _, y, x, h, w = rows.unbind(1)
+        return torch.stack((x + middle - w / 2, y + middle - h / 2, w, h), dim=1)
 
     def proposal(
         self,
@@ -341,7 +353,11 @@ class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
         sample = AtomSample(target.age + 1, kept[0][index, best], label_center, verdict)
         state = AtomState(y, x, h, w, sample)
         box = state.box if all(map(math.isfinite, (y, x, h, w))) and min(h, w) > 0 else None
-        return Proposal(box, peak, state, verdict != Verdict.NOT_FOUND)
+        likeness = row[10] if len(row) > 10 else None
+        return Proposal(box, peak, state, verdict != Verdict.NOT_FOUND, likeness)
+
+    def resized(self, state: AtomState, factor: float) -> AtomState:
+        return replace(state, h=state.h * factor, w=state.w * factor)
 
     # ---------------------------------------------------------------------------------- learning
 

@@ -6,13 +6,19 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 from typing import TYPE_CHECKING
 
 from tracker_core.commands import options
+from tracker_core.commands.evaluate import read_sequences
 from tracker_core.errors import ParameterError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
+
+    from tracker_core.media.scene import Scene
 
 NAME = 'calibrate'
 ABOUT = "fit a tracker's score to be a probability"
@@ -34,6 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--photos', metavar='DIR', help='cut every other scene from the photos in this folder'
     )
+    parser.add_argument(
+        '--dataset',
+        nargs='+',
+        default=[],
+        metavar='otb:DIR',
+        help='OTB-format folders whose sequences are used, too',
+    )
+    parser.add_argument('--sequences', type=options.names, metavar='A,B', help='only these')
     parser.add_argument('--json', metavar='FILE', help='write the result')
 
 
@@ -41,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from tracker_core.evaluation.calibration import (
         calibrate,
         calibration_table,
+        Footage,
         scenes_for_calibration,
     )
     from tracker_core.evaluation.run import write_json
@@ -49,8 +64,10 @@ def run(args: argparse.Namespace) -> int:
         raise ParameterError(f'--scenes must be at least {FEWEST_SCENES}: every third is held out')
     tracker = options.TrackerOptions.read(args, args.tracker).create(recover=False)
     photos = read_photos(args.photos) if args.photos else []
-    scenes = scenes_for_calibration(args.scenes, args.frames, photos)
-    result = calibrate(tracker, scenes, args.scenes)
+    sequences = read_sequences(args.dataset, args.sequences) if args.dataset else []
+    rendered = scenes_for_calibration(args.scenes, args.frames, photos)
+    scenes: Iterator[Scene | Footage] = itertools.chain(rendered, map(Footage, sequences))
+    result = calibrate(tracker, scenes, args.scenes + len(sequences))
     print(f'{tracker.name} {tracker.preset}\n{calibration_table(result)}')
     if args.json:
         write_json(args.json, dataclasses.asdict(result))

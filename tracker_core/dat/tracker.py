@@ -41,6 +41,7 @@ from tracker_core.dat.network import (
 )
 from tracker_core.dat.views import CropViews, RegionViews, View, Window
 from tracker_core.errors import ParameterError, WeightsError
+from tracker_core.layers.appearance import appearance, similarity
 from tracker_core.refiner.network import build_refiner
 from tracker_core.refiner.refine import into_cells, refine, toward
 from tracker_core.step import ProgramKey, Tensors
@@ -63,7 +64,8 @@ class DatModel:
         descent: Momentum of the updates.
         tensors: What the step needs of classifier and regression, (1, ...) each; copies, for
             training changes the classifier in place.
-        refiner: The target's template for the box refiner, (1, 64, 8, 8), where that is used.
+        first_look: The target's template for the box refiner, (1, 64, 8, 8), where that is used,
+            and its appearance, see `tracker_core.layers.appearance`; of preset compact.
         positives: Target samples of successful frames, the newest last.
         negatives: Background samples of successful frames, the newest last.
     """
@@ -73,14 +75,14 @@ class DatModel:
     descent: Descent
     positives: deque[Samples]
     negatives: deque[Samples]
-    refiner: tuple[Tensor, ...] = ()
+    first_look: tuple[Tensor, ...] = ()
     tensors: tuple[Tensor, ...] = ()
 
     def refresh(self) -> None:
         """Take over what was learnt into `tensors`."""
         classifier = (tensor[None] for tensor in self.classifier.copy().tensors())
         regression = (self.regression.weight[None], self.regression.bias[None, None])
-        self.tensors = (*classifier, *regression, *self.refiner)
+        self.tensors = (*classifier, *regression, *self.first_look)
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,7 @@ class DatTracker(Tracker[DatConfig, DatModel, DatState]):
             Descent(),
             deque([first(positives, config.positives)], config.positive_frames),
             deque([first(negatives, config.negatives)], config.negative_frames),
-            self._refiner_template(view, truth),
+            self._first_look(view, truth),
         )
         self.trainer.train(
             model.classifier,
@@ -208,15 +210,17 @@ class DatTracker(Tracker[DatConfig, DatModel, DatState]):
         model.refresh()
         return model, DatState(box.as_xywh(), box)
 
-    def _refiner_template(self, view: View, truth: Tensor) -> tuple[Tensor, ...]:
-        """The template for the box refiner of the target in the first frame."""
-        if not self.config.refiner:
+    def _first_look(self, view: View, truth: Tensor) -> tuple[Tensor, ...]:
+        """See `DatModel.first_look`."""
+        if not isinstance(self.views, RegionViews):
             return ()
-        assert isinstance(self.views, RegionViews)
-        assert view.refined is not None
         windows = torch.tensor([view.window], dtype=torch.float64).to(self.device)
         cells = into_cells(truth[None], windows, self.views.side)
-        return (self.views.network.refiner.template(view.refined, cells),)
+        first = appearance(self.views.deep(view.pixels[None]), cells)
+        if not self.config.refiner:
+            return (first,)
+        assert view.refined is not None
+        return self.views.network.refiner.template(view.refined, cells), first
 
     def program_key(self, target: DatTarget, image_size: tuple[int, int]) -> ProgramKey:
         """Upper bound of the candidates' width and height in pixels."""
@@ -253,21 +257,28 @@ class DatTracker(Tracker[DatConfig, DatModel, DatState]):
 
     def step(self, key: ProgramKey, frame: Tensor, geometry: Tensor, *model: Tensor) -> Tensors:
         """See `Tracker.step`. The result is (N, 9): mean logit, box and regressed box of the best
-        candidates, with `refiner` followed by what `refine` says of the regressed box; what the
-        boxes were taken from stays on the device."""
+        candidates, with `refiner` followed by what `refine` says of the regressed box, and with
+        preset compact at last its `similarity` to the first frame; what the boxes were taken from
+        stays on the device."""
         centre, window, image = geometry[:, :4], geometry[:, 4:7], geometry[:, 7:9]
         noise = geometry[:, 10:].unflatten(1, (-1, 3))
         scale = self.config.search_scale
         boxes = sampling.search_boxes(centre, image, geometry[:, 9:10], scale, noise)
         features, seen, refined = self.views.search(frame, window, boxes, (key[0], key[1]))
-        learnt = model[:-1] if self.config.refiner else model
+        views, is_refined = self.views, self.config.refiner
+        if not isinstance(views, RegionViews):
+            return self.score(features, boxes, image, *model), seen
+        learnt = model[: -2 if is_refined else -1]
         result = self.score(features, boxes, image, *learnt)
-        if self.config.refiner:
-            assert isinstance(self.views, RegionViews)
-            refiner, side = self.views.network.refiner, self.views.side
-            better = refine(refiner, model[-1], refined[0], result[:, 5:], window, side)
+        found = result[:, 5:]
+        if is_refined:
+            refiner = views.network.refiner
+            better = refine(refiner, model[-2], refined[0], found, window, views.side)
             result = torch.cat((result, better.to(result.dtype)), dim=1)
-        return result, seen
+            found = better[:, :4]
+        cells = into_cells(found, window, views.side)
+        likeness = similarity(model[-1], views.deep(seen), cells)
+        return torch.cat((result, likeness.to(result.dtype)), dim=1), seen
 
     def score(self, features: Tensor, boxes: Tensor, image: Tensor, *model: Tensor) -> Tensor:
         """Classify candidates and regress the best (section 3.3).
@@ -301,12 +312,13 @@ class DatTracker(Tracker[DatConfig, DatModel, DatState]):
     ) -> Proposal[DatState]:
         """Move to the best candidates, or stay where none is good enough."""
         score, regressed = row[0], row[5:]
+        likeness = regressed.pop() if isinstance(self.views, RegionViews) else None
         view = self.views.view(kept[0], index, self._window(self._centre(target)))
         pending = DatPending(view, image_size, target.age + 1)
         if not math.isfinite(score) or score <= self.config.success_score:
             old = target.state
             state = replace(old, failures=old.failures + 1, pending=pending)
-            return Proposal(old.reported, score, state, is_verified=False)
+            return Proposal(old.reported, score, state, False, likeness)
         x, y, w, h = row[1:5]
         box = (x, y, w, h)
         x, y, w, h = regressed[:4]
@@ -316,7 +328,12 @@ class DatTracker(Tracker[DatConfig, DatModel, DatState]):
             reported = toward(reported, better, 1.0)
             followed = toward(Box(*box), better, self.config.box_rate)
             box = followed.as_xywh()
-        return Proposal(reported, score, DatState(box, reported, 0, pending))
+        return Proposal(reported, score, DatState(box, reported, 0, pending), similarity=likeness)
+
+    def resized(self, state: DatState, factor: float) -> DatState:
+        boxes = (Box(*state.box), state.reported)
+        box, reported = (Box.from_center(b.cx, b.cy, b.w * factor, b.h * factor) for b in boxes)
+        return replace(state, box=box.as_xywh(), reported=reported)
 
     def _learn(self, target: DatTarget) -> None:
         """Take samples of a successful frame; train after a failure, and at intervals."""
@@ -341,6 +358,11 @@ class DatTracker(Tracker[DatConfig, DatModel, DatState]):
             )
         if pending.index % config.update_interval == 0:
             self._update(model, config.positive_frames, random)
+
+    def _recall(self, target: DatTarget) -> None:
+        """Train after a failure, which takes no samples."""
+        if target.state.failures:
+            self._learn(target)
 
     def _update(self, model: DatModel, frames: int, random: torch.Generator) -> None:
         skipped = max(len(model.positives) - frames, 0)

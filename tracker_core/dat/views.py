@@ -146,6 +146,11 @@ class RegionViews:
         """What target `index` of a `search` saw."""
         return View(seen[index], window)
 
+    def deep(self, tables: Tensor) -> Tensor:
+        """The deep maps (N, 128, h, w) that windows' maps (N, h * w, C) hold, standardized."""
+        side = -(-self.side // self.network.stride)
+        return tables[..., self.network.channels[0] :].mT.unflatten(2, (side, side))
+
     def _tables(self, frame: Tensor, windows: Tensor) -> tuple[Tensor, Tensor]:
         """Standardized features of windows (N, 3), (N, h * w, C), and what the box refiner sees of
         them, (N, 64, h, w)."""

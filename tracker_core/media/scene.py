@@ -93,7 +93,7 @@ LONG_SCENES = {
         ),
     ),
     'hidden': Script(
-        occlusions=(0.05,),
+        occlusions=(),
         look_alikes=(),
         screens=((0.12, 0.14), (0.25, 0.31), (0.42, 0.54), (0.68, 0.88)),
     ),

@@ -20,6 +20,7 @@ from tracker_core.discriminative.squares import cut_squares, PixelSquare
 from tracker_core.discriminative.verdict import Verdict
 from tracker_core.errors import ParameterError, WeightsError
 from tracker_core.images import sample_grid, window_positions
+from tracker_core.layers.appearance import appearance, similarity
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.layers.interpolation import resample
 from tracker_core.layers.placing import place
@@ -72,6 +73,7 @@ class OceanModel:
             become larger.
         learner: Of the online branch; goes on learning while tracking.
         of_refiner: With `refiner`, the template of the box refiner.
+        appearance: Of the first frame, see `tracker_core.layers.appearance`; of preset compact.
     """
 
     template: Template
@@ -83,6 +85,7 @@ class OceanModel:
     largest: tuple[float, float]
     learner: Learner | None = None
     of_refiner: Tensors = ()
+    appearance: Tensors = ()
 
 
 @dataclass(frozen=True)
@@ -148,13 +151,16 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
         scale = config.template_side / state.context
         sizes = torch.tensor([[scale * box.w, scale * box.h]], device=self.device)
         of_refiner: Tensors = ()
-        if self.refiner is None or not isinstance(self.network, CompactOcean):
-            template = self.network.encode(crop, sizes)
-        else:
+        first_look: Tensors = ()
+        if isinstance(self.network, CompactOcean):
             maps = self.network.backbone(crop)
             template = self.network.encode_features(maps[1], sizes)
             truth = boxes_in_cells(torch.zeros_like(sizes), sizes, maps[1])
-            of_refiner = (self.refiner.template(self.refiner.features(maps), truth),)
+            first_look = (self._first_look(frame, windows, fill, sizes),)
+            if self.refiner is not None:
+                of_refiner = (self.refiner.template(self.refiner.features(maps), truth),)
+        else:
+            template = self.network.encode(crop, sizes)
         first = tuple(kernel.float() for kernel in template.kernels)
         model = OceanModel(
             template=template,
@@ -165,12 +171,22 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
             smallest_side=min(config.smallest_side, box.w, box.h),
             largest=(box.w, box.h),
             of_refiner=of_refiner,
+            appearance=first_look,
         )
         if self.online is not None:
             learner = start_learning(self.online, self.network, frame, box, config)
             model = replace(model, learner=learner)
             state = replace(state, online=OnlineState(box.cx, box.cy))
         return model, state
+
+    def _first_look(self, frame: Tensor, windows: Tensor, fill: Tensor, sizes: Tensor) -> Tensor:
+        """The appearance of targets in the middle of windows, `sizes` (N, 2) wide and high in
+        pixels of the template crop."""
+        assert isinstance(self.network, CompactOcean)
+        side = self.config.search_side
+        windows = windows * windows.new_tensor((1, 1, side / self.config.template_side))
+        deep = self.network.extract(self._cut(frame, windows, fill, side))
+        return appearance(deep, boxes_in_cells(torch.zeros_like(sizes), sizes, deep))
 
     def program_key(self, target: OceanTarget, image_size: tuple[int, int]) -> ProgramKey:
         return (target.model.search_side,)
@@ -209,7 +225,7 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
 
     def model_tensors(self, target: OceanTarget) -> Tensors:
         model = target.model
-        tensors = (*model.template.kernels, model.fill, *model.of_refiner)
+        tensors = (*model.template.kernels, model.fill, *model.of_refiner, *model.appearance)
         return tensors if model.learner is None else (*tensors, model.learner.filter)
 
     def step(self, key: ProgramKey, frame: Tensor, geometry: Tensor, *model: Tensor) -> Tensors:
@@ -220,13 +236,13 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
         template, fills = Template(model[:paths], model[paths : 2 * paths]), model[2 * paths]
         crops = self._cut(frame, geometry[:, :3], fills, key[0])
         last = geometry[:, 3:5].float()
-        if self.refiner is None or not isinstance(self.network, CompactOcean):
-            maps: Tensors = ()
-            prediction, features = self.network.predict(crops, template)
-        else:
+        maps: Tensors = ()
+        if isinstance(self.network, CompactOcean):
             maps = self.network.backbone(crops)
             features = maps[1]
             prediction = self.network.match(features, template)
+        else:
+            prediction, features = self.network.predict(crops, template)
         looks: Tensors = ()
         scores = peaks = None
         if self.online is not None:
@@ -235,7 +251,11 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
             peaks = summarize(scores, geometry[:, 11:13].float())
         result = choose_places(prediction, last, config, scores)
         if maps:
-            result = self._sharpen(result, maps, model[2 * paths + 1])
+            rest = model[2 * paths + 1 :]
+            if config.refiner:
+                result, rest = self._sharpen(result, maps, rest[0]), rest[1:]
+            boxes = boxes_in_cells(result[:, :2], result[:, 2:4], features)
+            result = torch.cat((result, similarity(rest[0], features, boxes)), 1)
         if peaks is not None:
             result = torch.cat((result, peaks), 1)
         kernels = self._encode_found(features, result, last) if config.template_rate else ()
@@ -290,6 +310,7 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
     ) -> Proposal[OceanState]:
         """The state that a place in the search region stands for."""
         shift_x, shift_y, width, height, score, *peaks = row
+        likeness = peaks.pop(0) if isinstance(self.network, CompactOcean) else None
         if not all(map(math.isfinite, (shift_x, shift_y, width, height, score))):
             return Proposal(None, 0.0, target.state)
         old, (dx, dy) = target.state, target.search_offset
@@ -309,7 +330,11 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
             view = OnlineView(kept[-1][index : index + 1], patch.centre, patch.scale)
             _, online = self._online_parts(target)
             state = replace(state, online=self._judge_view(online, state, view, peaks))
-        return Proposal(Box.from_center(state.cx, state.cy, state.w, state.h), score, state)
+        box = Box.from_center(state.cx, state.cy, state.w, state.h)
+        return Proposal(box, score, state, similarity=likeness)
+
+    def resized(self, state: OceanState, factor: float) -> OceanState:
+        return replace(state, w=state.w * factor, h=state.h * factor)
 
     def _judge_view(
         self, old: OnlineState, state: OceanState, view: OnlineView, peaks: list[float]

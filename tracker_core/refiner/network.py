@@ -17,11 +17,11 @@ from torch import nn, Tensor
 import torch.nn.functional as F
 
 from tracker_core.backbones.compact import CompactBackbone, Maps
+from tracker_core.layers.appearance import POINTS, sample_around
 from tracker_core.layers.graphs import graphed
 from tracker_core.weights import load_into, randomize, Weights
 
 REACH = 1.6  # side of the grid relative to the box
-POINTS = 8  # samples per side
 LARGEST_GROWTH = 1.0  # of the logarithm of a side, in one refinement
 
 
@@ -72,7 +72,7 @@ class BoxRefiner(nn.Module):
 
     def template(self, features: Tensor, boxes: Tensor) -> Tensor:
         """The template of features (N, 64, h, w) and boxes (N, 4): (N, 64, 8, 8)."""
-        return sample_around(features, boxes[:, None])[:, 0]
+        return sample_around(features, boxes[:, None], REACH)[:, 0]
 
     def forward(self, template: Tensor, features: Tensor, boxes: Tensor) -> Refined:
         """Refine boxes.
@@ -82,36 +82,11 @@ class BoxRefiner(nn.Module):
             features: From `features`, (N, 64, h, w).
             boxes: (N, K, 4).
         """
-        found = sample_around(features, boxes)  # (N, K, 64, 8, 8)
+        found = sample_around(features, boxes, REACH)  # (N, K, 64, 8, 8)
         wanted = template[:, None].expand_as(found)
         deltas, overlaps = self.compare(found.flatten(0, 1), wanted.flatten(0, 1))
         deltas = deltas.unflatten(0, boxes.shape[:2])
         return Refined(moved(boxes, deltas), overlaps.view(boxes.shape[:2]))
-
-
-def sample_around(features: Tensor, boxes: Tensor) -> Tensor:
-    """Bilinear samples in a grid around each box; the map's border goes on outside it.
-
-    Args:
-        features: (N, C, h, w).
-        boxes: (N, K, 4).
-
-    Returns:
-        (N, K, C, 8, 8).
-    """
-    n, count = boxes.shape[:2]
-    height, width = features.shape[-2:]
-    steps = (torch.arange(POINTS, device=boxes.device, dtype=boxes.dtype) + 0.5) / POINTS - 0.5
-    centers = (boxes[..., :2] + boxes[..., 2:]) / 2
-    sides = REACH * (boxes[..., 2:] - boxes[..., :2])
-    at = centers[..., None] + sides[..., None] * steps  # (N, K, 2, 8)
-    xs, ys = 2 * at[:, :, 0] / (width - 1) - 1, 2 * at[:, :, 1] / (height - 1) - 1
-    shape = (n, count, POINTS, POINTS)
-    grid = torch.stack((xs[:, :, None, :].expand(shape), ys[:, :, :, None].expand(shape)), dim=-1)
-    samples = F.grid_sample(
-        features, grid.flatten(1, 2), padding_mode='border', align_corners=True
-    )  # (N, C, K * 8, 8)
-    return samples.unflatten(2, (count, POINTS)).transpose(1, 2)
 
 
 def moved(boxes: Tensor, deltas: Tensor) -> Tensor:

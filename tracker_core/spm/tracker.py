@@ -17,6 +17,7 @@ from torch import Tensor
 from tracker_core.backbones.compact import Maps
 from tracker_core.boxes import Box
 from tracker_core.errors import ParameterError
+from tracker_core.layers.appearance import appearance, similarity
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.layers.placing import place
 from tracker_core.refiner.network import BoxRefiner, build_box_refiner
@@ -50,11 +51,13 @@ class Template:
         coarse: What the coarse stage searches with, (1, ...) each.
         fine: (1, C, 6, 6) the template's share of the relation network's convolution.
         of_refiner: With `refiner`, the template of the box refiner (1, 64, 8, 8).
+        appearance: See `tracker_core.layers.appearance`; of preset compact.
     """
 
     coarse: tuple[Tensor, ...]
     fine: Tensor
     of_refiner: Tensors = ()
+    appearance: Tensors = ()
 
 
 SpmTarget = Target[Template, Corners]
@@ -72,7 +75,8 @@ class Matches:
         fine_boxes: (N, K, 4) boxes of the fine stage in crop pixels.
         fine_scores: (N, K).
         window: (N, K) cosine window at the candidates.
-        result: (N, 5) corners of the new box in the image, and the raw score.
+        result: (N, 5) corners of the new box in the image, and the raw score; with preset compact
+            (N, 6), at last its `similarity` to the first frame.
     """
 
     boxes: Tensor
@@ -124,15 +128,28 @@ class SpmTracker(Tracker[SpmConfig, Template, Corners]):
             network.coarse_template(features, boxes),
             network.fine.template(maps, cells),
             of_refiner,
+            self._first_look(frame, (box.x, box.y, box.x2, box.y2)),
         )
         return template, corners
+
+    def _first_look(self, frame: Tensor, corners: Corners) -> Tensors:
+        """See `Template.appearance`."""
+        network = self.network
+        if not isinstance(network, CompactNetwork):
+            return ()
+        boxes = torch.tensor([corners], dtype=torch.float64).to(self.device)
+        squares, scales = self.squares(boxes, network.search_size)
+        crop = network.crop(frame, squares, network.search_size, self.cut)
+        cells = network.cells(self.into_crop(boxes, squares, scales))
+        return (appearance(network.backbone(crop)[1], cells),)
 
     def search_geometry(self, target: SpmTarget, image_size: tuple[int, int]) -> Tensor:
         corners = zip(target.state, 2 * target.search_offset, strict=True)
         return torch.tensor([corner + offset for corner, offset in corners], dtype=torch.float64)
 
     def model_tensors(self, target: SpmTarget) -> Tensors:
-        return *target.model.coarse, target.model.fine, *target.model.of_refiner
+        model = target.model
+        return *model.coarse, model.fine, *model.of_refiner, *model.appearance
 
     def proposal(
         self,
@@ -142,14 +159,23 @@ class SpmTracker(Tracker[SpmConfig, Template, Corners]):
         index: int,
         image_size: tuple[int, int],
     ) -> Proposal[Corners]:
-        x1, y1, x2, y2, score = row
+        x1, y1, x2, y2, score, *rest = row
         is_found = all(map(math.isfinite, row)) and score >= self.config.smallest_score
         box = Box(x1, y1, x2 - x1, y2 - y1) if is_found else None
-        return Proposal(box, score, (x1, y1, x2, y2))
+        return Proposal(box, score, (x1, y1, x2, y2), similarity=rest[0] if rest else None)
+
+    def resized(self, state: Corners, factor: float) -> Corners:
+        x1, y1, x2, y2 = state
+        cx, cy = (x1 + x2) / 2, (y1 + y2) / 2
+        half = factor * (x2 - x1) / 2, factor * (y2 - y1) / 2
+        return cx - half[0], cy - half[1], cx + half[0], cy + half[1]
 
     def step(self, key: ProgramKey, frame: Tensor, geometry: Tensor, *model: Tensor) -> Tensors:
-        *coarse, fine = model[:-1] if self.refiner is not None else model
-        template = Template(tuple(coarse), fine, model[len(coarse) + 1 :])
+        first_look = model[-1:] if isinstance(self.network, CompactNetwork) else ()
+        model = model[: len(model) - len(first_look)]
+        of_refiner = model[-1:] if self.refiner is not None else ()
+        *coarse, fine = model[: len(model) - len(of_refiner)]
+        template = Template(tuple(coarse), fine, of_refiner, first_look)
         return (self.search(frame, geometry, template).result,)
 
     def search(self, frame: Tensor, last: Tensor, template: Template) -> Matches:
@@ -194,6 +220,10 @@ class SpmTracker(Tracker[SpmConfig, Template, Corners]):
         if self.refiner is not None:
             box = self._sharpen(box, maps, template.of_refiner[0], squares, scales)
         result = torch.cat([box, score[:, None]], dim=1)
+        if template.appearance:
+            cells = network.cells(self.into_crop(box, squares, scales))
+            likeness = similarity(template.appearance[0], maps[1], cells)
+            result = torch.cat((result, likeness.to(result.dtype)), dim=1)
         return Matches(boxes, scores, chosen, valid, fine_boxes, fine_scores, window, result)
 
     def _sharpen(

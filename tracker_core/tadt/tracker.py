@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from tracker_core.backbones.vgg import Vgg16
 from tracker_core.boxes import Box
 from tracker_core.errors import ParameterError, WeightsError
+from tracker_core.layers.appearance import appearance, similarity
 from tracker_core.layers.correlation import (
     correlation_kernels,
     depthwise_correlation,
@@ -149,10 +150,12 @@ class TadtTracker(Tracker[TadtConfig, AnyModel, AnyState]):
         kernels = correlation_kernels(templates[None])
         norms = norms_at_three_sizes(kernels)
         tensors: Tensors = (*index_and_gains, kernels, supports[None, :, 0].contiguous(), norms)
-        if config.refiner:
+        if isinstance(self.backbone, RefinerNetwork):
             truth = torch.tensor([box.as_xywh()], device=self.device)
             cells = into_cells(truth, window, config.search_side)
-            tensors = (*tensors, self._refiner.template(seen[0], cells))
+            if config.refiner:
+                tensors = (*tensors, self._refiner.template(seen[0], cells))
+            tensors = (*tensors, appearance(deep, cells))
         search_side = config.search_side * scale
         return TadtModel(tensors, kernels, kernels, size, box.w, box.h, search_side), state
 
@@ -201,11 +204,12 @@ class TadtTracker(Tracker[TadtConfig, AnyModel, AnyState]):
     def step(self, key: ProgramKey, frame: Tensor, geometry: Tensor, *model: Tensor) -> Tensors:
         """See `Tracker.step`. The result is (N, 4): shift (x, y) of the peak in search-region
         pixels, its size relative to the last one, and the cosine similarity of template and
-        features there; with `refiner` followed by what `refine` says of the box there. With
+        features there; with `refiner` followed by what `refine` says of the box there; with preset
+        compact at last its `similarity` to the first frame. With
         `template_rate` there stay the features there at three sizes, as `correlation_kernels`
         (N, 3 h w, K)."""
         config, stride = self.config, self.backbone.stride
-        shallow_index, deep_index, gains, templates, supports, norms, *of_refiner = model
+        shallow_index, deep_index, gains, templates, supports, norms, *of_compact = model
         windows = geometry[:, :3]
         size = key[0], key[1]
         leaves_out = isinstance(self.backbone, Vgg16) and not torch.compiler.is_compiling()
@@ -220,10 +224,10 @@ class TadtTracker(Tracker[TadtConfig, AnyModel, AnyState]):
         energy = features.square().sum(dim=1, keepdim=True)
         energy = F.pad(energy, (size[1] // 2,) * 2 + (size[0] // 2,) * 2)
         energy = depthwise_correlation(energy.expand(-1, 3, -1, -1), supports)  # (N, 3, n, n)
-        similarity = response / (norms * energy.clamp(min=1e-12).sqrt())
+        cosines = response / (norms * energy.clamp(min=1e-12).sqrt())
 
         if config.ranking == 'similarity':
-            response = similarity
+            response = cosines
         else:
             response = response / self._scales[:, None, None] ** 2  # a larger template sums more
         response = response / response.amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12)
@@ -236,7 +240,7 @@ class TadtTracker(Tracker[TadtConfig, AnyModel, AnyState]):
         m, n = fine.shape[-1], response.shape[-1]
         level, row, column = index // (m * m), index // m % m, index % m
         cell = (row + stride // 2) // stride * n + (column + stride // 2) // stride
-        score = similarity.flatten(1).gather(1, (level * n * n + cell)[:, None])[:, 0]
+        score = cosines.flatten(1).gather(1, (level * n * n + cell)[:, None])[:, 0]
         row, column = (
             row + peak_offset(fine, index, row, m),
             column + peak_offset(fine, index, column, 1),
@@ -244,14 +248,18 @@ class TadtTracker(Tracker[TadtConfig, AnyModel, AnyState]):
         centre = (m - 1) / 2
         scale = self._scales.index_select(0, level)
         result = torch.stack((column - centre, row - centre, scale, score), dim=1)
-        if config.refiner:
+        if of_compact:
             shift = result[:, :2] * windows[:, 2:] / config.search_side
             sides = geometry[:, 3:] * scale[:, None]
-            rough = torch.cat((windows[:, :2] + shift - sides / 2, sides), dim=1)
-            better = refine(
-                self._refiner, of_refiner[0], maps[2], rough, windows, config.search_side
-            )
-            result = torch.cat((result, better.to(result.dtype)), dim=1)
+            boxes = torch.cat((windows[:, :2] + shift - sides / 2, sides), dim=1)
+            if config.refiner:
+                better = refine(
+                    self._refiner, of_compact[0], maps[2], boxes, windows, config.search_side
+                )
+                boxes = better[:, :4]
+                result = torch.cat((result, better.to(result.dtype)), dim=1)
+            cells = into_cells(boxes, windows, config.search_side)
+            result = torch.cat((result, similarity(of_compact[-1], maps[1], cells)), dim=1)
         if not config.template_rate:
             return (result,)
         ys, xs = (
@@ -281,7 +289,8 @@ class TadtTracker(Tracker[TadtConfig, AnyModel, AnyState]):
         image_size: tuple[int, int],
     ) -> Proposal[AnyState]:
         """The box that a peak stands for."""
-        shift_x, shift_y, scale, similarity, *better = row
+        shift_x, shift_y, scale, raw_score, *better = row
+        likeness = better.pop() if isinstance(self.backbone, RefinerNetwork) else None
         cx, cy, side = self._window(target)
         pixels = side / self.config.search_side
         model, old = own(target)
@@ -294,7 +303,12 @@ class TadtTracker(Tracker[TadtConfig, AnyModel, AnyState]):
             box = toward(box, better, self.config.box_rate)
         wide, high = box.w / model.width, box.h / model.height
         state = TadtState(box.cx, box.cy, math.sqrt(wide * high), math.sqrt(wide / high), found)
-        return Proposal(box, similarity, state)
+        return Proposal(box, raw_score, state, similarity=likeness)
+
+    def resized(self, state: AnyState, factor: float) -> AnyState:
+        if isinstance(state, released.Geometry):
+            return state
+        return replace(state, zoom=state.zoom * factor)
 
     def _learn(self, target: TadtTarget) -> None:
         """Let the template follow what the target looks like where it was found for sure."""
