@@ -67,7 +67,7 @@ def compact_backbone(part: str = 'backbone') -> WeightFile:
     """The small backbone that the compact presets share."""
     return bundled(
         'compact_backbone.safetensors',
-        'efc09266a800897d3ba3fdeb97ff3763637756b188b4432e30315d8f8e3b2728',
+        '9ffc8a009c42fc93f303b7c1dcea90f98ebb568c5210bb46c2066e35ce29c64f',
         part,
     )
 
@@ -76,7 +76,7 @@ def box_refiner() -> WeightFile:
     """The box refiner that TADT and DAT share."""
     return bundled(
         'compact_refiner.safetensors',
-        '651c9d2a5e209246d3cc3e3da9b339b0228a6f9404c8f57ea2b362de1096de7a',
+        '5a3119a40a82d9190d2acd0c8b3633d9ff8832064326970b6f26f7a2a9e69abe',
         'refiner',
     )
 

@@ -214,10 +214,11 @@ COMPACT = replace(
     window=True,  # the small backbone tells look-alikes apart less well
     kernel_channels=32,
     memory_size=80,
-    proposals=24,  # averaging more boxes steadies the small predictor's noisy sizes
-    averaged=16,
+    averaged=5,  # averaging more boxes steadies the small predictor's noisy sizes
+    ascent_steps=3,
     size_rate=0.4,
     refiner=True,
-    score_midpoint=0.35,  # tracker calibrate --tracker atom --scenes 15 --photos (Kodak's)
-    score_slope=13.5,
+    score_midpoint=0.99,  # tracker calibrate, see docs/weights.md
+    score_slope=5.66,
+    similarity_slope=8.14,
 )

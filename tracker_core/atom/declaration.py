@@ -19,7 +19,7 @@ AUTHORS = WeightFile(
 )
 HEAD = bundled(
     'compact_atom.safetensors',
-    '8184de7e21845a1c265b3138545cb68e9b3ed122c7b495de0555c5b35d604ea1',
+    'e6134a347f80494b1ddb85432bfe227ba715749fb31051a7c51554eb2805db3c',
     'head',
 )
 

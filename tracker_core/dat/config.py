@@ -168,9 +168,10 @@ class DatConfig(TrackerConfig):
 
 PAPER = DatConfig()
 COMPACT = DatConfig(
-    score_midpoint=0.45,  # tracker calibrate --tracker dat --scenes 15 --photos (Kodak's)
-    score_slope=1.07,
-    candidates=512,
+    score_midpoint=13.5,  # tracker calibrate, see docs/weights.md
+    score_slope=0.37,
+    similarity_slope=10.4,
+    candidates=256,
     search_spread=1.0,
     first_positives=250,
     first_negatives=1000,

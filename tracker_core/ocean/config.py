@@ -186,18 +186,17 @@ COMPACT = OceanConfig(
     regular_weight=0.6,
     window_influence=0.5,
     size_rate=0.3,  # the small network's sizes are noisy
-    score_midpoint=0.55,  # tracker calibrate --tracker ocean --scenes 15 --photos (Kodak's)
-    score_slope=10.3,
+    score_midpoint=2.99,  # tracker calibrate, see docs/weights.md
+    score_slope=1.68,
+    similarity_slope=10.7,
     template_side=113,
     search_side=225,
     small_search_side=257,
-    template_rate=0.05,
+    refiner=True,
+    template_rate=0.1,
 )
 COMPACT_ONLINE = replace(
     COMPACT,
     online=True,
     online_weight=0.4,
-    template_rate=0.0,
-    score_midpoint=0.37,  # the same with --preset compact_online
-    score_slope=9.0,
 )

@@ -30,7 +30,7 @@ ONLINE = (WeightFile('OceanV19on.pth', LICENCE, ORIGIN),)
 ONLINE_2018 = (WeightFile('OceanV18on.pth', LICENCE, ORIGIN),)
 HEADS = bundled(
     'compact_ocean.safetensors',
-    '2ac89e4f7110fe15c2eb905a943ab81abdf7c4263f3a2534801671ce31897a50',
+    '893502daee6c3d78d6e640c229eb50bf74bd177eac6a0b8b48294dac73e29693',
     'heads',
 )
 SMALL = (compact_backbone(), HEADS, box_refiner())
@@ -41,7 +41,7 @@ DECLARATION = Declaration(
     'every place inside the target regresses its box, and the box judges the place.',
     'tracker_core.ocean.tracker:OceanTracker',
     {
-        'compact': Preset(COMPACT, 'compact', SMALL),
+        'compact': Preset(COMPACT, 'compact', SMALL, ('int8',)),
         'compact_online': Preset(COMPACT_ONLINE, 'compact', SMALL),
         'paper': Preset(VOT2019, 'published', OFFLINE, ('bfloat16',)),
         'paper_vot2018': Preset(VOT2018, 'published', OFFLINE, ('bfloat16',)),

@@ -72,6 +72,8 @@ COMPACT = replace(
     fine_score_influence=0.7,
     fine_box_influence=10.0,
     size_rate=0.3,
-    score_midpoint=0.46,  # tracker calibrate --tracker spm --scenes 15 --photos (Kodak's)
-    score_slope=6.9,
+    score_midpoint=12.7,  # tracker calibrate, see docs/weights.md
+    score_slope=0.336,
+    similarity_slope=11.1,
+    refiner=True,
 )

@@ -19,7 +19,7 @@ STAGES = (
 )
 HEADS = bundled(
     'compact_spm.safetensors',
-    '49c19956e9c7b952ca661311c8a3831ffb727772e8be4cd507fbb74bb595519d',
+    '2525d852d873f15ab81aadb4ef0fbc7bf6d839beab1e446eea20bb0b05456b29',
     'heads',
 )
 
@@ -29,7 +29,9 @@ DECLARATION = Declaration(
     'two stages of matching in series, whose scores and boxes count side by side.',
     'tracker_core.spm.tracker:SpmTracker',
     {
-        'compact': Preset(COMPACT, 'compact', (compact_backbone(), HEADS, box_refiner())),
+        'compact': Preset(
+            COMPACT, 'compact', (compact_backbone(), HEADS, box_refiner()), fine_formats=('int8',)
+        ),
         'paper': Preset(OTB, 'published', STAGES),
         'paper_lasot': Preset(LASOT, 'published', STAGES),
     },

@@ -128,8 +128,9 @@ class TadtConfig(TrackerConfig):
 
 PAPER = TadtConfig()
 COMPACT = TadtConfig(
-    score_midpoint=0.54,  # tracker calibrate --tracker tadt --scenes 15 --photos (Kodak's)
-    score_slope=11.4,
+    score_midpoint=1.23,  # tracker calibrate, see docs/weights.md
+    score_slope=7.07,
+    similarity_slope=9.47,
     smallest_side=64.0,
     largest_side=64.0,
     search_side=264,

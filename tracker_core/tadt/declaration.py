@@ -17,7 +17,9 @@ DECLARATION = Declaration(
     'a template of target-aware features, found again by correlation at three sizes.',
     'tracker_core.tadt.tracker:TadtTracker',
     {
-        'compact': Preset(COMPACT, 'compact', (compact_backbone(), box_refiner())),
+        'compact': Preset(
+            COMPACT, 'compact', (compact_backbone(), box_refiner()), fine_formats=('int8',)
+        ),
         'paper': Preset(PAPER, 'published', (VGG_16,), fine_formats=('bfloat16',)),
     },
 )
