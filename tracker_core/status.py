@@ -69,6 +69,7 @@ def judge(
     is_sure = score >= config.tracking_score and proposal.is_verified
     is_low = score < config.lost_score or not proposal.is_verified
     target.frames_low = target.frames_low + 1 if is_low else 0
+    was_lost = target.status is TrackStatus.LOST
     if is_sure:
         target.status = TrackStatus.TRACKING
     elif target.frames_low >= config.lost_after:
@@ -83,7 +84,8 @@ def judge(
     is_lost = target.status is TrackStatus.LOST
     target.frames_lost = target.frames_lost + 1 if is_lost else 0
     if is_lost and config.recover:
-        hold(target)
+        if not was_lost:
+            hold(target)
     elif box is not None:
         if is_sure:
             follow_velocity(target, box)
@@ -295,14 +297,13 @@ def search_places(
 def hold(target: Target[ModelT, StateT]) -> None:
     """What becomes of a target that is LOST: what it was when it was TRACKING, and what it had
     learnt shortly before."""
-    if target.frames_lost == 1:
-        target.box, target.state = target.sure
-        target.searched, target.candidate = 0, None
-        last_sure = target.age - target.frames_low
-        for age, model in reversed(target.snapshots):
-            if age <= last_sure - DOUBTFUL:
-                target.model = model
-                break
+    target.box, target.state = target.sure
+    target.searched, target.candidate = 0, None
+    last_sure = target.age - target.frames_low
+    for age, model in reversed(target.snapshots):
+        if age <= last_sure - DOUBTFUL:
+            target.model = model
+            break
 
 
 def declare_lost(target: Target[ModelT, StateT], config: TrackerConfig) -> None:
@@ -310,11 +311,10 @@ def declare_lost(target: Target[ModelT, StateT], config: TrackerConfig) -> None:
     if target.status is TrackStatus.LOST:
         return
     target.status = TrackStatus.LOST
-    target.frames_low = max(target.frames_low, config.lost_after)
-    target.frames_lost = 1
     target.may_learn = False
     if config.recover:
         hold(target)
+    target.frames_low = max(target.frames_low, config.lost_after)
 
 
 def follow_velocity(target: Target[ModelT, StateT], box: Box) -> None:

@@ -174,7 +174,7 @@ OF_TRACKERS: dict[str, dict[str, Situation]] = {
         'size_rate': Situation(1.0),
         'smallest_score': Situation(1.0),
         'smallest_side': Situation(just_below, {'size_rate': 1.0}, is_smaller=True),
-        'candidate_score': Situation(1.0, CENTRAL),
+        'candidate_score': Situation(1.0, {**CENTRAL, 'candidate_overlap': 10.0}),
         'candidate_overlap': Situation(10.0, CENTRAL),
         'near_overlap': Situation(1.0, CENTRAL),
         'box_rate': Situation(1.0),

@@ -20,7 +20,7 @@ def test_samples_lie_in_a_grid_around_the_box() -> None:
     """On a ramp, a sample tells where it was taken."""
     rows, columns = torch.meshgrid(torch.arange(20.0), torch.arange(30.0), indexing='ij')
     box = torch.tensor([[[8.0, 6.0, 16.0, 10.0]]])
-    found = sample_around(torch.stack((columns, rows))[None], box)[0, 0]
+    found = sample_around(torch.stack((columns, rows))[None], box, REACH)[0, 0]
     steps = REACH * ((torch.arange(POINTS) + 0.5) / POINTS - 0.5)
     torch.testing.assert_close(found[0], (12 + 8 * steps).expand(POINTS, POINTS))
     torch.testing.assert_close(found[1], (8 + 4 * steps)[:, None].expand(POINTS, POINTS))

@@ -181,10 +181,11 @@ def test_learning_reads_nothing_back(name: str, preset: str) -> None:
     """So `learn` returns while the device works. DAT draws with a generator of the device, which
     `meta` does not have."""
     options = {**REDUCED.get((name, preset), {}), **LEARNING.get(name, {})}
+    options.update({'tracking_score': 0.0, 'lost_score': 0.0, 'same_similarity': -1.0})
     weights = None if tracker_declaration(name).preset(preset).is_bundled else 'random'
     tracker = create_tracker(name, preset, 'cpu', 'float32', 'eager', weights, **options)
-    scene = render_scene(frames=2, size=(320, 240))
-    images = list(scene)
+    scene = render_scene('calm', frames=60, size=(320, 240))
+    images = [scene[0], scene[1]]
     target = tracker.start(images[0], scene.boxes[0])
     tracker.track(images[1], target, learn=False)
     memo: dict[int, Any] = {}

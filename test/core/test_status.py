@@ -280,6 +280,6 @@ def test_a_target_that_is_declared_lost_is_found_only_by_sure_sightings() -> Non
     tracker.lose(target)
     assert target.status is L
     assert tracker.play([0.47, 0.1], target) == [L, L]
-    assert (target.box, target.frames_lost) == (sure, 3)
+    assert (target.box, target.frames_lost) == (sure, 2)
     assert tracker.play([0.9, 0.9], target) == [L, T]
     assert target.frames_lost == 0
