@@ -3,6 +3,7 @@
 """Write docs/results.md and the README's table from the JSON files in benchmarks/results.
 
 tracker evaluate --tracker all --peers --dataset otb:DIR --json benchmarks/results/accuracy.json
+tracker evaluate --tracker all --peers --dataset longterm:scenes --json .../longterm.json
 tracker benchmark --tracker T --preset P --json benchmarks/results/speed_T_P.json
 python benchmarks/node_latency.py --tracker T --json benchmarks/results/node_latency_T.json
 python benchmarks/node_latency.py --tracker T --overhead --json .../node_overhead_T.json
@@ -65,6 +66,28 @@ def speed_page(reports: list[dict[str, Any]]) -> str:
     return table([*header, 'frames/s', 'processor ms'], rows)
 
 
+def long_page(report: dict[str, Any]) -> str:
+    """One line per tracker: what becomes of a target that is out of sight at times."""
+    rows = [
+        [
+            f'{each["name"]} {each["preset"]}',
+            *(f'{each[key]:.3f}' for key in ('f_score', 'precision', 'recall')),
+            *(f'{100 * each[key]:.0f} %' for key in ('found_1s', 'found_3s')),
+            f'{each["astray_per_minute"]:.1f}',
+        ]
+        for each in sorted(report['trackers'], key=lambda each: -each['f_score'])
+    ]
+    scenes = [each['name'] for each in report['trackers'][0]['sequences']]
+    note = (
+        f'{report["dataset"]}: {", ".join(scenes)}. F-score, precision and recall at the best '
+        'threshold of the score; share of the returns after which the target was TRACKING, and '
+        'rightly, within one and three seconds; how often per minute of absence a lost target was '
+        'taken up where it is not.'
+    )
+    header = ['tracker', 'F', 'precision', 'recall', 'back in 1 s', 'in 3 s', 'astray per minute']
+    return f'{note}\n\n{table(header, rows)}'
+
+
 def node_page(latency: dict[str, Any], overhead: dict[str, Any]) -> str:
     """What the node makes of the tracker: latency over minutes, and its own time per frame."""
     frames, memory = latency['frames'], latency['memory_mb']
@@ -92,8 +115,18 @@ def node_page(latency: dict[str, Any], overhead: dict[str, Any]) -> str:
 def readme_table(accuracy: dict[str, Any], speeds: list[dict[str, Any]]) -> str:
     """One line per tracker."""
     measured = {(t['name'], t['preset']): t['mean'] for t in accuracy['trackers']}
-    exact = [s for s in speeds if (s['device'], s['precision']) == ('cpu', 'float32')]
-    fps = {(s['name'], s['preset']): f'{s["fps"]:.2g}' for s in exact}
+    chosen = {'published': ('float32',), 'compact': ('float32', 'int8')}  # as auto chooses them
+    kinds = {s['name']: tracker_declaration(s['name']) for s in speeds}
+    exact = [
+        s
+        for s in speeds
+        if s['device'] == 'cpu'
+        and s['precision'] in chosen[kinds[s['name']].preset(s['preset']).network]
+    ]
+    fps = {
+        (s['name'], s['preset']): f'{s["fps"]:.0f}' if s['fps'] >= 10 else f'{s["fps"]:.2g}'
+        for s in exact
+    }
     cpu = {(s['name'], s['preset']): number(s, 'cpu_ms') for s in exact}
     rows = []
     for name in list_trackers():
@@ -129,6 +162,10 @@ def main() -> None:
         machine_line(accuracy['machine']).replace('\n', '  \n'),
         accuracy_page(accuracy),
     ]
+    long_term = RESULTS / 'longterm.json'
+    if long_term.is_file():
+        report = json.loads(long_term.read_text())
+        parts += ['## Out of sight and back', long_page(report)]
     if speeds:
         parts += [
             '## Speed: milliseconds, median and 99th percentile',

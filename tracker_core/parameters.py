@@ -209,7 +209,7 @@ class TrackerConfig:
         maximum=1.0,
     )
     lost_after: int = parameter(
-        10, 'So many frames in a row below lost_score make the target LOST.', minimum=1
+        20, 'So many frames in a row below lost_score make the target LOST.', minimum=1
     )
     recover: bool = parameter(
         True,
