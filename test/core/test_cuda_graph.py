@@ -106,8 +106,8 @@ def test_captured_steps_and_updates_do_the_same(
 )
 def test_few_programs_serve_a_growing_memory(name: str, preset: str, tapes: list[Tape]) -> None:
     tracker = captured(name, preset)
-    scene = render_scene(frames=12, size=(160, 120))
-    images = list(scene)
+    scene = render_scene('calm', frames=120, size=(160, 120))  # found in every frame
+    images = [scene[i] for i in range(12)]
     target = tracker.start(images[0], scene.boxes[0])
     for image in images[1:]:
         tracker.track(image, target)
