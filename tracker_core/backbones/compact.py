@@ -159,8 +159,8 @@ class CompactBackbone(nn.Module):
 
 
 def twice_as_fine(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Maps (N, C, h, w) on a grid of half the step, (N, C, *size): cell 2 i is cell i, and those
-    between are the means of their neighbours. `size` is twice (h, w), or one less."""
+    """Maps (N, C, h, w) on a grid of half the step, (N, C, H, W): cell 2 i is cell i, and those
+    between are the means of their neighbours. `size` is H and W: twice h and w, or one less."""
     height, width = maps.shape[-2:]
     maps = F.pad(maps, (0, 1, 0, 1), mode='replicate')
     fine = F.interpolate(
