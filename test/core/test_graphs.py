@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +24,17 @@ from tracker_core.refiner.network import RefinerNetwork
 from tracker_core.spm.compact import CompactNetwork
 
 NETWORKS = (CompactAtomNetwork, CompactOcean, RefinerNetwork, CompactNetwork)
-MAPS = torch.rand(2, 96, 13, 11)
-SAMPLES = torch.rand(5, 64, 8, 8)
-MIDDLE, DEEP = torch.rand(2, 40, 13, 11), torch.rand(2, 128, 13, 11)
+# so that a run of some tests compares the same numbers as a run of all: where a sum of thousands
+# of products nearly vanishes, what rounding does is large beside it
+draw = partial(torch.rand, generator=torch.Generator().manual_seed(7))
+MAPS = draw(2, 96, 13, 11)
+SAMPLES = draw(5, 64, 8, 8)
+MIDDLE, DEEP = draw(2, 40, 13, 11), draw(2, 128, 13, 11)
 INPUTS = {
     'atom_test_features': (MIDDLE, DEEP),
     'ocean_searched': (DEEP,),
     'spm_searched': (DEEP,),
-    'spm_compare': (torch.rand(2, 232, 6, 6), torch.rand(2, 9, 168, 6, 6)),
+    'spm_compare': (draw(2, 232, 6, 6), draw(2, 9, 168, 6, 6)),
     'refiner_reduced': (MIDDLE, DEEP),
     'ocean_towers': (MAPS, MAPS + 0.5),
     'spm_coarse': (MAPS, MAPS + 0.5),
