@@ -14,6 +14,7 @@ the frame does nearly as much.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+import copy
 from dataclasses import dataclass, replace
 from functools import lru_cache
 import math
@@ -80,7 +81,9 @@ def judge(
     target.score, target.raw_score = score, proposal.raw_score
     target.similarity = proposal.similarity
     is_careful = config.recover and proposal.similarity is not None
-    target.may_learn = not is_careful or (is_sure and looks_alike(proposal, config))
+    target.may_learn = not is_careful or (
+        is_sure and looks_alike(proposal, config.same_similarity)
+    )
     is_lost = target.status is TrackStatus.LOST
     target.frames_lost = target.frames_lost + 1 if is_lost else 0
     if is_lost and config.recover:
@@ -179,7 +182,7 @@ def best_sighting(
         box, score = usable_box(proposal, image_size), score_of(proposal, config)
         if box is None or not proposal.is_verified or score < config.tracking_score:
             continue
-        if looks_alike(proposal, config) and (proposal.similarity or 1.0) >= least:
+        if looks_alike(proposal, max(config.same_similarity, least)):
             state, raw, likeness = proposal.state, proposal.raw_score, proposal.similarity
             sightings.append(Sighting(box, state, score, raw, likeness))
     if not sightings:
@@ -204,7 +207,7 @@ def looks(
         image_size: Width and height of the frame in pixels.
         resized: Gives a state of another size.
     """
-    if target.status is not TrackStatus.LOST or not config.recover:
+    if not is_searched_for(target, config):
         return [target]
     chosen: list[Target[ModelT, StateT]] = []
     if target.candidate is not None:
@@ -241,6 +244,11 @@ def suggest(target: Target[ModelT, StateT], boxes: Sequence[Box]) -> None:
     first."""
     if target.status is TrackStatus.LOST:
         target.suggestions = [*boxes, *target.suggestions][:MOST_SUGGESTIONS]
+
+
+def is_searched_for(target: Target[ModelT, StateT], config: TrackerConfig) -> bool:
+    """Whether a target is looked for elsewhere than where it was."""
+    return target.status is TrackStatus.LOST and config.recover
 
 
 def replaced(
@@ -330,17 +338,17 @@ def follow_similarity(target: Target[ModelT, StateT], found: float | None) -> No
         target.usual_similarity += USUAL_RATE * (found - target.usual_similarity)
 
 
-def keep_snapshot(target: Target[ModelT, StateT], model: ModelT) -> None:
-    """Remember what a target had learnt before an update, every now and then."""
+def keep_snapshot(target: Target[ModelT, StateT]) -> None:
+    """Remember what a target has learnt before an update, every now and then."""
     if not target.snapshots or target.age - target.snapshots[-1][0] >= SNAPSHOT_EVERY:
-        target.snapshots.append((target.age, model))
+        target.snapshots.append((target.age, copy.copy(target.model)))
         del target.snapshots[:-SNAPSHOTS]
 
 
-def looks_alike(proposal: Proposal[StateT], config: TrackerConfig) -> bool:
-    """Whether what was found looks enough like the target in the first frame; trackers that do
-    not compare are trusted."""
-    return proposal.similarity is None or proposal.similarity >= config.same_similarity
+def looks_alike(proposal: Proposal[StateT], least: float) -> bool:
+    """Whether what was found is at least that similar to the target in the first frame; trackers
+    that do not compare are trusted."""
+    return proposal.similarity is None or proposal.similarity >= least
 
 
 def score_of(proposal: Proposal[StateT], config: TrackerConfig) -> float:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, Generic
@@ -34,6 +33,7 @@ from tracker_core.runtime.eager import Eager, EagerUpdates
 from tracker_core.squeezing import scaled, squeeze_of, squeezed
 from tracker_core.status import (
     declare_lost,
+    is_searched_for,
     judge,
     judge_looks,
     keep_snapshot,
@@ -216,10 +216,9 @@ class Tracker(ABC, Generic[ConfigT, ModelT, StateT]):
         tracks = []
         for target, looks_at in zip(targets, looks_of, strict=True):
             found = [next(proposals) for _ in looks_at]
-            is_searched = target.status is TrackStatus.LOST and config.recover
             tracks.append(
                 judge_looks(target, found, config, size)
-                if is_searched
+                if is_searched_for(target, config)
                 else judge(target, found[0], config, size)
             )
         if learn:
@@ -237,7 +236,7 @@ class Tracker(ABC, Generic[ConfigT, ModelT, StateT]):
                     self._recall(target)
                 return
             if self.config.recover:
-                keep_snapshot(target, copy.copy(target.model))
+                keep_snapshot(target)
             self._learn(target)
 
     def lose(self, target: Target[ModelT, StateT]) -> None:

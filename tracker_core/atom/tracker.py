@@ -43,11 +43,10 @@ from tracker_core.discriminative.views import (
     first_views,
     kept_channels,
 )
-from tracker_core.errors import ParameterError
 from tracker_core.layers.appearance import appearance, similarity
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.layers.placing import place
-from tracker_core.refiner.network import BoxRefiner, build_box_refiner
+from tracker_core.refiner.network import optional_refiner
 from tracker_core.refiner.refine import sharpened
 from tracker_core.step import ProgramKey, Tensors
 from tracker_core.target import Proposal, Target
@@ -131,11 +130,7 @@ class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
         self.ascent = IouAscent(network.bb_regressor.to(device), stored=precision)
         fold_batch_norms(network)
         self.network = place(network, device, precision)
-        self.refiner: BoxRefiner | None = None
-        if config.refiner:
-            if setup.network != 'compact':
-                raise ParameterError(f'refiner is for preset compact, not for {self.preset}')
-            self.refiner = place(build_box_refiner(setup.weights), device, precision)
+        self.refiner = optional_refiner(config.refiner, setup)
         side = config.search_side
         self.cells = side // network.strides[1]
         upsample = fourier_matrix(self.cells, side)

@@ -40,9 +40,9 @@ from tracker_core.dat.network import (
     VggM,
 )
 from tracker_core.dat.views import CropViews, RegionViews, View, Window
-from tracker_core.errors import ParameterError, WeightsError
+from tracker_core.errors import WeightsError
 from tracker_core.layers.appearance import appearance, similarity
-from tracker_core.refiner.network import build_refiner
+from tracker_core.refiner.network import build_refiner, check_refiner
 from tracker_core.refiner.refine import into_cells, refine, toward
 from tracker_core.step import ProgramKey, Tensors
 from tracker_core.target import Proposal, Target
@@ -134,8 +134,7 @@ class DatTracker(Tracker[DatConfig, DatModel, DatState]):
         if is_compact:
             self.views = RegionViews(build_refiner(weights), device, precision, config)
         else:
-            if config.refiner:
-                raise ParameterError(f'refiner is for preset compact, not for {self.preset}')
+            check_refiner(config.refiner, setup)
             state = None if weights.state is None else weights.state['']
             if state is not None:
                 state, hidden = split_weight_file(state)

@@ -8,8 +8,8 @@ and another weight file needs no other graph. Without a session, and while a ste
 method runs as it is written.
 
 Where precision is int8, `graphs/int8/NAME.onnx` is taken instead, if there is one. It holds the
-bundled weights, rounded; `norms.json` says which these were. `scripts/write_graphs.py` writes the
-graphs of both kinds.
+bundled weights, rounded; `norms.json` says which these were. `scripts/write_graphs.py` and
+`scripts/write_int8_graphs.py` write the graphs.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def attach_sessions(networks: Mapping[str, nn.Module], is_int8: bool = False) ->
         is_int8: See `Session`.
 
     Raises:
-        ParameterError: A network is not in float32 on the CPU, or has no graph in int8.
+        ParameterError: A network is not in float32 on the CPU, or for int8 not the bundled one.
     """
     count = 0
     for network in networks.values():

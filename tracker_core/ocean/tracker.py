@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from tracker_core.boxes import Box
 from tracker_core.discriminative.squares import cut_squares, PixelSquare
 from tracker_core.discriminative.verdict import Verdict
-from tracker_core.errors import ParameterError, WeightsError
+from tracker_core.errors import WeightsError
 from tracker_core.images import sample_grid, window_positions
 from tracker_core.layers.appearance import appearance, similarity
 from tracker_core.layers.folding import fold_batch_norms
@@ -46,7 +46,7 @@ from tracker_core.ocean.online_state import (
     summarize,
     view_centre,
 )
-from tracker_core.refiner.network import BoxRefiner, build_box_refiner
+from tracker_core.refiner.network import optional_refiner
 from tracker_core.refiner.refine import sharpened
 from tracker_core.step import ProgramKey, Tensors
 from tracker_core.target import Proposal, Target
@@ -126,11 +126,7 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
         compact = setup.network == 'compact'
         build = build_compact if compact else build_network
         self.network = place(build(config, self.weights), device, precision)
-        self.refiner: BoxRefiner | None = None
-        if config.refiner:
-            if not compact:
-                raise ParameterError(f'refiner is for preset compact, not for {self.preset}')
-            self.refiner = place(build_box_refiner(self.weights), device, precision)
+        self.refiner = optional_refiner(config.refiner, setup)
         self.online: OnlineNetwork | None = None
         if config.online:
             online = ready(OnlineNetwork(compact=True)) if compact else build_online(self.weights)

@@ -10,19 +10,26 @@ first.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TYPE_CHECKING, TypeVar
 
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
 from tracker_core.backbones.compact import CompactBackbone, Maps
+from tracker_core.errors import ParameterError
 from tracker_core.layers.appearance import POINTS, sample_around
 from tracker_core.layers.graphs import graphed
+from tracker_core.layers.placing import place
 from tracker_core.weights import load_into, randomize, Weights
+
+if TYPE_CHECKING:
+    from tracker_core.tracker import Setup
 
 REACH = 1.6  # side of the grid relative to the box
 LARGEST_GROWTH = 1.0  # of the logarithm of a side, in one refinement
+Network = TypeVar('Network', bound=nn.Module)
 
 
 class Refined(NamedTuple):
@@ -122,12 +129,7 @@ def build_refiner(weights: Weights) -> RefinerNetwork:
         WeightsError: A file does not fit.
     """
     network = RefinerNetwork()
-    if weights.state is None:
-        randomize(network)
-    else:
-        load_into(network.backbone, weights.state['backbone'], weights.source)
-        load_into(network.refiner, weights.state['refiner'], weights.source)
-    return network.eval().requires_grad_(False)
+    return _filled(network, weights, {'backbone': network.backbone, 'refiner': network.refiner})
 
 
 def build_box_refiner(weights: Weights) -> BoxRefiner:
@@ -137,8 +139,38 @@ def build_box_refiner(weights: Weights) -> BoxRefiner:
         WeightsError: The file does not fit.
     """
     refiner = BoxRefiner()
+    return _filled(refiner, weights, {'refiner': refiner})
+
+
+def optional_refiner(is_wanted: bool, setup: Setup[Any]) -> BoxRefiner | None:
+    """The refiner of a tracker with a backbone of its own, ready where it computes; None if it is
+    not wanted.
+
+    Raises:
+        ParameterError: See `check_refiner`.
+        WeightsError: The file does not fit.
+    """
+    check_refiner(is_wanted, setup)
+    if not is_wanted:
+        return None
+    return place(build_box_refiner(setup.weights), setup.device, setup.precision)
+
+
+def check_refiner(is_wanted: bool, setup: Setup[Any]) -> None:
+    """Refuse a parameter `refiner` where there is no compact backbone.
+
+    Raises:
+        ParameterError: It is wanted there.
+    """
+    if is_wanted and setup.network != 'compact':
+        raise ParameterError(f'refiner is for preset compact, not for {setup.preset}')
+
+
+def _filled(network: Network, weights: Weights, parts: Mapping[str, nn.Module]) -> Network:
+    """A network with its weights, given the parts of it that files hold; in inference mode."""
     if weights.state is None:
-        randomize(refiner)
+        randomize(network)
     else:
-        load_into(refiner, weights.state['refiner'], weights.source)
-    return refiner.eval().requires_grad_(False)
+        for name, part in parts.items():
+            load_into(part, weights.state[name], weights.source)
+    return network.eval().requires_grad_(False)

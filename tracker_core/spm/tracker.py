@@ -16,11 +16,9 @@ from torch import Tensor
 
 from tracker_core.backbones.compact import Maps
 from tracker_core.boxes import Box
-from tracker_core.errors import ParameterError
 from tracker_core.layers.appearance import appearance, similarity
 from tracker_core.layers.folding import fold_batch_norms
-from tracker_core.layers.placing import place
-from tracker_core.refiner.network import BoxRefiner, build_box_refiner
+from tracker_core.refiner.network import optional_refiner
 from tracker_core.refiner.refine import sharpened
 from tracker_core.spm.candidates import (
     as_anchors,
@@ -102,12 +100,7 @@ class SpmTracker(Tracker[SpmConfig, Template, Corners]):
         self.network = build_network(setup.network, setup.weights)
         self.network.to(self.device)
         self.network.set_precision(self.precision)
-        self.refiner: BoxRefiner | None = None
-        if self.config.refiner:
-            if setup.network != 'compact':
-                raise ParameterError(f'refiner is for preset compact, not for {self.preset}')
-            refiner = build_box_refiner(setup.weights)
-            self.refiner = place(refiner, self.device, self.precision)
+        self.refiner = optional_refiner(self.config.refiner, setup)
         self._anchors = self.network.anchors().to(self.device)
         self._fine_scale = torch.tensor(FINE_DELTA_SCALE, device=self.device)
 

@@ -26,7 +26,7 @@ from tracker_core.layers.correlation import (
 )
 from tracker_core.layers.interpolation import resample
 from tracker_core.layers.placing import place
-from tracker_core.refiner.network import BoxRefiner, build_refiner, RefinerNetwork
+from tracker_core.refiner.network import BoxRefiner, build_refiner, check_refiner, RefinerNetwork
 from tracker_core.refiner.refine import into_cells, refine, toward
 from tracker_core.step import ProgramKey, Tensors
 from tracker_core.tadt import released
@@ -102,8 +102,7 @@ class TadtTracker(Tracker[TadtConfig, AnyModel, AnyState]):
         config = self.config
         backbone = build_backbone(setup.network, setup.weights)
         self.backbone = place(backbone, self.device, self.precision)
-        if config.refiner and not isinstance(backbone, RefinerNetwork):
-            raise ParameterError(f'refiner is for preset compact, not for {self.preset}')
+        check_refiner(config.refiner, setup)
         stride = self.backbone.stride
         self._map_side = config.search_side // stride
         if config.search_side % (2 * stride) != stride:
