@@ -3,11 +3,13 @@
 """What the node adds to the tracker: latency and drops over minutes, and its overhead per frame.
 
 python benchmarks/node_latency.py --tracker ocean --minutes 10 [--json FILE]
+python benchmarks/node_latency.py --tracker ocean --minutes 3 --away 60 [--json FILE]
 python benchmarks/node_latency.py --tracker ocean --overhead --size 1920x1080 [--json FILE]
 
 Needs the built package: source .venv/activate-ros, or a workspace. Camera, node and listener are
 three processes with the shared-memory profile. The camera shows a rendered scene forwards and
-backwards from memory, so that it takes next to no time of its own.
+backwards from memory, so that it takes next to no time of its own; while the target is away it
+shows another scene.
 """
 
 from __future__ import annotations
@@ -57,10 +59,10 @@ PERCENTILES = (50, 99, 100)
 # The camera
 
 
-def rendered(size: tuple[int, int]) -> tuple[list[np.ndarray], Box]:
+def rendered(size: tuple[int, int], seed: int = 0) -> tuple[list[np.ndarray], Box]:
     """Frames of a calm scene, as many as memory allows, and the object's box in the first."""
     count = int(min(300, max(30, CAMERA_MEMORY / (3 * size[0] * size[1]))))
-    scene = render_scene('calm', frames=count, size=size)
+    scene = render_scene('calm', frames=count, size=size, seed=seed)
     return list(scene), scene.boxes[0]
 
 
@@ -71,9 +73,9 @@ def back_and_forth(count: int) -> Iterator[int]:
         yield from range(count - 2, 0, -1)
 
 
-def images(size: tuple[int, int], encoding: str) -> tuple[list[Image], Box]:
+def images(size: tuple[int, int], encoding: str, seed: int = 0) -> tuple[list[Image], Box]:
     """The frames as messages, ready to be stamped."""
-    frames, box = rendered(size)
+    frames, box = rendered(size, seed)
     messages = []
     for frame in frames:
         messages.append(fill_image(Image(), frame, encoding))
@@ -81,18 +83,22 @@ def images(size: tuple[int, int], encoding: str) -> tuple[list[Image], Box]:
     return messages, box
 
 
-def camera(options: argparse.Namespace, box: Any, play: Any, stop: Any, count: Any) -> None:
+def camera(
+    options: argparse.Namespace, box: Any, play: Any, away: Any, stop: Any, count: Any
+) -> None:
     """A process that publishes at a steady rate; it holds the first frame until `play` is set.
 
     Args:
         options: Of the command line.
         box: Where the object's box in the first frame is sent.
         play: Event; from then on it moves, and counts.
+        away: Event; while it is set, another scene is shown.
         stop: Event; the end.
         count: Shared number of frames sent since `play`.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     messages, first_box = images(options.size, options.encoding)
+    others = images(options.size, options.encoding, seed=1)[0] if options.away else messages
     rclpy.init()
     node = Node('camera', namespace=NAMESPACE)
     publisher = node.create_publisher(Image, 'image', qos_profile_sensor_data)
@@ -100,7 +106,8 @@ def camera(options: argparse.Namespace, box: Any, play: Any, stop: Any, count: A
     numbers = back_and_forth(len(messages))
     due = time.monotonic()
     while not stop.is_set():
-        message = messages[next(numbers) if play.is_set() else 0]
+        number = next(numbers) if play.is_set() else 0
+        message = (others if away.is_set() else messages)[number]
         count.value += play.is_set()
         message.header.stamp = node.get_clock().now().to_msg()
         publisher.publish(message)
@@ -231,13 +238,16 @@ def measure_latency(options: argparse.Namespace) -> dict[str, Any]:
     """Run camera and node for some minutes."""
     spawn = multiprocessing.get_context('spawn')
     play, stop, count = spawn.Event(), spawn.Event(), spawn.Value('q', 0, lock=False)
+    away = spawn.Event()
     box_end, camera_end = spawn.Pipe(False)
     seconds = 60 * options.minutes
+    leaves = (seconds - options.away) / 2
+    returns = leaves + options.away
     rclpy.init()
     listener = Listener()
     memory: list[float] = []
     with (
-        camera_process(camera, options, camera_end, play, stop, count),
+        camera_process(camera, options, camera_end, play, away, stop, count),
         node_process(node_parameters(options)) as node,
     ):
         if not box_end.poll(PATIENCE):
@@ -254,6 +264,10 @@ def measure_latency(options: argparse.Namespace) -> dict[str, Any]:
             while (passed := time.monotonic() - begin) < seconds:
                 if len(memory) <= passed // 60:
                     memory.append(memory_mb(node.pid))
+                if options.away and leaves <= passed < returns:
+                    away.set()
+                else:
+                    away.clear()
                 listener.spin_for(min(1.0, max(seconds - passed, 0)))
                 bar.update(round(time.monotonic() - begin) - bar.n)
         sent = count.value - sent
@@ -285,11 +299,37 @@ def measure_latency(options: argparse.Namespace) -> dict[str, Any]:
         'latency_at_listener_ms': percentiles(rows[:, 2]),
         'processing_ms': percentiles(rows[:, 3]),
         **{f'latency_{name}_ms': percentiles(rows[chosen, 1]) for name, chosen in ends.items()},
+        **({'away': while_away(rows, passed, leaves, returns)} if options.away else {}),
         'memory_mb': memory,
         'processors': busy / duration,
         'tracking': float(np.mean(rows[:, 6] == TrackStatus.TRACKING)),
         'machine': describe_machine(),
         'middleware': middleware(),
+    }
+
+
+def while_away(
+    rows: np.ndarray, passed: np.ndarray, leaves: float, returns: float
+) -> dict[str, Any]:
+    """What the node does while its target is out of sight, and how soon it is TRACKING again.
+
+    Args:
+        rows: (N, 7) of `Listener.rows`.
+        passed: (N,) seconds since the beginning.
+        leaves, returns: When the target is out of sight, to a second.
+    """
+    state = rows[:, 6]
+    is_away = (passed >= leaves + 1) & (passed < returns)
+    again = passed[(passed >= returns) & (state == TrackStatus.TRACKING)]
+    return {
+        'seconds': returns - leaves,
+        'rate': float(is_away.sum() / (returns - leaves - 1)),
+        'latency_ms': percentiles(rows[is_away & (state == TrackStatus.LOST), 1])
+        if (is_away & (state == TrackStatus.LOST)).any()
+        else None,
+        'lost': float(np.mean(state[is_away] == TrackStatus.LOST)),
+        'tracking': float(np.mean(state[is_away] == TrackStatus.TRACKING)),
+        'tracking_again_after_s': float(again[0] - returns) if len(again) else None,
     }
 
 
@@ -316,6 +356,12 @@ def latency_text(result: dict[str, Any]) -> str:
         )
     ]
     unanswered = 1 - frames['answered'] / max(frames['sent'], 1)
+    away = result.get('away')
+    if away and away['latency_ms']:
+        values = away['latency_ms']
+        rows.append(
+            ['  while LOST', *(f'{values[column]:.1f}' for column in ('median', 'p99', 'max'))]
+        )
     return (
         f'{heading(result)}, {result["rate"]:g} Hz, {result["minutes"]:.1f} minutes\n'
         f'{format_table(["milliseconds", "median", "p99", "max"], rows)}\n'
@@ -325,6 +371,17 @@ def latency_text(result: dict[str, Any]) -> str:
         f'memory of the node {memory[0]:.0f} MiB after {WARM_UP:g} s, {memory[-1]:.0f} MiB at the '
         f'end; {result["processors"]:.2f} processors busy; '
         f'tracking in {100 * result["tracking"]:.0f} % of the frames'
+        + (away_text(away) if away else '')
+    )
+
+
+def away_text(away: dict[str, Any]) -> str:
+    again = away['tracking_again_after_s']
+    found = 'not found' if again is None else f'TRACKING {again:.1f} s after the return'
+    return (
+        f'\naway for {away["seconds"]:.0f} s: {away["rate"]:.1f} frames/s answered, LOST in '
+        f'{100 * away["lost"]:.0f} % of them, TRACKING in {100 * away["tracking"]:.0f} %; '
+        f'{found}'
     )
 
 
@@ -531,6 +588,9 @@ def main() -> None:
     parser.add_argument('--encoding', default='bgr8', help='of the images (default: bgr8)')
     parser.add_argument('--rate', type=float, default=30.0, help='frames per second')
     parser.add_argument('--minutes', type=float, default=10.0)
+    parser.add_argument(
+        '--away', type=float, default=0.0, help='seconds that the target is out of sight'
+    )
     parser.add_argument('--overhead', action='store_true', help="the node's own time per frame")
     parser.add_argument('--frames', type=int, default=300, help='of --overhead')
     parser.add_argument('--json', type=Path, help='write the result to this file')

@@ -7,8 +7,8 @@ and of them only those in which the target looks like in the first frame.
 UNCERTAIN: there is a box, but it may be wrong; nothing is learnt.
 LOST: there is no box. State and size are those of the last frame that was TRACKING, and the model
 is from shortly before it. Each frame looks at some places of the image; what is found at one is
-taken for the target when it was seen in two frames of three, looks like it, and nothing else in
-the frame does nearly as much.
+taken for the target when it was seen in two frames of three, looks like it, has its tint, and
+nothing else in the frame looks nearly as much like it.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from tracker_core.target import (
     Track,
     TrackStatus,
 )
+from tracker_core.tint import Tint
 
 LARGEST_BOX = 4  # sides of a box in sides of the image; beyond that it says nothing
 STEP = 2.0  # distance of two places that are looked at, in sizes of the target there
@@ -41,7 +42,8 @@ AHEAD = 15  # frames by which its last movement is thought to go on
 AGREE = 0.3  # IoU of two sightings of one thing
 CONFIRMED = 2  # sightings that make a candidate the target
 GIVEN_UP = 2  # frames without it that make it none
-RETURN_SHARE = 0.7  # of its usual similarity that a lost target must have
+SAME_SHARE = 0.6  # of its usual similarity that what is followed must have
+RETURN_SHARE = 0.7  # and a lost target that is to be taken up
 USUAL_RATE = 0.05  # at which the usual similarity follows
 MOST_SUGGESTIONS = 16  # that wait to be looked at
 MARGIN = 0.05  # by how much more than anything else it looks like the target
@@ -67,8 +69,11 @@ def judge(
     """
     box = usable_box(proposal, image_size)
     score = score_of(proposal, config) if box is not None else 0.0
-    is_sure = score >= config.tracking_score and proposal.is_verified
-    is_low = score < config.lost_score or not proposal.is_verified
+    # else it is what hides the target, or a part of it that comes into sight
+    is_same = not config.recover or looks_alike(proposal, SAME_SHARE * target.usual_similarity)
+    is_seen = proposal.is_verified and is_same
+    is_sure = score >= config.tracking_score and is_seen
+    is_low = score < config.lost_score or not is_seen
     target.frames_low = target.frames_low + 1 if is_low else 0
     was_lost = target.status is TrackStatus.LOST
     if is_sure:
@@ -93,6 +98,8 @@ def judge(
         if is_sure:
             follow_velocity(target, box)
             follow_similarity(target, proposal.similarity)
+            if proposal.tint is not None and target.tint is not None:
+                target.tint = target.tint.followed_by(proposal.tint)
         target.box, target.state = box, proposal.state
         if is_sure:
             target.sure = (box, proposal.state)
@@ -112,7 +119,10 @@ def judge_looks(
         proposals: Of the looks, see `looks`.
         config, image_size: See `judge`.
     """
-    sighting = best_sighting(proposals, config, image_size, RETURN_SHARE * target.usual_similarity)
+    least = RETURN_SHARE * target.usual_similarity
+    sighting = best_sighting(
+        proposals, config, image_size, least, target.tint, target.frames_lost
+    )
     candidate = target.candidate
     if sighting is None:
         if candidate is not None:
@@ -169,6 +179,8 @@ def best_sighting(
     config: TrackerConfig,
     image_size: tuple[int, int],
     least: float = -1.0,
+    tint: Tint | None = None,
+    frames_lost: int = 0,
 ) -> Sighting[StateT] | None:
     """What looks most like the target, if it looks enough like it, and nothing else nearly as
     much.
@@ -176,11 +188,16 @@ def best_sighting(
     Args:
         proposals, config, image_size: See `judge_looks`.
         least: Similarity that is enough, beside that of `config`.
+        tint: The usual one of the target.
+        frames_lost: Since it was last seen.
     """
     sightings = []
     for proposal in proposals:
         box, score = usable_box(proposal, image_size), score_of(proposal, config)
         if box is None or not proposal.is_verified or score < config.tracking_score:
+            continue
+        found = proposal.tint
+        if tint is not None and found is not None and not tint.fits(found, frames_lost):
             continue
         if looks_alike(proposal, max(config.same_similarity, least)):
             state, raw, likeness = proposal.state, proposal.raw_score, proposal.similarity
@@ -197,22 +214,24 @@ def looks(
     config: TrackerConfig,
     image_size: tuple[int, int],
     resized: Callable[[StateT, float], StateT],
+    count: int = 1,
 ) -> list[Target[ModelT, StateT]]:
     """Where to look for a target in the next frame: itself, or while it is LOST copies of it that
     are searched for elsewhere and at other sizes; the first at a candidate, if there is one.
 
     Args:
         target: Is changed only in how many places were looked at.
-        config: Says how many places.
+        config: Says whether it is searched for.
         image_size: Width and height of the frame in pixels.
         resized: Gives a state of another size.
+        count: Of the places that are looked at.
     """
     if not is_searched_for(target, config):
         return [target]
     chosen: list[Target[ModelT, StateT]] = []
     if target.candidate is not None:
         chosen.append(replaced(target, target.candidate.state, (0.0, 0.0)))
-    while target.suggestions and len(chosen) < config.search_windows:
+    while target.suggestions and len(chosen) < count:
         there, here = target.suggestions.pop(0), target.box
         if not is_plausible(there, image_size):
             continue
@@ -220,9 +239,9 @@ def looks(
         state = resized(target.state, math.sqrt(there.area / here.area))
         chosen.append(replaced(target, state, unsqueezed(shift, target)))
     places = search_places(rounded(target.box), rounded(ahead(target, image_size)), image_size)
-    while len(chosen) < config.search_windows:
-        count, target.searched = target.searched, target.searched + 1
-        turn, rest = divmod(count, HOME_EVERY)
+    while len(chosen) < count:
+        look, target.searched = target.searched, target.searched + 1
+        turn, rest = divmod(look, HOME_EVERY)
         if rest == 0:
             shift, size = places[0], 1.0
         else:

@@ -9,6 +9,7 @@ import enum
 from typing import Any, Generic, TYPE_CHECKING, TypeVar
 
 from tracker_core.boxes import Box
+from tracker_core.tint import Hue, Tint
 
 if TYPE_CHECKING:
     from tracker_core.tracker import Tracker
@@ -55,6 +56,7 @@ class Proposal(Generic[StateT]):
             where it was before.
         similarity: How much it looks there like the target in the first frame, -1 to 1; None
             where the tracker does not compare.
+        tint: Of what is there, see `tracker_core.tint`; None where it was not looked at.
     """
 
     box: Box | None
@@ -62,6 +64,7 @@ class Proposal(Generic[StateT]):
     state: StateT
     is_verified: bool = True
     similarity: float | None = None
+    tint: Hue | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ class Target(Generic[ModelT, StateT]):
         age: Frames tracked since the start.
         similarity: Of the latest box, see `Proposal.similarity`.
         usual_similarity: Smoothed over the frames in which it was TRACKING.
+        tint: Its usual one, in such frames.
         sure: Box and state of the last frame in which it was TRACKING.
         frames_low: Frames in a row in which it was as good as not seen.
         frames_lost: Frames since the target became LOST; 0 while it is not.
@@ -119,6 +123,7 @@ class Target(Generic[ModelT, StateT]):
     status: TrackStatus = TrackStatus.TRACKING
     similarity: float | None = None
     usual_similarity: float = 0.5
+    tint: Tint | None = None
     sure: tuple[Box, StateT] = field(init=False, repr=False)
     age: int = 0
     frames_low: int = 0

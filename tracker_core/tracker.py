@@ -28,6 +28,7 @@ from tracker_core.boxes import Box, startable
 from tracker_core.errors import BoxError, ParameterError, TrackerError
 from tracker_core.images import as_frame, Cut, cut_windows, cut_windows_by_opencv
 from tracker_core.layers.graphs import attach_sessions
+from tracker_core.layers.tints import tints
 from tracker_core.parameters import ConfigT, describe
 from tracker_core.runtime.eager import Eager, EagerUpdates
 from tracker_core.squeezing import scaled, squeeze_of, squeezed
@@ -40,10 +41,15 @@ from tracker_core.status import (
     LARGEST_BOX,
     looks,
     suggest,
+    usable_box,
 )
 from tracker_core.step import ProgramKey, Provenance, Runtime, StepProgram, Tensors, Updates
 from tracker_core.target import ModelT, Proposal, StateT, Target, Track, TrackStatus
+from tracker_core.tint import Tint
 from tracker_core.weights import Weights
+
+TINT_EVERY = 5  # frames, while a target is followed
+SEARCH_WINDOWS = (2, 16)  # of a frame on a CPU, and on CUDA, by themselves
 
 
 @dataclass(frozen=True)
@@ -180,7 +186,8 @@ class Tracker(ABC, Generic[ConfigT, ModelT, StateT]):
         seen = scaled(box, (1 / squeeze[0], 1 / squeeze[1]))
         with torch.inference_mode():
             model, state = self._start(squeezed(frame, squeeze), seen)
-        return Target(box, box, model, state, owner=self, squeeze=squeeze)
+        tint = Tint(tints(frame, [box])[0])
+        return Target(box, box, model, state, owner=self, squeeze=squeeze, tint=tint)
 
     def track(
         self, image: np.ndarray | Tensor, target: Target[ModelT, StateT], learn: bool = True
@@ -209,10 +216,12 @@ class Tracker(ABC, Generic[ConfigT, ModelT, StateT]):
         if not targets:
             return []
         size, config = (frame.shape[1], frame.shape[0]), self.config
-        looks_of = [looks(target, config, size, self.resized) for target in targets]
+        count = config.search_windows or SEARCH_WINDOWS[self.device.type == 'cuda']
+        looks_of = [looks(target, config, size, self.resized, count) for target in targets]
         with torch.inference_mode():
             every = [look for looks_at in looks_of for look in looks_at]
-            proposals = iter(self._locate_squeezed(frame, every))
+            found_at = self._locate_squeezed(frame, every)
+            proposals = iter(self._with_tints(frame, every, found_at))
         tracks = []
         for target, looks_at in zip(targets, looks_of, strict=True):
             found = [next(proposals) for _ in looks_at]
@@ -370,6 +379,26 @@ class Tracker(ABC, Generic[ConfigT, ModelT, StateT]):
                     proposal = replace(proposal, box=scaled(proposal.box, squeeze))
                 proposals[index] = proposal
         return [proposals[index] for index in range(len(targets))]
+
+    def _with_tints(
+        self,
+        frame: Tensor,
+        targets: Sequence[Target[ModelT, StateT]],
+        proposals: Sequence[Proposal[StateT]],
+    ) -> list[Proposal[StateT]]:
+        """Proposals with their tints, where these count: at all places where a lost target is
+        looked for, and now and then where it is followed, to know the usual one."""
+        if not self.config.recover:
+            return list(proposals)
+        size = (frame.shape[1], frame.shape[0])
+        boxes = {
+            index: box
+            for index, (target, proposal) in enumerate(zip(targets, proposals, strict=True))
+            if (target.status is TrackStatus.LOST or target.age % TINT_EVERY == 0)
+            and (box := usable_box(proposal, size)) is not None
+        }
+        seen = dict(zip(boxes, tints(frame, list(boxes.values())), strict=True))
+        return [replace(each, tint=seen.get(index)) for index, each in enumerate(proposals)]
 
     # ------------------------------------------------------------------------ for a subclass
 

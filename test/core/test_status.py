@@ -152,6 +152,52 @@ def test_a_lost_target_is_taken_up_only_where_it_looks_alike_and_nothing_else_do
     assert best_sighting(unseen, config, SIZE) is None
 
 
+def test_what_looks_far_less_like_the_target_than_usual_is_not_it() -> None:
+    """What hides it may score as it does, and so may a part of it that comes into sight."""
+    tracker = Scripted()
+    target = tracker.start(IMAGE, START)
+
+    def states(similarity: float, count: int) -> list[TrackStatus]:
+        tracker.next = alike((0.9, similarity))[0]
+        return [tracker.track(IMAGE, target).status for _ in range(count)]
+
+    assert states(0.8, 60) == [T] * 60
+    usual = target.usual_similarity
+    assert usual == pytest.approx(0.8, abs=0.03)
+    assert states(0.65 * usual, 1) == [T]  # things change
+    assert states(0.5 * usual, 3) == [U, U, L]
+    assert states(0.65 * usual, 3) == [L, L, L]
+    assert states(0.75 * usual, 2) == [L, T]
+
+
+def test_a_lost_target_is_not_taken_up_in_another_tint() -> None:
+    """Deep features of a thing are alike in any colour."""
+    tracker = Scripted()
+
+    def painted(colour: tuple[int, int, int]) -> np.ndarray:
+        image = np.full((100, 200, 3), 120, np.uint8)
+        image[40:60, 90:110] = colour
+        return image
+
+    red, violet = painted((200, 60, 60)), painted((170, 60, 90))
+    target = tracker.start(red, START)
+    for _ in range(30):
+        tracker.track(red, target)
+    assert target.tint is not None
+    assert target.tint.spread < 0.02
+    tracker.lose(target)
+    tracker.next = alike((0.9, 0.8))[0]
+    assert [tracker.track(violet, target).status for _ in range(10)] == [L] * 10
+    assert [tracker.track(red, target).status for _ in range(2)] == [L, T]
+    tracker.lose(target)
+    assert [tracker.track(red // 2, target).status for _ in range(2)] == [L, T]  # less light
+    # when it was away for long the light may be another; a wholly different colour it is not
+    tracker.lose(target)
+    statuses = [tracker.track(violet, target).status for _ in range(1500)]
+    assert T in statuses[300:]
+    assert T not in statuses[:100]
+
+
 def test_a_lost_target_is_searched_for_everywhere_and_at_three_sizes() -> None:
     tracker = Scripted()
     target = tracker.start(IMAGE, START)
@@ -164,8 +210,8 @@ def test_a_lost_target_is_searched_for_everywhere_and_at_three_sizes() -> None:
 
     seen = set()
     for _ in range(100):
-        found = looks(target, tracker.config, SIZE, resized)
-        assert len(found) == tracker.config.search_windows
+        found = looks(target, tracker.config, SIZE, resized, 3)
+        assert len(found) == 3
         seen |= {each.search_offset for each in found}
         assert all(each.state == target.state for each in found)
     assert set(sizes) >= {1.6, 0.65}
@@ -176,7 +222,7 @@ def test_a_lost_target_is_searched_for_everywhere_and_at_three_sizes() -> None:
                 max(abs(START.cx + dx - x), abs(START.cy + dy - y)) <= 40 for dx, dy in seen
             )
     target.candidate = Candidate(Box(10, 10, 20, 20), 'there')
-    first = looks(target, tracker.config, SIZE, resized)[0]
+    first = looks(target, tracker.config, SIZE, resized, 2)[0]
     assert (first.state, first.search_offset) == ('there', (0.0, 0.0))
 
 
@@ -193,10 +239,10 @@ def test_suggested_places_are_looked_at_first() -> None:
         factors.append(factor)
         return state
 
-    first, second = looks(target, tracker.config, SIZE, resized)
+    first, second = looks(target, tracker.config, SIZE, resized, 2)
     assert (first.search_offset, second.search_offset) == ((70.0, 30.0), (-95.0, -45.0))
     assert factors == [2.0, 0.5]
-    third, fourth = looks(target, tracker.config, SIZE, resized)
+    third, fourth = looks(target, tracker.config, SIZE, resized, 2)
     assert third.search_offset == (-85.0, -35.0)
     assert fourth.search_offset == (0.0, 0.0)  # and then the search goes on
     tracker.suggest(target, [START] * 100)
