@@ -21,6 +21,10 @@ class ImageError(TrackerError, ValueError):
     """An image of the wrong kind (shape, dtype, number of channels) or too small."""
 
 
+class CameraError(TrackerError, ValueError):
+    """A calibration of a camera that is missing or cannot be."""
+
+
 class ParameterError(TrackerError, ValueError):
     """A parameter that does not exist, has the wrong type or is out of its range."""
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property, partial
 import math
 
@@ -60,6 +61,8 @@ class Script:
         absences: When the object is outside the image.
         screens: From when to when something is held in front of the object, larger than it.
         passers: From when to when a look-alike crosses the image, wherever the object is.
+        stands: The object stands on the ground before a level camera: the nearer it is, the larger
+            and the lower in the image.
     """
 
     speed: float = 1.0
@@ -71,6 +74,7 @@ class Script:
     absences: tuple[Absence, ...] = ()
     screens: tuple[tuple[float, float], ...] = ()
     passers: tuple[tuple[float, float], ...] = ()
+    stands: bool = False
 
 
 SCENES = {
@@ -108,8 +112,29 @@ LONG_SCENES = {
         passers=((0.15, 0.23), (0.23, 0.31), (0.43, 0.5), (0.68, 0.76), (0.76, 0.84), (0.9, 0.98)),
     ),
 }
+# for places in space, see `space`: upright, coming nearer and going away
+SPACE_SCENES = {
+    'walk': Script(turn=0.0, zoom=1.5, occlusions=(), look_alikes=(), stands=True),
+    'walk_hidden': Script(
+        turn=0.0,
+        zoom=1.5,
+        occlusions=(),
+        look_alikes=(),
+        screens=((0.3, 0.4), (0.7, 0.8)),
+        stands=True,
+    ),
+}
 SCREEN = 1.6  # how many times larger than the object is what is held in front of it
 SCREEN_RAMP = 12  # frames in which it comes and goes
+
+
+class Layer(Enum):
+    """What something in a scene is to the object."""
+
+    BEHIND = 'behind'
+    SHADOW = 'shadow'
+    OBJECT = 'object'
+    BEFORE = 'before'
 
 
 class Scene(Sequence[np.ndarray]):
@@ -171,6 +196,36 @@ class Scene(Sequence[np.ndarray]):
         """The share of the object's area that can be seen in every frame, (frames,) in [0, 1]."""
         return np.array([self._visible(i) for i in range(self._frames)])
 
+    @property
+    def half_size(self) -> tuple[float, float]:
+        """Half the object's width and height in pixels, upright and at a zoom of one."""
+        return float(self._half[0]), float(self._half[1])
+
+    @property
+    def stands(self) -> bool:
+        """Whether the object stands on the ground, see `Script`."""
+        return self._script.stands
+
+    def zoom(self, t: float) -> float:
+        """By how much the object is larger than usual at time t (in frames)."""
+        return self._script.zoom ** self._wave(2, 260, t) * self._growth(t)
+
+    def coverage(self, i: int) -> Iterator[tuple[Layer, tuple[slice, slice], np.ndarray]]:
+        """What is drawn in frame i, from the ground up.
+
+        Yields:
+            What it is, rows and columns that it may cover, and its alpha there, (h, w) in [0, 1].
+        """
+        layer = Layer.BEHIND
+        for thing, pose in self._layers():
+            window = _window([pose(i)], self.size)
+            alpha = _warp(thing, pose(i), window)[..., 3]
+            if thing is self._object:
+                layer = Layer.OBJECT
+            elif layer is Layer.OBJECT:
+                layer = Layer.BEFORE
+            yield Layer.SHADOW if thing is self._shadow else layer, window, alpha
+
     def _wave(self, which: int, period: float, t: float) -> float:
         """A smooth course in [-1, 1] with the given period in frames."""
         first, second = self._phases[which]
@@ -183,6 +238,8 @@ class Scene(Sequence[np.ndarray]):
         room = np.maximum(np.array([width, height]) / 2 - 2.1 * self._side, 0)
         way = self._wave(0, 420, t * script.speed), self._wave(1, 300, t * script.speed)
         centre = np.array([width, height]) / 2 + room * way
+        if script.stands:  # its top is as high as the camera, so on the horizon
+            centre[1] = height / 2 + self._half[1] * self.zoom(t)
         for absence in script.absences:
             begin, end = absence.begin * self._frames, absence.end * self._frames
             ramp = absence.ramp * self._frames
@@ -211,7 +268,7 @@ class Scene(Sequence[np.ndarray]):
         With an offset (in half sides) and a turn: the pose of something that accompanies it.
         """
         script = self._script
-        zoom = script.zoom ** self._wave(2, 260, t) * self._growth(t)
+        zoom = self.zoom(t)
         turn += script.turn * self._wave(3, 200, t * max(script.speed / 2, 1))
         lean = np.array([0.9 - 0.1 * self._wave(4, 170, t), 1.0])  # out of the image plane
         c, s = math.cos(turn), math.sin(turn)
@@ -278,10 +335,8 @@ class Scene(Sequence[np.ndarray]):
 
     def _visible(self, i: int) -> float:
         shown = np.zeros(self.size[::-1], np.float32)
-        for thing, pose in self._layers():
-            window = _window([pose(i)], self.size)
-            alpha = _warp(thing, pose(i), window)[..., 3]
-            if thing is self._object:
+        for layer, window, alpha in self.coverage(i):
+            if layer is Layer.OBJECT:
                 shown[window] = alpha
             else:  # what lies below the object meets zeros
                 shown[window] *= 1 - alpha
@@ -327,7 +382,8 @@ def render_scene(
     Args:
         name: 'default' (everything, mildly), 'calm' (motion only), 'crossing' (look-alikes pass
             close by), 'leave' (the object leaves the image and comes back) or 'fast'; for minutes
-            'exits', 'hidden' or 'confused', see `LONG_SCENES`.
+            'exits', 'hidden' or 'confused', see `LONG_SCENES`; with a place in space 'walk' or
+            'walk_hidden', see `space`.
         frames: Its length; what happens is spread over it.
         size: Width and height in pixels, at least 64.
         seed: Chooses shapes, paint, paths and light.
@@ -336,7 +392,7 @@ def render_scene(
     Raises:
         ParameterError: No such scene, or a size or a length that cannot be.
     """
-    scripts = SCENES | LONG_SCENES
+    scripts = SCENES | LONG_SCENES | SPACE_SCENES
     if name not in scripts:
         raise ParameterError(f'there is no scene {name!r}; choose one of {", ".join(scripts)}')
     if frames < 1 or min(size) < 64 or seed < 0:
