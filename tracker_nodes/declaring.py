@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import (
@@ -25,6 +25,7 @@ from tracker_core.errors import ParameterError, suggestion
 from tracker_core.parameters import describe, ParameterInfo, Parameters
 
 Config = TypeVar('Config', bound=Parameters)
+FIXED = 'fixed while the node is configured'
 OF_EVERY_NODE = {'use_sim_time', 'start_type_description_service'}
 QOS_OF_EVERY_NODE = tuple(
     f'qos_overrides.{topic}.' for topic in ('/clock', '/parameter_events', '/rosout')
@@ -121,6 +122,56 @@ def declare_config(node: Node, config: type[Config]) -> Config:
         )
     )
     return config(**values)
+
+
+def declare_live_config(
+    node: Node,
+    config: type[Config],
+    is_configured: Callable[[], bool],
+    accept: Callable[[Config], None],
+) -> Config:
+    """Declare a dataclass' fields as parameters of a lifecycle node that can be set at any time;
+    those that are not live only while it is not configured.
+
+    Args:
+        node: The node.
+        config: The dataclass, which checks itself when it is made.
+        is_configured: Whether the node is.
+        accept: Called with the dataclass of the new values whenever some are set.
+
+    Returns:
+        The dataclass with the values given at start-up.
+
+    Raises:
+        ParameterError: One of these values does not fit.
+    """
+    infos = {info.name: info for info in describe(config)}
+    for info in infos.values():
+        problem = declare(node, info, info.default, '' if info.live else FIXED)
+        if problem:
+            raise ParameterError(problem)
+
+    def made(changes: Mapping[str, Any]) -> Config:
+        values = {name: node.get_parameter(name).value for name in infos}
+        values.update(changes)
+        return config(**{name: checked(infos[name], value) for name, value in values.items()})
+
+    def on_set(parameters: list[Parameter]) -> SetParametersResult:
+        changes = {each.name: each.value for each in parameters if each.name in infos}
+        for name, value in changes.items():
+            fixed = is_configured() and not infos[name].live
+            if fixed and value != node.get_parameter(name).value:
+                reason = f'{name} is {FIXED}; clean the node up first (lifecycle: cleanup)'
+                return SetParametersResult(successful=False, reason=reason)
+        try:
+            accept(made(changes))
+        except ParameterError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    given = made({})
+    node.add_on_set_parameters_callback(on_set)
+    return given
 
 
 def descriptor(info: ParameterInfo, constraint: str = '') -> ParameterDescriptor:

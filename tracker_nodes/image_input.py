@@ -48,6 +48,7 @@ class ImageInput:
         is_compressed: Which of the two topics.
         take: Called with each frame.
         bit_depth: See `GrayRange`.
+        topic: Full name of another topic, of which nothing is decoded; empty: `image_topic`.
 
     Raises:
         ParameterError: One of the node's `qos_overrides` is no such policy.
@@ -59,13 +60,14 @@ class ImageInput:
         is_compressed: bool,
         take: Callable[[Frame], None],
         bit_depth: int = 0,
+        topic: str = '',
     ) -> None:
         self.gray = GrayRange(bit_depth, self._note_range)
         self._node = node
         self._take = take
         self._message = CompressedImage if is_compressed else Image
         self._decode = compressed_to_rgb if is_compressed else to_rgb
-        self.topic = image_topic(node, is_compressed)
+        self.topic = topic or image_topic(node, is_compressed)
         self._overrides = given_overrides(node, self.topic, 'subscription')
         self._publishers: dict[bytes, str] = {}  # their nodes by their id
         self._told: set[bytes] = set()  # publishers whose misfit has been logged

@@ -23,9 +23,11 @@ from tracker_nodes.declaring import (
     checked,
     declare,
     descriptor,
+    FIXED,
     given_at_start,
     warn_of_unknown,
 )
+from tracker_nodes.follow_config import FollowConfig
 from tracker_nodes.node_config import NodeConfig
 
 
@@ -194,12 +196,38 @@ def parameter_file(tracker: str) -> str:
         '  ros__parameters:',
         f'    tracker: {tracker}',
     ]
-    rows = [(info, info.name, info.default) for info in describe(NodeConfig)[1:]]
+    rows = [(info, info.name, info.default, constraint(info)) for info in describe(NodeConfig)[1:]]
     rows += [
-        (info, f'{tracker}.{info.name}', getattr(config, info.name)) for info in describe(config)
+        (info, f'{tracker}.{info.name}', getattr(config, info.name), constraint(info))
+        for info in describe(config)
     ]
-    for info, name, value in rows:
-        limits = descriptor(info, constraint(info)).additional_constraints
+    return '\n'.join([*lines, *_commented_out(rows)]) + '\n'
+
+
+def follow_file() -> str:
+    """The text of config/follow.yaml, likewise."""
+    lines = [
+        '# Parameters of target_pose.',
+        '# To set one, remove the # that stands directly in front of its name.',
+        '# Written by: python3 -m tracker_nodes.parameters follow',
+        '/**:',
+        '  ros__parameters:',
+        '    autostart: true',
+    ]
+    rows = [
+        (info, info.name, info.default, '' if info.live else FIXED)
+        for info in describe(FollowConfig)
+        if info.name != 'autostart'
+    ]
+    return '\n'.join([*lines, *_commented_out(rows)]) + '\n'
+
+
+def _commented_out(rows: Iterable[tuple[ParameterInfo, str, Any, str]]) -> list[str]:
+    """Lines of a parameter file; a row has a parameter, its full name, its value and when it
+    cannot be set."""
+    lines = []
+    for info, name, value, when in rows:
+        limits = descriptor(info, when).additional_constraints
         if info.minimum is not None and info.maximum is not None:
             limits = '; '.join(filter(None, [f'{info.minimum:g} to {info.maximum:g}', limits]))
         text = info.help + (f' ({limits})' if limits else '')
@@ -208,8 +236,8 @@ def parameter_file(tracker: str) -> str:
             *textwrap.wrap(text, 99, initial_indent='    # ', subsequent_indent='    # '),
         ]
         lines.append(f'    #{name}: {json.dumps(value)}')
-    return '\n'.join(lines) + '\n'
+    return lines
 
 
 if __name__ == '__main__':
-    print(parameter_file(sys.argv[1]), end='')
+    print(follow_file() if sys.argv[1] == 'follow' else parameter_file(sys.argv[1]), end='')

@@ -23,12 +23,14 @@ class Silence:
         node: The node that subscribes.
         topic: The full name of the topic.
         type_name: Of its messages, such as 'sensor_msgs/msg/Image'.
+        what: One of them in a word.
     """
 
-    def __init__(self, node: Node, topic: str, type_name: str) -> None:
+    def __init__(self, node: Node, topic: str, type_name: str, what: str = 'image') -> None:
         self._node = node
         self._topic = topic
         self._type_name = type_name
+        self._what = what
         self._publishers: set[bytes] = set()
         self._since = time.monotonic()
         self._is_told = False
@@ -53,7 +55,7 @@ class Silence:
         if self._is_told or time.monotonic() - self._since < PATIENCE:
             return ''
         self._is_told = True
-        silence = f'no image on {self._topic} for {PATIENCE:g} s'
+        silence = f'no {self._what} on {self._topic} for {PATIENCE:g} s'
         if not publishers:
             return f'{silence}: nobody publishes it{self._elsewhere()}'
         names = [name_of(publisher) for publisher in publishers if fits(publisher)]

@@ -14,7 +14,9 @@ from tracker_nodes.executables import executable, MissingError, what_is_missing
 SCREEN = {'DISPLAY': ':0'}
 
 
-@pytest.mark.parametrize('name', ['tracker_node', 'video_source', 'select_target', 'demo'])
+@pytest.mark.parametrize(
+    'name', ['tracker_node', 'target_pose', 'video_source', 'select_target', 'demo']
+)
 def test_the_own_executables_are_found(name: str):
     path = executable('tracker_nodes', name)
     assert path.read_text().startswith('#!/usr/bin/env ')

@@ -12,15 +12,16 @@ import yaml
 
 from tracker_core import list_trackers, tracker_declaration
 from tracker_core.parameters import describe
-from tracker_nodes.parameters import NodeConfig, parameter_file
+from tracker_nodes.follow_config import FollowConfig
+from tracker_nodes.parameters import follow_file, NodeConfig, parameter_file
 
 CONFIG = Path(__file__).parents[2] / 'config'
 
 
 def test_every_tracker_has_a_parameter_file():
-    """The launch files, which do without torch, tell the trackers by these files."""
+    """And target_pose has one."""
     files = {path.stem for path in CONFIG.glob('*.yaml')}
-    assert files == set(list_trackers())
+    assert files == {*list_trackers(), 'follow'}
 
 
 @pytest.mark.parametrize('tracker', list_trackers())
@@ -28,6 +29,14 @@ def test_parameter_files_are_up_to_date(tracker: str):
     written = (CONFIG / f'{tracker}.yaml').read_text()
     cure = f'python3 -m tracker_nodes.parameters {tracker} > config/{tracker}.yaml'
     assert written == parameter_file(tracker), f'write it again: {cure}'
+
+
+def test_the_parameter_file_of_target_pose_is_up_to_date_and_gives_the_defaults():
+    cure = 'python3 -m tracker_nodes.parameters follow > config/follow.yaml'
+    written = (CONFIG / 'follow.yaml').read_text()
+    assert written == follow_file(), f'write it again: {cure}'
+    values = re.sub(r'^    #(?! )', '    ', written, flags=re.MULTILINE)
+    assert FollowConfig(**yaml.safe_load(values)['/**']['ros__parameters']) == FollowConfig()
 
 
 @pytest.mark.parametrize('tracker', list_trackers())

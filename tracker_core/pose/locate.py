@@ -139,7 +139,7 @@ class TargetLocator:
             np.array([(box.cx, box.cy), (box.x, box.cy), (box.x2, box.cy), (box.cx, box.y2)])
         )
         if seen.status is not TrackStatus.TRACKING or not np.isfinite(rays[0]).all():
-            return self._estimate(view, rays[0], box, is_predicted=True)
+            return self._estimate(view, box, is_seen=False, is_ranged=False)
         self._seen = seen.stamp
         ray = rays[0]
         # The extents of the box as angles; where an edge has no ray, as the other one
@@ -147,7 +147,7 @@ class TargetLocator:
         error = max(2 * self.config.box_error * float(np.nanmax([*extent, 1e-4])), 1e-4)
         self._turn(ray, error)
         is_ranged = self._move(seen, view, ray, error)
-        return self._estimate(view, ray, box, is_predicted=not is_ranged)
+        return self._estimate(view, box, is_seen=True, is_ranged=is_ranged)
 
     @property
     def _coast(self) -> float:
@@ -251,14 +251,12 @@ class TargetLocator:
                 return nearest
         return ranges[found.index(front(found))]
 
-    def _estimate(
-        self, view: View, ray: np.ndarray, box: Box, is_predicted: bool
-    ) -> Estimate | None:
+    def _estimate(self, view: View, box: Box, is_seen: bool, is_ranged: bool) -> Estimate | None:
         if self._angles is None:
             return None
         course, to_fixed = self._course, view.to_fixed
         turned, rate = self._angles.position, self._angles.velocity
-        if course is not None and is_predicted and to_fixed is not None:
+        if course is not None and not is_seen and to_fixed is not None:
             # The robot's own motion is known in the fixed frame, and not to the bearing's filter
             turned = angles(to_fixed.back(course.motion.position))
         bearing = Bearing(*map(float, (*turned, *rate)))
@@ -273,9 +271,10 @@ class TargetLocator:
             if to_fixed is not None:
                 position, covariance = _moved(to_fixed, position, covariance)
         else:
-            return Estimate(bearing, Source.NONE, is_predicted)
+            return Estimate(bearing, Source.NONE, is_predicted=not is_seen)
         seen_from = position if to_fixed is None else to_fixed.back(position)
         size = _metric_size(view.camera, box, float(seen_from[2]))
+        is_predicted = not (is_seen if course is None else is_ranged)
         return Estimate(
             bearing, source, is_predicted, position, covariance, velocity, size, is_fixed
         )

@@ -84,3 +84,13 @@ def quaternion(rotation: np.ndarray) -> tuple[float, float, float, float]:
     x, y, z, w = np.linalg.eigh(k)[1][:, -1]
     sign = 1.0 if w >= 0 else -1.0
     return float(sign * x), float(sign * y), float(sign * z), float(sign * w)
+
+
+def facing(towards: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """(3, 3) rotation of a frame whose x axis points towards something, with z as far upwards as
+    that allows; both (3,) vectors of any length."""
+    whole = np.eye(3)
+    x = next(v / np.linalg.norm(v) for v in (towards, *whole) if np.linalg.norm(v) > 1e-9)
+    ys = (np.cross(v, x) for v in (up, *whole))  # where that is straight up, any will do
+    y = next(v / np.linalg.norm(v) for v in ys if np.linalg.norm(v) > 1e-6)
+    return np.column_stack([x, y, np.cross(x, y)])
