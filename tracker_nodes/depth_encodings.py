@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import array
 import struct
 
 import cv2
@@ -14,15 +15,16 @@ from tracker_core.pose.depth import DepthImage
 from tracker_nodes.encodings import (
     announced_size,
     CompressedMessage,
+    CompressedT,
     HEADER_BYTES,
     ImageMessage,
+    ImageT,
     LARGEST_COMPRESSED,
     LONGEST_WORD,
 )
 
 # Type of a value, and metres of a value of one
 ENCODINGS = {'16UC1': ('u2', 0.001), 'mono16': ('u2', 0.001), '32FC1': ('f4', 1.0)}
-TRANSPORT = 'compressedDepth'
 PNG = b'\x89PNG'
 # What compressed_depth_image_transport puts before the picture: its format, and two numbers with
 # which floating depth was made 16-bit
@@ -87,3 +89,27 @@ def compressed_to_depth(message: CompressedMessage) -> DepthImage:
         metres = np.float32(a) / (values.astype(np.float32) - np.float32(b))
     metres[values == 0] = 0
     return DepthImage(metres)
+
+
+def fill_depth(message: ImageT, depth: DepthImage) -> ImageT:
+    """Write a depth image into a `sensor_msgs/Image`; its header is left alone."""
+    values = np.ascontiguousarray(depth.values)
+    message.encoding = '16UC1' if values.dtype.kind == 'u' else '32FC1'
+    values = values.astype(f'<{ENCODINGS[message.encoding][0]}', copy=False)
+    message.height, message.width = values.shape
+    message.is_bigendian = 0
+    message.step = values.strides[0]
+    data = array.array('B')  # the one form that a message takes over without a look at each byte
+    data.frombytes(values.data.cast('B'))
+    message.data = data
+    return message
+
+
+def fill_compressed_depth(message: CompressedT, depth: DepthImage) -> CompressedT:
+    """Write a depth image in millimetres into a `sensor_msgs/CompressedImage` of the transport
+    compressedDepth; its header is left alone."""
+    values = np.ascontiguousarray(depth.values, np.uint16)  # of this machine's byte order
+    encoded = cv2.imencode('.png', values)[1]
+    message.format = '16UC1; compressedDepth png'
+    message.data = array.array('B', CONFIGURATION.pack(0, 0.0, 0.0) + encoded.tobytes())
+    return message

@@ -13,8 +13,8 @@ from rclpy.node import Node
 from tracker_core.errors import ImageError
 from tracker_core.pose.camera import CameraModel
 from tracker_core.pose.depth import DepthImage
-from tracker_nodes.depth_encodings import compressed_to_depth, to_depth, TRANSPORT
-from tracker_nodes.follow_config import FollowConfig
+from tracker_nodes.depth_encodings import compressed_to_depth, to_depth
+from tracker_nodes.follow_config import FollowConfig, TRANSPORT
 from tracker_nodes.frames import Frame
 from tracker_nodes.image_input import ImageInput
 from tracker_nodes.joining import DepthJoin

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from tracker_core.parameters import parameter
 from tracker_core.pose.config import PoseConfig
 
+TRANSPORT = 'compressedDepth'  # of image_transport, for depth
+
 
 @dataclass(frozen=True)
 class FollowConfig(PoseConfig):
@@ -20,7 +22,7 @@ class FollowConfig(PoseConfig):
     depth_transport: str = parameter(
         'raw',
         'What to subscribe to: the topic depth, depth/compressedDepth, or none.',
-        choices=('raw', 'compressedDepth', 'none'),
+        choices=('raw', TRANSPORT, 'none'),
         live=False,
     )
     depth_slop: float = parameter(

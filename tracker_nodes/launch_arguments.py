@@ -14,7 +14,8 @@ from pathlib import Path
 from ament_index_python.packages import get_package_share_directory
 
 from tracker_core import list_trackers, tracker_declaration, UnknownTrackerError
-from tracker_core.parameters import describe
+from tracker_core.parameters import describe, Value
+from tracker_nodes.follow_config import FollowConfig
 from tracker_nodes.node_config import NodeConfig
 
 
@@ -65,6 +66,40 @@ def reason_to_refuse(tracker: str, arguments: Mapping[str, str]) -> str:
     except UnknownTrackerError as error:
         return str(error)
     return ''
+
+
+def described_follow(names: Iterable[str]) -> list[tuple[str, str, list[str] | None]]:
+    """The same as `described` for parameters of `target_pose`."""
+    infos = {info.name: info for info in describe(FollowConfig)}
+    return [
+        (
+            name,
+            infos[name].help.rstrip('.'),
+            ['', *map(str, infos[name].choices or ())] if infos[name].choices else None,
+        )
+        for name in names
+    ]
+
+
+def follow_parameters(given: Mapping[str, str], depth: str) -> dict[str, Value]:
+    """Parameters of `target_pose` from launch arguments.
+
+    Args:
+        given: Values by the names of the parameters; empty where none is given.
+        depth: Topic of the depth images; empty: there are none.
+
+    Raises:
+        ParameterError: A value that does not fit.
+    """
+    infos = {info.name: info for info in describe(FollowConfig)}
+    values = {name: infos[name].parse(text) for name, text in given.items() if text}
+    return values if depth else {**values, 'depth_transport': 'none'}
+
+
+def camera_info_topic(image: str) -> str:
+    """Where a camera publishes its calibration: beside its images."""
+    folder, slash, _ = image.rpartition('/')
+    return f'{folder}{slash}camera_info'
 
 
 def logger_name(node: str, *namespaces: str) -> str:

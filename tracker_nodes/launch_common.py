@@ -8,7 +8,7 @@ activated virtual environment.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import os
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,14 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from tracker_core import list_trackers
+from tracker_core import list_trackers, ParameterError
 from tracker_nodes.executables import what_is_missing
 from tracker_nodes.fast_dds import profile_path, profile_variables
 from tracker_nodes.launch_arguments import (
+    camera_info_topic,
     described,
+    described_follow,
+    follow_parameters,
     logger_name,
     parameter_file,
     reason_to_refuse,
@@ -34,14 +37,24 @@ from tracker_nodes.launch_arguments import (
 
 # Handed on to the node if they are given; otherwise the parameter file decides, then the defaults.
 NODE_PARAMETERS = ('preset', 'device', 'precision', 'runtime', 'image_transport')
+FOLLOW_PARAMETERS = (
+    'depth_transport',
+    'object_height',
+    'object_width',
+    'fixed_frame',
+    'target_frame',
+)
 
 
-def tracker_launch(tracker: str | None = None, preset: str = '') -> LaunchDescription:
+def tracker_launch(
+    tracker: str | None = None, preset: str = '', follow: bool = False
+) -> LaunchDescription:
     """One tracker_node and what belongs to it.
 
     Args:
         tracker: Name of the tracker; None makes it a launch argument.
         preset: Default of the launch argument; empty: the parameter file's.
+        follow: Start target_pose, too.
     """
     arguments = []
     if tracker is None:
@@ -53,6 +66,8 @@ def tracker_launch(tracker: str | None = None, preset: str = '') -> LaunchDescri
                 description='Which tracker',
             )
         )
+    if follow:
+        arguments += _follow_arguments()
     arguments += [
         DeclareLaunchArgument(
             'image', default_value='image', description='Topic of the camera images'
@@ -116,10 +131,42 @@ def tracker_launch(tracker: str | None = None, preset: str = '') -> LaunchDescri
             'params_file',
         ),
     ]
-    return LaunchDescription([*arguments, OpaqueFunction(function=_nodes, args=[tracker])])
+    function = OpaqueFunction(function=_nodes, args=[tracker, follow])
+    return LaunchDescription([*arguments, function])
 
 
-def _nodes(context: LaunchContext, tracker: str | None) -> list[LaunchDescriptionEntity]:
+def _follow_arguments() -> list[DeclareLaunchArgument]:
+    return [
+        DeclareLaunchArgument(
+            'depth',
+            default_value='',
+            description='Topic of the depth images, aligned with the camera images; empty: none',
+        ),
+        DeclareLaunchArgument(
+            'camera_info',
+            default_value='',
+            description="Topic of the camera's calibration; empty: camera_info beside image",
+        ),
+        DeclareLaunchArgument(
+            'follow_params_file',
+            default_value='',
+            description='Parameter file of target_pose; empty: config/follow.yaml of this package',
+        ),
+        *(
+            DeclareLaunchArgument(
+                name,
+                default_value='',
+                description=f'{text}. Of target_pose; empty: as in follow_params_file',
+                choices=choices,
+            )
+            for name, text, choices in described_follow(FOLLOW_PARAMETERS)
+        ),
+    ]
+
+
+def _nodes(
+    context: LaunchContext, tracker: str | None, follow: bool
+) -> list[LaunchDescriptionEntity]:
     def value(name: str) -> str:
         return LaunchConfiguration(name).perform(context)
 
@@ -129,7 +176,9 @@ def _nodes(context: LaunchContext, tracker: str | None) -> list[LaunchDescriptio
     clock = {'use_sim_time': value('use_sim_time') == 'true'} if value('use_sim_time') else {}
     around = context.launch_configurations.get('ros_namespace', '')  # of PushRosNamespace
 
-    def node(name: str, *parameters: str | dict[str, Any]) -> Node:
+    def node(
+        name: str, *parameters: str | dict[str, Any], topics: Mapping[str, str] | None = None
+    ) -> Node:
         # By the full name: a level without one would be that of rcl and the middleware, too.
         logger = logger_name(name, around, value('namespace'))
         return Node(
@@ -138,12 +187,12 @@ def _nodes(context: LaunchContext, tracker: str | None) -> list[LaunchDescriptio
             name=name,
             namespace=value('namespace'),
             parameters=[each for each in (*parameters, clock) if each],
-            remappings=[('image', value('image'))],
+            remappings=list((topics or {'image': value('image')}).items()),
             ros_arguments=['--log-level', f'{logger}:={value("log_level")}'],
             output='screen',
         )
 
-    _check_executables(value)
+    _check_executables(value, follow)
     tracker = tracker or value('tracker')
     given = {name: value(name) for name in NODE_PARAMETERS if value(name)}
     refusal = reason_to_refuse(tracker, {name: value(name) for name in ('params_file', 'preset')})
@@ -162,6 +211,8 @@ def _nodes(context: LaunchContext, tracker: str | None) -> list[LaunchDescriptio
             {name: text(word) for name, word in {'tracker': tracker, **given}.items()},
         )
     )
+    if follow:
+        entities.append(_target_pose(value, node, share))
     if value('video'):
         played = {'video': text(value('video')), 'loop': True, 'wait_for_subscriber': True}
         entities.append(node('video_source', played))
@@ -175,7 +226,10 @@ def _nodes(context: LaunchContext, tracker: str | None) -> list[LaunchDescriptio
                 executable='rviz2',
                 name='rviz',
                 namespace=value('namespace'),
-                arguments=['-d', str(share / 'rviz' / 'tracker.rviz')],
+                arguments=[
+                    '-d',
+                    str(share / 'rviz' / f'{"follow" if follow else "tracker"}.rviz'),
+                ],
                 parameters=[clock] if clock else [],
                 output='screen',
             )
@@ -183,16 +237,43 @@ def _nodes(context: LaunchContext, tracker: str | None) -> list[LaunchDescriptio
     return entities
 
 
-def _check_executables(value: Callable[[str], str]) -> None:
+def _target_pose(value: Callable[[str], str], node: Callable[..., Node], share: Path) -> Node:
+    """The node target_pose, by the launch arguments.
+
+    Raises:
+        RuntimeError: One of them does not fit.
+    """
+    path = value('follow_params_file')
+    if path and not Path(path).is_file():
+        raise RuntimeError(f'follow_params_file: {path} is no file (seen from {Path.cwd()})')
+    given = {name: value(name) for name in FOLLOW_PARAMETERS}
+    try:
+        parameters = follow_parameters(given, value('depth'))
+    except ParameterError as error:
+        raise RuntimeError(str(error)) from error
+    words = {
+        name: ParameterValue(each, value_type=type(each)) for name, each in parameters.items()
+    }
+    info = value('camera_info') or camera_info_topic(value('image'))
+    topics = {'camera_info': info}
+    if value('depth'):
+        topics['depth'] = value('depth')
+    return node('target_pose', path or str(share / 'config' / 'follow.yaml'), words, topics=topics)
+
+
+def _check_executables(value: Callable[[str], str], follow: bool) -> None:
     """Refuse before anything runs: launch would leave behind what it has started already.
 
     Args:
         value: Gives the value of a launch argument.
+        follow: Whether target_pose is started.
 
     Raises:
         RuntimeError: Something that is asked for cannot be started; the message says what to do.
     """
     wanted = [('tracker_nodes', 'tracker_node', '')]
+    if follow:
+        wanted.append(('tracker_nodes', 'target_pose', ''))
     windows = []
     if value('video'):
         wanted.append(('tracker_nodes', 'video_source', 'video:=...'))

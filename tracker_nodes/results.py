@@ -14,6 +14,7 @@ from vision_msgs.msg import Detection2D, Detection2DArray
 
 from tracker_core import Tracker, TrackStatus
 from tracker_core.media.overlay import draw_track
+from tracker_nodes.annotations import annotations_message, message_type
 from tracker_nodes.conversions import detection_message, status_message
 from tracker_nodes.diagnostics import Timings
 from tracker_nodes.encodings import fill_compressed, fill_image
@@ -22,7 +23,8 @@ from tracker_nodes.worker import Result
 
 
 class ResultPublishers:
-    """Publishes `detections`, `detection`, `status`, and `image_annotated` while somebody looks.
+    """Publishes `detections`, `detection`, `status`, and while somebody looks `image_annotated`
+    and, where foxglove_msgs is installed, `annotations`.
 
     Args:
         node: That publishes.
@@ -43,6 +45,8 @@ class ResultPublishers:
         self._status = self._create(TrackStatusArray, 'status')
         self._annotated = self._create(Image, annotated, 2)
         self._annotated_compressed = self._create(CompressedImage, f'{annotated}/compressed', 2)
+        kind = message_type()
+        self._annotations = None if kind is None else self._create(kind, 'annotations')
 
     def publish(self, result: Result, tracker: Tracker, latency: float) -> None:
         """Send out what one frame brought; called in the worker's thread.
@@ -76,6 +80,8 @@ class ResultPublishers:
                 frames=result.counts.processed,
             )
         )
+        if self._annotations is not None and self._annotations.get_subscription_count() > 0:
+            self._annotations.publish(annotations_message(header, result.followed))
         self._publish_annotated(result)
         self._note_size(result)
 

@@ -67,19 +67,22 @@ def test_arguments_are_described(path: Path):
     arguments = load(path).get_launch_arguments()
     names = {argument.name for argument in arguments}
     assert {'image', 'namespace', 'params_file', 'device', 'video', 'rviz', 'dds_profile'} <= names
-    assert ('tracker' in names) == (path.name == 'tracker.launch.py')
+    chooses = {'tracker.launch.py', 'follow.launch.py'}
+    assert ('tracker' in names) == (path.name in chooses)
+    assert ('depth' in names) == (path.name == 'follow.launch.py')
     assert all(len(argument.description) > 10 for argument in arguments)
 
 
 @pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda path: path.name)
 def test_nodes_are_started(path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv('DISPLAY', ':0')
-    assert nodes(path).keys() == {'tracker_node'}
+    always = {'tracker_node'} | ({'target_pose'} if path.name == 'follow.launch.py' else set())
+    assert nodes(path).keys() == always
     wanted = {'video_source': ('video', 'scene'), 'select_target': ('select', 'true')}
     if not what_is_missing([('rviz2', 'rviz2', '')]):
         wanted['rviz'] = ('rviz', 'true')
     started = nodes(path, namespace='robot', **dict(wanted.values()))
-    assert started.keys() == {'tracker_node', *wanted}
+    assert started.keys() == {*always, *wanted}
     assert started['tracker_node'].node_name == '/robot/tracker_node'
 
 

@@ -14,7 +14,13 @@ import numpy as np
 import pytest
 
 from tracker_core import ImageError
-from tracker_nodes.depth_encodings import compressed_to_depth, to_depth
+from tracker_core.pose.depth import DepthImage
+from tracker_nodes.depth_encodings import (
+    compressed_to_depth,
+    fill_compressed_depth,
+    fill_depth,
+    to_depth,
+)
 from tracker_nodes.frames import Frame
 from tracker_nodes.joining import ALIVE, DepthJoin, TOLD_AFTER
 
@@ -38,6 +44,15 @@ def raw(encoding: str, values: np.ndarray, padding: int = 0, **fields: object) -
 
 def metres(image: object) -> np.ndarray:
     return image.values.astype(float) * image.unit
+
+
+def test_what_is_written_is_read():
+    millimetres = DepthImage(MILLIMETRES.astype('>u2'), 0.001)
+    floating = DepthImage((MILLIMETRES / 1000).astype('<f4'))
+    written = [to_depth(fill_depth(SimpleNamespace(), depth)) for depth in (millimetres, floating)]
+    written.append(compressed_to_depth(fill_compressed_depth(SimpleNamespace(), millimetres)))
+    for depth in written:
+        np.testing.assert_allclose(metres(depth), MILLIMETRES / 1000, rtol=1e-6)
 
 
 @pytest.mark.parametrize('padding', [0, 5])

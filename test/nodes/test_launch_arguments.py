@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tracker_core import list_trackers, tracker_declaration
+from tracker_core import list_trackers, ParameterError, tracker_declaration
 from tracker_nodes.launch_arguments import (
+    camera_info_topic,
     described,
+    described_follow,
+    follow_parameters,
     logger_name,
     parameter_file,
     reason_to_refuse,
@@ -26,6 +29,29 @@ def test_arguments_are_described_where_the_parameters_are():
     assert device[2] is None
     assert preset[2] is None
     assert 'compact_online' in preset[1]
+
+
+def test_what_is_said_of_the_target_becomes_parameters():
+    given = {'object_height': '1.7', 'depth_transport': '', 'fixed_frame': 'map'}
+    assert follow_parameters(given, '/depth') == {'object_height': 1.7, 'fixed_frame': 'map'}
+    assert follow_parameters({}, '') == {'depth_transport': 'none'}
+    with pytest.raises(ParameterError, match='object_height must be a number'):
+        follow_parameters({'object_height': 'tall'}, '')
+    (transport, height) = described_follow(['depth_transport', 'object_height'])
+    assert transport[2] == ['', 'raw', 'compressedDepth', 'none']
+    assert height[2] is None
+
+
+@pytest.mark.parametrize(
+    ('image', 'info'),
+    [
+        ('/camera/color/image_raw', '/camera/color/camera_info'),
+        ('image', 'camera_info'),
+        ('/image', '/camera_info'),
+    ],
+)
+def test_the_calibration_is_beside_the_images(image: str, info: str):
+    assert camera_info_topic(image) == info
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ from tracker_core.pose.locate import angles
 from tracker_core.pose.transform import RigidTransform
 from tracker_nodes import fixed_frame
 from tracker_nodes.conversions import box_to_message, nanoseconds
+from tracker_nodes.depth_encodings import fill_depth
 from tracker_nodes.target_pose import TargetPose
 
 FRAME = 'camera_color_optical_frame'
@@ -61,13 +62,9 @@ def camera_info(camera: CameraModel) -> CameraInfo:
 
 
 def depth_message(depth: DepthImage, header: Header, encoding: str = '32FC1') -> Image:
-    metres = depth.values
-    values = metres if encoding == '32FC1' else (1000 * metres).round().astype(np.uint16)
-    height, width = values.shape
-    message = Image(header=header, encoding=encoding, width=width, height=height)
-    message.step = values.strides[0]
-    message.data = array.array('B', values.tobytes())
-    return message
+    if encoding == '16UC1':
+        depth = DepthImage((1000 * depth.values).round().astype(np.uint16), 0.001)
+    return fill_depth(Image(header=header), depth)
 
 
 class Robot:

@@ -43,12 +43,18 @@ def draw_track(frame: np.ndarray, track: Followed, label: str = '') -> None:
         track: A `Track` or a `Target`; a lost one is drawn dashed, where it was last seen.
         label: Name of the target.
     """
+    is_lost = track.status is TrackStatus.LOST
+    text = label_text(track, label)
+    draw_box(frame, track.box, COLOURS[track.status], text, dashed=is_lost)
+
+
+def label_text(track: Followed, label: str = '') -> str:
+    """What stands beside a box: label, score and, unless sure, the status."""
     words = [label] if label else []
     words.append(f'{track.score:.2f}')
     if track.status is not TrackStatus.TRACKING:
         words.append(track.status.name.lower())
-    is_lost = track.status is TrackStatus.LOST
-    draw_box(frame, track.box, COLOURS[track.status], ' '.join(words), dashed=is_lost)
+    return ' '.join(words)
 
 
 def draw_box(
