@@ -13,7 +13,6 @@ The last two run the node, so they need the built package: source .venv/activate
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 import json
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -48,6 +48,8 @@ OCCLUSION = 30  # frames: a second
 BOX_NOISE = 0.05  # standard deviation of noisy boxes' centres and sides, in sides
 DEPTHS = ('clean', 'noise', 'holes', 'background', 'all of it')
 Seen = tuple[TrackStatus, Box]
+# Status, true place, estimated place, error of the bearing
+Row = tuple[TrackStatus, np.ndarray, np.ndarray | None, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,18 @@ class Case:
     boxes: str
     depth: str = ''
 
+    @property
+    def is_on_ground(self) -> bool:
+        return self.source == 'ground'
+
 
 def spoilt(depth: DepthImage, how: str, rng: np.random.Generator) -> DepthImage:
     """Depth as cameras give it: 16 bits of a millimetre; noise that grows with the square of the
     depth, as stereo has it (6 cm at 4 m); holes in patches over a third, and at edges."""
-    z = depth.values.astype(np.float64)
+    z = depth.values
     height, width = z.shape
     if how in ('noise', 'all of it'):
-        z = z + 0.004 * z**2 * rng.standard_normal(z.shape)
+        z = z + 0.004 * z**2 * rng.standard_normal(z.shape, np.float32)
     millimetres = np.clip(np.rint(1000 * z), 0, 65535).astype(np.uint16)
     if how in ('holes', 'all of it'):
         patches = rng.standard_normal((height // 12, width // 12), np.float32)
@@ -100,74 +106,80 @@ def tracked(space: Space, name: str) -> list[Seen]:
 
 
 def located(
-    space: Space, seen: list[Seen], case: Case, config: PoseConfig, rng: np.random.Generator
-) -> Iterator[tuple[TrackStatus, np.ndarray, np.ndarray | None, np.ndarray]]:
-    """Status, true place, estimated place and error of the bearing of every frame that has one."""
-    height = space.object_size[1] if case.source == 'size' else 0.0
-    locator = TargetLocator(replace(config, object_height=height))
-    for i, (status, box) in enumerate(seen):
-        depth = None
-        if case.source == 'depth':
-            depth = spoilt(space.depth(i), case.depth, rng)
-        if case.depth in ('background', 'all of it'):
-            box = Box.from_center(box.cx, box.cy, 1.5 * box.w, 1.5 * box.h)
-        view = View(space.camera, depth, space.ground if case.source == 'ground' else None)
-        estimate = locator.observe(Observation(i * STEP, status, box), view)
-        if estimate is not None:
-            place = space.place(i)
-            turned = np.array([estimate.bearing.azimuth, estimate.bearing.elevation])
-            yield status, place, estimate.position, turned - angles(place)
+    space: Space, seen: dict[str, list[Seen]], cases: list[Case], config: PoseConfig, seed: int
+) -> dict[Case, list[Row]]:
+    """Every frame of a scene, for every case; a frame's depth is made once.
+
+    Args:
+        space: Of the scene.
+        seen: States and boxes by their kind.
+        cases: What to compare.
+        config: How targets are located.
+        seed: Of the noise.
+    """
+    rng = np.random.default_rng(seed)
+    sizes = {'size': space.object_size[1]}
+    locators = {
+        case: TargetLocator(replace(config, object_height=sizes.get(case.source, 0.0)))
+        for case in cases
+    }
+    rows: dict[Case, list[Row]] = {case: [] for case in cases}
+    for i in range(len(space.scene)):
+        exact = space.depth(i)
+        depths = {how: spoilt(exact, how, rng) for how in DEPTHS}
+        for case, locator in locators.items():
+            status, box = seen[case.boxes][i]
+            if case.depth in ('background', 'all of it'):
+                box = Box.from_center(box.cx, box.cy, 1.5 * box.w, 1.5 * box.h)
+            view = View(
+                space.camera, depths.get(case.depth), space.ground if case.is_on_ground else None
+            )
+            estimate = locator.observe(Observation(i * STEP, status, box), view)
+            if estimate is not None:
+                place = space.place(i)
+                turned = np.array([estimate.bearing.azimuth, estimate.bearing.elevation])
+                rows[case].append((status, place, estimate.position, turned - angles(place)))
+    return rows
 
 
-def measured(rows: list[Any], errors: list[float], scale: float) -> None:
-    rows += [scale * float(np.median(errors)), scale * float(np.percentile(errors, 95))]
+def measured(values: list[float | None], errors: list[float], scale: float) -> None:
+    """Add median and 95th percentile; None where there is nothing."""
+    values += [scale * float(np.percentile(errors, q)) if errors else None for q in (50, 95)]
 
 
-def accuracy(case: Case, spaces: list[Space], boxes: Callable[[int], list[Seen]]) -> list[float]:
+def accuracy(rows: list[Row]) -> list[float | None]:
     """Median and 95th percentile of the range's error in cm and in percent, and of the bearing's
     in degrees, over the frames in which the target is TRACKING."""
     ranges, shares, bearings = [], [], []
-    for number, space in enumerate(spaces):
-        rng = np.random.default_rng([7, number])
-        for status, place, found, turned in located(space, boxes(number), case, PoseConfig(), rng):
-            if status is not TrackStatus.TRACKING:
-                continue
-            bearings.append(float(np.abs(turned).max()))
-            if found is not None:
-                distance = float(np.linalg.norm(place))
-                ranges.append(abs(float(np.linalg.norm(found)) - distance))
-                shares.append(ranges[-1] / distance)
-    row: list[float] = []
-    measured(row, ranges or [np.nan], 100)
-    measured(row, shares or [np.nan], 100)
-    measured(row, bearings, 180 / np.pi)
-    return row
+    for status, place, found, turned in rows:
+        if status is not TrackStatus.TRACKING:
+            continue
+        bearings.append(float(np.abs(turned).max()))
+        if found is not None:
+            distance = float(np.linalg.norm(place))
+            ranges.append(abs(float(np.linalg.norm(found)) - distance))
+            shares.append(ranges[-1] / distance)
+    values: list[float | None] = []
+    measured(values, ranges, 100)
+    measured(values, shares, 100)
+    measured(values, bearings, 180 / np.pi)
+    return values
 
 
-def occlusion(
-    case: Case, spaces: list[Space], boxes: Callable[[int], list[Seen]]
-) -> tuple[list[float], int]:
-    """Median and 95th percentile of the error of the predicted place in cm after a second without
-    the target, and of the place where it was last; and how many occlusions there were."""
-    config = PoseConfig(coast=2.0)
-    predicted, held = [], []
-    for number, space in enumerate(spaces):
-        rng = np.random.default_rng([8, number])
-        last, since = None, 0
-        for status, place, found, _ in located(space, boxes(number), case, config, rng):
-            if found is None:
-                continue
-            if status is TrackStatus.TRACKING:
-                last, since = found, 0
-                continue
-            since += 1
-            if since == OCCLUSION and last is not None:
-                predicted.append(float(np.linalg.norm(found - place)))
-                held.append(float(np.linalg.norm(last - place)))
-    row: list[float] = []
-    measured(row, predicted or [np.nan], 100)
-    measured(row, held or [np.nan], 100)
-    return row, len(predicted)
+def occlusions(rows: list[Row]) -> list[tuple[float, float]]:
+    """After each second without the target, metres by which its predicted place is off, and the
+    place where it was last."""
+    found_errors = []
+    last, since = None, 0
+    for status, place, found, _ in rows:
+        if found is None or status is TrackStatus.TRACKING:
+            last, since = found, 0
+            continue
+        since += 1
+        if since == OCCLUSION and last is not None:
+            errors = (float(np.linalg.norm(each - place)) for each in (found, last))
+            found_errors.append((next(errors), next(errors)))
+    return found_errors
 
 
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -206,15 +218,25 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
         'errors': [],
         'occlusions': [],
     }
+    seen_rows: dict[Case, list[Row]] = {case: [] for case in cases}
+    gaps: dict[Case, list[tuple[float, float]]] = {case: [] for case in cases}
+    for name, spaces in scenes.items():
+        config = PoseConfig(coast=2.0 if name == 'walk_hidden' else PoseConfig().coast)
+        for number, space in enumerate(tqdm(spaces, name, unit='scene')):
+            seen = {kind: of[name][number] for kind, of in kinds.items()}
+            for case, rows in located(space, seen, cases, config, number).items():
+                if name == 'walk':
+                    seen_rows[case] += rows
+                else:
+                    gaps[case] += occlusions(rows)
     for case in cases:
-        row = accuracy(case, scenes['walk'], kinds[case.boxes]['walk'].__getitem__)
-        report['errors'].append({**vars(case), 'values': row})
-        if case.source == 'none' or case.depth not in ('', 'all of it', 'clean'):
-            continue
-        hidden = kinds[case.boxes]['walk_hidden']
-        values, count = occlusion(case, scenes['walk_hidden'], hidden.__getitem__)
-        if count:
-            report['occlusions'].append({**vars(case), 'values': values, 'count': count})
+        report['errors'].append({**vars(case), 'values': accuracy(seen_rows[case])})
+        if gaps[case] and case.depth in ('', 'clean', 'all of it'):
+            values: list[float | None] = []
+            for errors in zip(*gaps[case], strict=True):
+                measured(values, list(errors), 100)
+            entry = {**vars(case), 'values': values, 'count': len(gaps[case])}
+            report['occlusions'].append(entry)
     print(machine_line(report['machine']))
     print(f'\n{arguments.scenes} scenes of {FRAMES} frames, {SIZE[0]} x {SIZE[1]}')
     header = ['range by', 'boxes', 'depth', 'cm', 'p95', '%', 'p95', 'degrees', 'p95']
@@ -226,7 +248,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def cells(entry: dict[str, Any], digits: int) -> list[str]:
-    values = ['' if np.isnan(value) else f'{value:.{digits}f}' for value in entry['values']]
+    values = ['' if value is None else f'{value:.{digits}f}' for value in entry['values']]
     return [entry['source'], entry['boxes'], entry['depth'], *values]
 
 

@@ -22,10 +22,13 @@ from rclpy.parameter import Parameter
 
 from tracker_core import list_trackers, tracker_declaration
 from tracker_core.parameters import describe, ParameterInfo
+from tracker_nodes.annotations import PACKAGE as FOXGLOVE
 from tracker_nodes.encodings import ENCODINGS
+from tracker_nodes.follow_config import FollowConfig
 from tracker_nodes.isolation import isolate
 from tracker_nodes.parameters import constraint, NodeConfig
 from tracker_nodes.select_target import SelectConfig
+from tracker_nodes.target_pose import TargetPose
 from tracker_nodes.tracker_node import TrackerNode
 from tracker_nodes.video_source import SourceConfig, VideoSource
 
@@ -48,6 +51,8 @@ TRACKER_NODE = {
     'image_annotated': 'The frame with boxes, ids, scores and states. Only rendered while '
     'somebody subscribes.',
     'image_annotated/compressed': 'The same as JPEG.',
+    'annotations': 'Boxes and names for Foxglove, over its image of the camera. Only where '
+    'foxglove_msgs is installed, and while somebody subscribes.',
     '/diagnostics': 'Once a second: rate, latency, drops, device, weights; a warning when no '
     'image arrives or frames are skipped.',
     'init_target': 'Follow what is inside a box.',
@@ -55,6 +60,25 @@ TRACKER_NODE = {
     'reset': 'Stop following all targets.',
     'enable': 'False: no frame is processed and nothing is published; targets are kept. True: on.',
 }
+TARGET_POSE = {
+    'status': 'The targets, from `tracker_node`.',
+    'detections': 'The targets where nobody publishes `status`: of any detector, all TRACKING.',
+    'camera_info': 'Of the camera that the tracker looks through.',
+    'depth': 'Depth images (`16UC1` in millimetres, `32FC1` in metres) aligned with the images, '
+    'joined by their stamps.',
+    'depth/compressedDepth': 'Instead of `depth`, with `depth_transport: compressedDepth`.',
+    'target_pose': 'The pose of every target whose place is known, in the order of '
+    '`detections_3d`.',
+    'pose': 'That of the first one, or of the parameter `target`: what FollowObject takes.',
+    'detections_3d': 'One for every frame: all targets whose place is known, with their ids.',
+    'bearing': "Azimuth (x) and elevation (y) in radians from the camera's axis, positive to the "
+    'left and upwards; of the same target as `pose`, with or without a range.',
+    'bearing_rate': 'The same in radians per second.',
+    'target_markers': 'Boxes and names for rviz. Only while somebody subscribes.',
+    '/diagnostics': 'Once a second: rate, latency, what the ranges come from, and what is wrong.',
+}
+# Whose package may not be installed
+OPTIONAL = {'annotations': ('publisher', f'`{FOXGLOVE}/msg/ImageAnnotations`', 'reliable, 10')}
 VIDEO_SOURCE = {
     'image': 'The frames.',
     'image/compressed': 'The same as JPEG. Only rendered while somebody subscribes.',
@@ -63,7 +87,10 @@ VIDEO_SOURCE = {
     'for.',
     '~/play': 'Go on, after `start_paused`.',
 }
-CAMERA = (('subscription', 'image'), ('subscription', 'image/compressed'))  # its QoS is adopted
+CAMERA = {  # its QoS is adopted
+    ('subscription', name)
+    for name in ('image', 'image/compressed', 'depth', 'depth/compressedDepth', 'camera_info')
+}
 # Every node has these, or every lifecycle node; their names end so.
 COMMON = ('/parameter_events', '_parameters', '_parameters_atomically', '_parameter_types')
 COMMON += ('/change_state', '/get_state', '_states', '_transitions', '_transition_graph')
@@ -105,6 +132,7 @@ def entities(node: Any) -> Iterator[tuple[str, str, str, str]]:
 def interface_table(nodes: list[Any], sentences: dict[str, str]) -> str:
     """The union of what the nodes have, in the order of the sentences."""
     found = {name: (what, type_, qos) for n in nodes for what, name, type_, qos in entities(n)}
+    found.update({name: row for name, row in OPTIONAL.items() if name in sentences})
     if found.keys() != sentences.keys():
         sys.exit(
             f'{Path(__file__).name} has to describe {sorted(found.keys() - sentences.keys())} '
@@ -202,9 +230,18 @@ def page() -> str:
         overrides = [Parameter(name, value=each) for name, each in values.items()]
         nodes.append(TrackerNode(parameter_overrides=overrides))
         nodes[-1].start()
+    followers = []
+    for transport in ('raw', 'compressedDepth'):
+        overrides = [Parameter('depth_transport', value=transport)]
+        followers.append(TargetPose(parameter_overrides=overrides))
+        followers[-1].start()
     source = VideoSource(parameter_overrides=[Parameter('start_paused', value=True)])
-    tables = interface_table(nodes, TRACKER_NODE), interface_table([source], VIDEO_SOURCE)
-    for node in (*nodes, source):
+    tables = (
+        interface_table(nodes, TRACKER_NODE),
+        interface_table([source], VIDEO_SOURCE),
+        interface_table(followers, TARGET_POSE),
+    )
+    for node in (*nodes, *followers, source):
         node.close()
         node.destroy_node()
     rclpy.try_shutdown()
@@ -242,6 +279,12 @@ def page() -> str:
     for name in list_trackers():
         parts += [f'#### {name}', tracker_table(name)]
     parts += [
+        '## target_pose',
+        'A lifecycle node that configures and activates itself unless `autostart` is false; see '
+        '[follow_me.md](follow_me.md).',
+        tables[2],
+        '### Parameters',
+        parameter_table(FollowConfig, changes),
         '## video_source',
         tables[1],
         '### Parameters',

@@ -17,10 +17,12 @@ import pytest
 
 from tracker_core import Box, list_trackers, tracker_declaration
 from tracker_core.parameters import describe
+from tracker_nodes.follow_config import FollowConfig
 from tracker_nodes.parameters import NodeConfig
 from tracker_nodes.video_source import SourceConfig
 
 ROOT = Path(__file__).parents[2]
+CONFIGS = (FollowConfig, NodeConfig, SourceConfig)
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 
 
@@ -52,7 +54,7 @@ def test_every_page_is_in_the_contents():
 
 
 def parameters() -> set[str]:
-    names = {info.name for config in (NodeConfig, SourceConfig) for info in describe(config)}
+    names = {info.name for config in CONFIGS for info in describe(config)}
     for tracker in list_trackers():
         infos = describe(tracker_declaration(tracker).preset('compact').config)
         names |= {f'{tracker}.{info.name}' for info in infos}
