@@ -126,8 +126,8 @@ def pose_page(report: dict[str, Any]) -> str:
     note = (
         f'{report["scenes"]} rendered scenes of {report["frames"]} frames, {width} x {height}; '
         'the object comes and goes between about 2.7 and 6 m. Boxes are exact, with noise of 5 % '
-        "of their sides, or a tracker's. Depth has noise that grows with its square (6 cm at 4 m), "
-        'holes over a third of it, boxes half as large again (background), or all of it.'
+        "of their sides, or a tracker's. Depth has noise that grows with its square (6 cm at 4 m),"
+        ' holes over a third of it, boxes half as large again (background), or all of it.'
     )
     header = [
         'range by',
