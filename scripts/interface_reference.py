@@ -232,7 +232,8 @@ def page() -> str:
         nodes[-1].start()
     followers = []
     for transport in ('raw', 'compressedDepth'):
-        overrides = [Parameter('depth_transport', value=transport)]
+        values = {'depth_transport': transport, 'fixed_frame': ''}  # TF has topics of its own
+        overrides = [Parameter(name, value=each) for name, each in values.items()]
         followers.append(TargetPose(parameter_overrides=overrides))
         followers[-1].start()
     source = VideoSource(parameter_overrides=[Parameter('start_paused', value=True)])

@@ -47,8 +47,9 @@ class CameraInput:
 
     def reconfigure(self, config: FollowConfig) -> None:
         """Take other parameters from now on."""
-        self._config = config
-        if self._message is not None:
+        old, self._config = self._config, config
+        is_same = (old.rectified, old.field_of_view) == (config.rectified, config.field_of_view)
+        if self._message is not None and not is_same:
             self._make(self._message)
 
     def look_around(self) -> None:

@@ -158,6 +158,8 @@ def declare_live_config(
 
     def on_set(parameters: list[Parameter]) -> SetParametersResult:
         changes = {each.name: each.value for each in parameters if each.name in infos}
+        if not changes:  # others' parameters, such as qos_overrides when they are declared
+            return SetParametersResult(successful=True)
         for name, value in changes.items():
             fixed = is_configured() and not infos[name].live
             if fixed and value != node.get_parameter(name).value:
