@@ -142,9 +142,11 @@ def pose_page(report: dict[str, Any]) -> str:
     errors = table(header, [pose_cells(entry, 2) for entry in report['errors']])
     header = ['range by', 'depth', 'predicted, cm', 'p95', 'held, cm', 'p95']
     through = table(header, [pose_cells(entry, 0) for entry in report['occlusions']])
+    count = max((entry['count'] for entry in report['occlusions']), default=0)
     after = (
-        'Error of the place after a second out of sight, by prediction, and of the place where '
-        'the target was last:'
+        f'{count} times the target is hidden, while it speeds up, slows down and turns. Error of '
+        'its place after a second of that, by prediction, and of the place where it was last (a '
+        'tracker calls it LOST before, so that there is none):'
     )
     return '\n\n'.join([machine_line(report['machine']), note, errors, after, through])
 
