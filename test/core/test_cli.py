@@ -16,7 +16,8 @@ import pytest
 
 from tracker_core import create_tracker
 from tracker_core.commands import main
-from tracker_core.data.otb import load_dataset, read_boxes
+from tracker_core.data.datasets import load_dataset
+from tracker_core.data.text import read_boxes
 from tracker_core.evaluation.metrics import box_rows, measure
 from tracker_core.evaluation.run import write_boxes
 from tracker_core.media.scene import render_scene
@@ -148,7 +149,7 @@ def test_evaluate(dataset, tmp_path, capsys):
     assert result['weights_checksum'] == 'random'
     aucs = []
     for entry, sequence in zip(result['sequences'], load_dataset(f'otb:{dataset}'), strict=True):
-        boxes = read_boxes(tmp_path / 'boxes/tadt_compact' / f'{sequence.name}.txt')
+        boxes = read_boxes(tmp_path / 'boxes/tadt_compact' / f'{sequence.name}.txt', offset=1)
         aucs.append(measure(boxes, sequence.boxes)['auc'])
         assert entry['auc'] == pytest.approx(aucs[-1], abs=0.02)
         assert entry['fps'] > 0

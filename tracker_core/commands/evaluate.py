@@ -16,7 +16,7 @@ from tracker_core.errors import ParameterError
 from tracker_core.registry import list_trackers
 
 if TYPE_CHECKING:
-    from tracker_core.data.otb import OtbSequence
+    from tracker_core.data.sequences import VideoSequence
     from tracker_core.evaluation.peers import OpenCvTracker
     from tracker_core.tracker import Tracker
 
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from tracker_core.data.otb import with_later_starts
+    from tracker_core.data.datasets import with_later_starts
     from tracker_core.evaluation.machine import describe_machine, machine_line
     from tracker_core.evaluation.run import (
         evaluate_tracker,
@@ -146,14 +146,14 @@ def all_trackers(args: argparse.Namespace) -> list[Tracker[Any, Any, Any] | Open
 
 def read_sequences(
     datasets: Sequence[str], chosen: Sequence[str] | None = None
-) -> list[OtbSequence]:
+) -> list[VideoSequence]:
     """The sequences of datasets, of these the `chosen` ones, None for all.
 
     Raises:
         DatasetError: They are not there.
         ImageError: A file of theirs is no image.
     """
-    from tracker_core.data.otb import load_dataset
+    from tracker_core.data.datasets import load_dataset
     from tracker_core.media.folders import check_images
 
     sequences = load_dataset(datasets, chosen)

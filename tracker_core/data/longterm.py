@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 
 from tracker_core.boxes import Box, is_box
-from tracker_core.data.otb import DatasetError, load_dataset, OtbSequence
+from tracker_core.data.datasets import load_dataset
+from tracker_core.data.sequences import DatasetError, VideoSequence
 from tracker_core.media.folders import read_image
 from tracker_core.media.scene import LONG_SCENES, render_scene, Scene
 
@@ -65,7 +66,7 @@ class Outtakes(Sequence[np.ndarray]):
         is_absent: (N,) whether a part of it without the target is shown instead.
     """
 
-    def __init__(self, sequence: OtbSequence, order: np.ndarray, is_absent: np.ndarray) -> None:
+    def __init__(self, sequence: VideoSequence, order: np.ndarray, is_absent: np.ndarray) -> None:
         self._sequence, self._order, self._is_absent = sequence, order, is_absent
 
     def __len__(self) -> int:
@@ -123,7 +124,7 @@ def part_without(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
     return max(min(x, width - w), 0), max(min(y, height - h), 0), w, h
 
 
-def made_long(sequence: OtbSequence) -> LongSequence | None:
+def made_long(sequence: VideoSequence) -> LongSequence | None:
     """A sequence made long, or None where some picture has no part without the target."""
     count = len(sequence)
     centers = sequence.boxes[:, :2] + sequence.boxes[:, 2:] / 2

@@ -76,7 +76,7 @@ class Files(Sequence[Path]):
 
 @dataclass(frozen=True)
 class VideoSequence:
-    """One object through a video of N frames.
+    """One object through a video of N frames; what readers give begins with a box.
 
     Attributes:
         name: Its name.
@@ -100,8 +100,8 @@ class VideoSequence:
     name: str
     frames: Sequence[Path]
     boxes: Floats
-    absent: Flags = field(default=None)  # type: ignore[assignment]  # see __post_init__
-    visible: NDArray[np.float32] = field(default=None)  # type: ignore[assignment]
+    absent: Flags = field(default=None)  # type: ignore[arg-type]  # see __post_init__
+    visible: NDArray[np.float32] = field(default=None)  # type: ignore[arg-type]
     category: str = ''
     split: str = ''
     offset: float = 0.0
@@ -182,7 +182,7 @@ class ImageSet(Sequence[AnnotatedImage]):
         boxes: (sum of counts, 4) theirs, photo by photo.
         categories: (sum of counts,) numbers into `category_names`.
         category_names: The words.
-        split: As of `VideoSequence`.
+        split, note: As of `VideoSequence`.
     """
 
     def __init__(
@@ -193,8 +193,10 @@ class ImageSet(Sequence[AnnotatedImage]):
         categories: NDArray[np.integer],
         category_names: Sequence[str],
         split: str = '',
+        note: str = '',
     ) -> None:
-        self.files, self.boxes, self.split = files, np.asarray(boxes, float).reshape(-1, 4), split
+        self.files, self.split, self.note = files, split, note
+        self.boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
         self.categories = np.asarray(categories, np.int32)
         self.category_names = tuple(category_names)
         self._ends = np.cumsum(counts, dtype=np.int64)
@@ -247,7 +249,7 @@ class DataSet:
         kind: Of its layout, such as 'got10k'.
         folder: Where it is.
         sequences: Objects in videos.
-        images: Sets of annotated photos, one a split.
+        images: Sets of annotated photos, one a split or folder.
         refused: What cannot be used.
     """
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tracker_core.data.otb import OtbSequence
+from tracker_core.data.sequences import VideoSequence
 from tracker_core.errors import ImageError
 from tracker_core.evaluation.machine import describe_machine
 from tracker_core.evaluation.metrics import box_rows, ERROR_THRESHOLDS, measure, OVERLAP_THRESHOLDS
@@ -63,7 +63,7 @@ class SequenceRun:
 
 
 def run_sequence(
-    tracker: Any, sequence: OtbSequence, on_frame: Callable[[], Any] = lambda: None
+    tracker: Any, sequence: VideoSequence, on_frame: Callable[[], Any] = lambda: None
 ) -> SequenceRun:
     """Track a sequence from its first true box.
 
@@ -130,7 +130,7 @@ def describe_tracker(tracker: Any) -> dict[str, Any]:
 
 def evaluate_tracker(
     tracker: Any,
-    sequences: Sequence[OtbSequence],
+    sequences: Sequence[VideoSequence],
     boxes_folder: str | Path | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
