@@ -55,6 +55,13 @@ def find(folder: Path) -> list[Part]:
     return parts
 
 
+def is_certain(part: Part) -> bool:
+    """Whether a sequence is VOT's, and not a folder of one's own with a ground truth."""
+    folder = part.path.parent
+    beside = (folder / 'sequence', folder / 'color', folder.parent / 'list.txt')
+    return any(each.exists() for each in beside)
+
+
 def read(part: Part) -> list[Found]:
     """One sequence."""
     rows = []
@@ -126,4 +133,11 @@ def mask_box(numbers: list[int]) -> tuple[float, ...]:
     return float(x + left), float(y + top), float(size[0]), float(size[1])
 
 
-VOT = Layout('vot', 'VOT', 'folders with groundtruth.txt and images or color/', find, read)
+VOT = Layout(
+    'vot',
+    'VOT',
+    'folders with groundtruth.txt and images or color/',
+    find,
+    read,
+    is_certain,
+)
