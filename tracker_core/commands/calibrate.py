@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         Footage,
         scenes_for_calibration,
     )
-    from tracker_core.evaluation.run import write_json
+    from tracker_core.evaluation.report import write_json
 
     if args.scenes < FEWEST_SCENES:
         raise ParameterError(f'--scenes must be at least {FEWEST_SCENES}: every third is held out')

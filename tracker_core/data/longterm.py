@@ -18,7 +18,7 @@ import numpy as np
 
 from tracker_core.boxes import Box, is_box
 from tracker_core.data.datasets import load_dataset
-from tracker_core.data.sequences import DatasetError, VideoSequence
+from tracker_core.data.sequences import DatasetError, Flags, VideoSequence
 from tracker_core.media.folders import read_image
 from tracker_core.media.scene import LONG_SCENES, render_scene, Scene
 
@@ -52,6 +52,11 @@ class LongSequence:
     @property
     def first_box(self) -> Box:
         return Box(*self.boxes[0])
+
+    @property
+    def absent(self) -> Flags:
+        """(N,) bool: in which frames the target is out of sight."""
+        return ~is_box(self.boxes)
 
     def __len__(self) -> int:
         return len(self.boxes)
