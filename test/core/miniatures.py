@@ -1,6 +1,6 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""Miniatures of the field's data sets, file by file as the originals lie on a disk.
+"""Miniatures of the field's data sets, file by file as the originals lie on a disk, and a tracker.
 
 A square of ten pixels moves three pixels a frame to the right over a textured picture.
 """
@@ -13,6 +13,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
+from tracker_core.target import Track, TrackStatus
 
 SIZE = (64, 48)  # width, height
 SIDE = 10
@@ -278,6 +280,26 @@ def own(root: Path) -> None:
     write(root / 'rover/clip/masks/000.png', 'no image')
     write_frames(root / 'walk', '%03d.png', range(COUNT))
     write(root / 'walk/groundtruth.txt', lines(boxes()))
+
+
+class Drifting:
+    """A tracker that moves two pixels a frame to the right, and is sure for three frames."""
+
+    name, preset = 'drifting', 'test'
+
+    def __init__(self) -> None:
+        self.frames = 0
+
+    def start(self, image, box):
+        return [box, 0]
+
+    def track(self, image, target, learn=True):
+        box, count = target
+        target[1] = count + 1
+        self.frames += 1
+        moved = type(box)(box.x + 2 * target[1], box.y, box.w, box.h)
+        status = TrackStatus.TRACKING if target[1] < 3 else TrackStatus.LOST
+        return Track(moved, 0.9, status, 0.9)
 
 
 MAKERS: dict[str, Callable[[Path], None]] = {

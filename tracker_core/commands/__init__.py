@@ -13,6 +13,7 @@ from typing import NoReturn, Protocol
 from tracker_core.commands import (
     benchmark,
     calibrate,
+    data,
     evaluate,
     export,
     listing,
@@ -48,6 +49,7 @@ COMMANDS: tuple[Command, ...] = (
     evaluate,
     benchmark,
     calibrate,
+    data,
     export,
     listing,
     weights,

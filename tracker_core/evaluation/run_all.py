@@ -12,6 +12,7 @@ import os
 import signal
 from typing import Any
 
+import cv2
 from tqdm import tqdm
 
 from tracker_core.data.sequences import VideoSequence
@@ -106,10 +107,9 @@ _worker: dict[str, Any] = {}  # what this process has, where it is one of severa
 
 
 def _begin(make: Callable[[], Any], counted: Any, threads: int) -> None:
-    import torch
-
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
-    torch.set_num_threads(threads)
+    os.environ.setdefault('OMP_NUM_THREADS', str(threads))  # read when torch is imported
+    cv2.setNumThreads(threads)
     _worker['tracker'], _worker['counted'] = make(), counted
 
 
