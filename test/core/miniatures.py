@@ -160,6 +160,7 @@ def vot2022(root: Path) -> None:
     write(folder / 'sequence', SEQUENCE % {'name': 'agility', 'count': COUNT})
     rows = [mask_line(number) for number in range(COUNT)]
     write(folder / 'groundtruth.txt', '\n'.join(rows))
+    write(folder / 'anchor.value', '1\n' + '0\n' * (COUNT - 2) + '-1\n')
 
 
 def vot_longterm(root: Path) -> None:

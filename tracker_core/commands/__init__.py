@@ -19,6 +19,7 @@ from tracker_core.commands import (
     listing,
     track,
     train,
+    vot,
     weights,
 )
 from tracker_core.errors import TrackerError
@@ -54,6 +55,7 @@ COMMANDS: tuple[Command, ...] = (
     listing,
     weights,
     train,
+    vot,
 )
 
 
