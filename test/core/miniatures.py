@@ -77,7 +77,7 @@ def got10k(root: Path) -> None:
         for name in folders:
             folder = root / split / name
             write_frames(folder, '%08d.jpg', range(1, COUNT + 1))
-            rows = boxes()[:1] if split == 'test' else boxes()
+            rows = np.add(boxes()[: 1 if split == 'test' else COUNT], (1, 1, 0, 0))
             write(folder / 'groundtruth.txt', lines(rows, form='%.4f'))
             meta = '[METAINFO]\nurl: https://example.org/1\nanno_fps: 10Hz\n'
             meta += f'object_class: lesser panda\nresolution: ({SIZE[0]}, {SIZE[1]})\n'
@@ -161,6 +161,15 @@ def vot2022(root: Path) -> None:
     rows = [mask_line(number) for number in range(COUNT)]
     write(folder / 'groundtruth.txt', '\n'.join(rows))
     write(folder / 'anchor.value', '1\n' + '0\n' * (COUNT - 2) + '-1\n')
+
+
+def vots(root: Path) -> None:
+    """Two objects in one sequence, a workspace of the toolkit."""
+    vot2022(root)
+    folder = root / 'sequences/agility'
+    (folder / 'groundtruth.txt').rename(folder / 'groundtruth_1.txt')
+    write(folder / 'groundtruth_2.txt', lines([(30, 5, 12, 12)] * COUNT))
+    write(root / 'config.yaml', 'registry: [./trackers.ini]\nstack: vots2023\n')
 
 
 def vot_longterm(root: Path) -> None:

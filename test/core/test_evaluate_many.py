@@ -152,7 +152,7 @@ def test_files_for_the_server_of_got10k(tmp_path: Path) -> None:
         ]
         archive.extractall(tmp_path)
     found = read_boxes(tmp_path / 'GOT-10k_Test_000002/GOT-10k_Test_000002_001.txt')
-    np.testing.assert_allclose(found[1], boxes()[0] + (2, 0, 0, 0))
+    np.testing.assert_allclose(found[1], boxes()[0] + (3, 1, 0, 0))
     times = (tmp_path / 'GOT-10k_Test_000001/GOT-10k_Test_000001_time.txt').read_text().split()
     assert len(times) == COUNT
 

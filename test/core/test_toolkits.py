@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+import runpy
 import subprocess
 import sys
 import zipfile
@@ -117,10 +118,19 @@ def test_a_real_tracker_in_the_toolkit_got10k(got10k, tmp_path: Path) -> None:
     (sequence, _) = load_dataset(f'otb:{tmp_path}')
     tracker = create_tracker('tadt', weights='random', device='cpu')
     box = sequence.boxes[0] + (1, 1, 0, 0)
-    found, times = as_got10k(tracker, offset=1).track([str(p) for p in sequence.frames], box)
+    found, times = as_got10k(tracker).track([str(p) for p in sequence.frames], box)
     alone = run_sequence(tracker, sequence)
     np.testing.assert_allclose(found, np.add(alone.boxes, (1, 1, 0, 0)), atol=1e-3)
     assert len(times) == COUNT
+
+
+def test_the_example(got10k, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    miniatures.got10k(tmp_path / 'set')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'argv', ['got10k_toolkit.py', str(tmp_path / 'set'), 'tadt'])
+    runpy.run_path(str(ROOT / 'examples' / 'got10k_toolkit.py'), run_name='__main__')
+    (report,) = tmp_path.rglob('performance.json')
+    assert 0 < json.loads(report.read_text())['tadt_compact']['overall']['ao'] <= 1
 
 
 @pytest.mark.parametrize('rate', [30, 240])
@@ -172,14 +182,37 @@ def run_vot(*arguments: str) -> str:
     return said
 
 
-def test_figures_are_those_of_the_vot_toolkit(vot, tmp_path: Path) -> None:
-    from vot.region.io import read_trajectory
-
-    workspace = tmp_path / 'workspace'
-    miniatures.vot2022(workspace)
+def register_tracker(workspace: Path) -> None:
     command = f'{sys.executable} -m tracker_core.commands vot {" ".join(RANDOM)}'
     registry = f'[Ours]\nlabel = Ours\nprotocol = trax\ncommand = {command}\n'
     (workspace / 'trackers.ini').write_text(registry)
+
+
+def trajectory(path: Path) -> list[tuple[float, ...]]:
+    """The rectangles of a result of the toolkit, but for the first, which is a mark."""
+    from vot.region.io import read_trajectory
+
+    return [(r.x, r.y, r.width, r.height) for r in read_trajectory(str(path))[1:]]
+
+
+def test_several_targets_under_the_vot_toolkit(vot, tmp_path: Path) -> None:
+    miniatures.vots(tmp_path)
+    register_tracker(tmp_path)
+    said = run_vot('evaluate', '--workspace', str(tmp_path), 'Ours')
+    assert 'Evaluation concluded successfuly' in said, said
+    tracker = create_tracker('tadt', weights='random', device='cpu')
+    sequences = load_dataset(f'vot:{tmp_path}')
+    assert [sequence.name for sequence in sequences] == ['agility-1', 'agility-2']
+    for number, sequence in enumerate(sequences, start=1):
+        path = tmp_path / f'results/Ours/baseline/agility/agility_{number}_001.bin'
+        alone = run_sequence(tracker, sequence).boxes
+        np.testing.assert_allclose(trajectory(path), alone[1:], atol=1e-3)
+
+
+def test_figures_are_those_of_the_vot_toolkit(vot, tmp_path: Path) -> None:
+    workspace = tmp_path / 'workspace'
+    miniatures.vot2022(workspace)
+    register_tracker(workspace)
     chosen = ['--workspace', str(workspace), '--experiments', 'unsupervised', 'Ours']
     said = run_vot('evaluate', *chosen)
     assert 'Evaluation concluded successfuly' in said, said
@@ -189,8 +222,7 @@ def test_figures_are_those_of_the_vot_toolkit(vot, tmp_path: Path) -> None:
     tracker = create_tracker('tadt', weights='random', device='cpu')
     run = run_sequence(tracker, sequence)
     folder = workspace / 'results/Ours/unsupervised/agility'
-    regions = read_trajectory(str(folder / 'agility_001.bin'))
-    found = [(r.x, r.y, r.width, r.height) for r in regions[1:]]  # the first is a mark
+    found = trajectory(folder / 'agility_001.bin')
     np.testing.assert_allclose(found, run.boxes[1:], atol=1e-3)
     confidences = (folder / 'agility_001_confidence.value').read_text().split()
     np.testing.assert_allclose([float(c) for c in confidences], run.scores, atol=1e-4)

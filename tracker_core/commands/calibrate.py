@@ -44,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--dataset',
         nargs='+',
         default=[],
-        metavar='otb:DIR',
-        help='OTB-format folders whose sequences are used, too',
+        metavar='KIND:DIR',
+        help='data sets whose sequences are used, too; see `tracker data`',
     )
     parser.add_argument('--sequences', type=options.names, metavar='A,B', help='only these')
     parser.add_argument('--json', metavar='FILE', help='write the result')

@@ -93,7 +93,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.dataset[0].startswith(LONG):
         return run_long(args)
-    kind = find_parts(args.dataset[0])[0].kind
+    kinds = {find_parts(dataset)[0].kind for dataset in args.dataset}
+    kind = kinds.pop() if len(kinds) == 1 else 'otb'  # what all have in common
     whole = read_sequences(args.dataset, args.sequences, args.split)
     for sequence in whole:
         if sequence.note:

@@ -28,6 +28,7 @@ PROTOCOLS = {
     'lasot': NORMALISED,
     'tnl2k': NORMALISED,
     'trackingnet': NORMALISED,
+    'vot': {'ao': 'accuracy', 'auc': 'AUC', 'precision': 'P@20px'},
 }
 MEANS = ('auc', 'precision', 'norm_precision', 'success', 'overlap', 'start_ms')  # of sequences
 FRAME_MEANS = ('ao', 'sr_50', 'sr_75')  # of the frames of all sequences

@@ -12,7 +12,7 @@ from tracker_core.boxes import Box
 from tracker_core.toolkits.optional import import_optional
 
 
-def as_got10k(tracker: Any, name: str | None = None, offset: float = 0.0) -> Any:
+def as_got10k(tracker: Any, name: str | None = None, offset: float = 1.0) -> Any:
     """A tracker as the experiments of the package got10k take it.
 
         from got10k.experiments import ExperimentGOT10k
@@ -21,8 +21,9 @@ def as_got10k(tracker: Any, name: str | None = None, offset: float = 0.0) -> Any
     Args:
         tracker: A `Tracker`, or anything with its `start` and `track`.
         name: Under which results are kept; default: name and preset.
-        offset: The data set's coordinates of the image's top-left corner, which the toolkit hands
-            on as they are: 1 for OTB, DTB70, TColor128 and UAV123.
+        offset: What the boxes of the data set, which the toolkit hands on as they are, say of the
+            image's top-left corner: 1 for GOT-10k, OTB, DTB70, TColor128 and UAV123, whose pixels
+            are counted from one, 0 for NfS and VOT.
 
     Returns:
         An object of a subclass of got10k.trackers.Tracker.

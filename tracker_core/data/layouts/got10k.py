@@ -10,7 +10,7 @@
                                    cut_by_image.label   0 or 1 a line: the border cuts it
                                    meta_info.ini        object_class, ...
 
-DIR may also be one of the splits, or a sequence.
+DIR may also be one of the splits, or a sequence. The first pixel has the coordinates (1, 1).
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from tracker_core.data.sequences import VideoSequence
 from tracker_core.data.text import read_boxes, read_flags, read_lines, read_values
 
 COVERS = 8  # steps of cover.label
+OFFSET = 1.0  # its toolkit counts pixels from one
 
 
 def is_sequence(folder: Path) -> bool:
@@ -58,14 +59,14 @@ def read(part: Part) -> list[Found]:
     """One sequence; `cut_by_image.label` says nothing that the boxes do not."""
     annotation = part.path / 'groundtruth.txt'
     frames = list_frames(part.path)
-    boxes = with_frames(read_boxes(annotation), frames, annotation, part.split)
+    boxes = with_frames(read_boxes(annotation, OFFSET), frames, annotation, part.split)
     count = len(frames)
     cover = part.path / 'cover.label'
     seen = read_values(cover, count) / COVERS if cover.is_file() else np.ones(count)
     absent = read_flags(part.path / 'absence.label', count)
     category = object_class(part.path / 'meta_info.ini')
     visible = seen.astype(np.float32)
-    return [VideoSequence(part.name, frames, boxes, absent, visible, category, part.split)]
+    return [VideoSequence(part.name, frames, boxes, absent, visible, category, part.split, OFFSET)]
 
 
 def object_class(path: Path) -> str:
