@@ -228,6 +228,20 @@ def test_no_regions(text: str, root: Path) -> None:
         load_dataset(f'vot:{root}')
 
 
+def test_names_are_no_paths(root: Path) -> None:
+    """Results are written under the names of sequences."""
+    miniatures.own(root)
+    path = root / 'rover/clip/tracks.csv'
+    path.write_text(path.read_text().replace(',a,', ',../../a b,'))
+    assert read_dataset(f'own:{root}').sequences[0].name == 'rover_clip-.._.._a_b'
+    with pytest.raises(DatasetError, match='that is a path'):
+        VideoSequence('../a', [], np.zeros((0, 4)))
+    miniatures.got10k(root)
+    (root / 'val' / 'list.txt').write_text('../train/GOT-10k_Train_000001\n')
+    with pytest.raises(DatasetError, match='is not the name of a folder beside it'):
+        load_dataset(f'got10k:{root}/val')
+
+
 def test_tnl2k(root: Path) -> None:
     miniatures.tnl2k(root)
     (test,) = load_dataset(f'tnl2k:{root}')

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Long sequences, in which the target is out of sight several times.
 
-`longterm:scenes` is rendered (`LONG_SCENES`). `longterm:DIR` makes each annotated sequence of a
-folder long: it is played forwards and backwards, and in between the target is taken out, by
-showing a part of the picture where it is not, magnified to the whole; then there is a cut, and the
-target is back, as far from where it was as it ever is.
+`longterm:scenes` is rendered (`LONG_SCENES`). `longterm:DIR`, or `longterm:KIND:DIR`, makes each
+annotated sequence of a data set long: it is played forwards and backwards, and in between the
+target is taken out, by showing a part of the picture where it is not, magnified to the whole; then
+there is a cut, and the target is back, as far from where it was as it ever is.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def load_longterm(spec: str, names: Sequence[str] | None = None) -> list[LongSeq
             for seed in SCENE_SEEDS
         ]
     else:
-        made = map(made_long, load_dataset(f'otb:{folder}'))
+        made = map(made_long, load_dataset(folder))
         sequences = [sequence for sequence in made if sequence is not None]
     if names is not None:
         known = {sequence.name: sequence for sequence in sequences}

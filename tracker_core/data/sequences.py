@@ -79,7 +79,7 @@ class VideoSequence:
     """One object through a video of N frames; what readers give begins with a box.
 
     Attributes:
-        name: Its name.
+        name: Its name, which can be that of a file.
         frames: Image files, in order.
         boxes: (N, 4) float64 x, y, w, h in the coordinates of `Box`, one row a frame. Rows that
             are NaN or without area hold no box: the target is absent or was not annotated.
@@ -94,7 +94,7 @@ class VideoSequence:
         note: What was left out, as a sentence; empty if nothing.
 
     Raises:
-        DatasetError: Arrays of different lengths.
+        DatasetError: Arrays of different lengths, or a name that would be a path.
     """
 
     name: str
@@ -108,6 +108,8 @@ class VideoSequence:
     note: str = ''
 
     def __post_init__(self) -> None:
+        if Path(self.name).name != self.name:  # results are written under it
+            raise DatasetError(f'a sequence cannot be called {self.name!r}: that is a path')
         boxes = np.array(self.boxes, np.float64).reshape(-1, 4)
         count = len(self.frames)
         absent = np.zeros(count, bool) if self.absent is None else np.asarray(self.absent, bool)

@@ -26,6 +26,7 @@ from tracker_core.data.layouts.layout import (
     Layout,
     list_frames,
     Part,
+    plain,
     SPLITS,
 )
 from tracker_core.data.sequences import DatasetError, VideoSequence
@@ -73,7 +74,7 @@ def read(part: Part) -> list[Found]:
             boxes[track][number] = box
     found: list[Found] = []
     for track, rows in boxes.items():
-        name = f'{part.name}-{track}'
+        name = plain(f'{part.name}-{track}')
         sequence = VideoSequence(
             name, frames, rows, ~is_box(rows), category=categories[track], split=part.split
         )

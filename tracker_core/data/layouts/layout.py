@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 import os
 from pathlib import Path
+import re
 
 import numpy as np
 
@@ -80,12 +81,19 @@ def listed_folders(folder: Path, holds: Callable[[Path], bool]) -> list[Path]:
     Args:
         folder: Where to look.
         holds: Whether a folder is one of a sequence.
+
+    Raises:
+        DatasetError: What stands in `list.txt` is no name.
     """
     if holds(folder):
         return [folder]
     names = folder / 'list.txt'
     if names.is_file():
-        return [folder / line.strip() for line in read_lines(names) if line.strip()]
+        lines = [line.strip() for line in read_lines(names) if line.strip()]
+        for line in lines:
+            if Path(line).name != line:
+                raise DatasetError(f'{names}: {line!r} is not the name of a folder beside it')
+        return [folder / line for line in lines]
     return [each for each in folders_in(folder) if holds(each)]
 
 
@@ -154,6 +162,11 @@ def from_first_box(sequence: VideoSequence) -> VideoSequence | None:
     """A sequence from its first frame with a box to the last one; None if there is none."""
     there = np.flatnonzero(is_box(sequence.boxes))
     return sequence.part(int(there[0]), int(there[-1]) + 1) if len(there) else None
+
+
+def plain(name: str) -> str:
+    """A name that can be that of a file: `_` for spaces and slashes."""
+    return re.sub(r'[\s/\\]+', '_', name)
 
 
 def by_name(parts: Iterable[Part]) -> dict[str, Part]:

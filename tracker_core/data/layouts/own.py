@@ -19,7 +19,14 @@ from pathlib import Path
 import numpy as np
 
 from tracker_core.data.annotations import read_ground_truth, table_rows
-from tracker_core.data.layouts.layout import Found, from_first_box, Layout, list_frames, Part
+from tracker_core.data.layouts.layout import (
+    Found,
+    from_first_box,
+    Layout,
+    list_frames,
+    Part,
+    plain,
+)
 from tracker_core.data.sequences import DatasetError, Files, ImageSet, VideoSequence
 
 BOXES, TRACKS = 'boxes.csv', 'tracks.csv'
@@ -92,7 +99,9 @@ def tracks(name: str, folder: Path) -> list[VideoSequence]:
         rows[known(place, file, folder / TRACKS)] = box
         labels[track] = label
     sequences = [
-        from_first_box(VideoSequence(f'{name}-{track}', frames, rows, category=labels[track]))
+        from_first_box(
+            VideoSequence(plain(f'{name}-{track}'), frames, rows, category=labels[track])
+        )
         for track, rows in boxes.items()
     ]
     return [sequence for sequence in sequences if sequence]

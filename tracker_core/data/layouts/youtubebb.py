@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tracker_core.data.layouts.layout import Found, from_first_box, Layout, Part, split_of
+from tracker_core.data.layouts.layout import Found, from_first_box, Layout, Part, plain, split_of
 from tracker_core.data.sequences import DatasetError, Files, Refusal, VideoSequence
 from tracker_core.media.folders import read_image
 
@@ -86,9 +86,7 @@ def segment(name: str, folder: Path, rows: list[Row], category: str, part: Part)
         [left * width, top * height, (right - left) * width, (bottom - top) * height], axis=1
     )
     absent = np.array([row.is_absent for row in rows])
-    return VideoSequence(
-        name.replace(' ', '_'), frames, boxes, absent, category=category, split=part.split
-    )
+    return VideoSequence(plain(name), frames, boxes, absent, category=category, split=part.split)
 
 
 YOUTUBE_BB = Layout(
