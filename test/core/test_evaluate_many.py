@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from functools import partial
 import json
+import multiprocessing
 import os
 from pathlib import Path
 import pickle
@@ -21,7 +22,7 @@ from tracker_core.commands import build_parser, main
 from tracker_core.commands.evaluate import tracker_makers
 from tracker_core.data.datasets import load_dataset
 from tracker_core.data.text import read_boxes
-from tracker_core.errors import ParameterError, TrackerError
+from tracker_core.errors import ImageError, ParameterError, TrackerError
 from tracker_core.evaluation.metrics import measure, normalised_error
 from tracker_core.evaluation.report import result_table, summarize_runs
 from tracker_core.evaluation.results import Results, write_submission
@@ -137,6 +138,17 @@ def test_a_process_that_ends_is_said(tmp_path: Path) -> None:
     sequences = load_dataset(f'got10k:{tmp_path}', split='val')
     with pytest.raises(TrackerError, match='a process was ended from outside'):
         run_all(Drifting(), sequences, None, partial(os._exit, 3), jobs=2, progress=False)
+
+
+def test_a_sequence_that_fails_ends_the_others(tmp_path: Path) -> None:
+    miniatures.got10k(tmp_path)
+    sequences = load_dataset(f'got10k:{tmp_path}', split='val')
+    Path(sequences[1].frames[0]).write_bytes(b'no image')
+    with pytest.raises(ImageError, match=r'GOT-10k_Val_000002/00000001\.jpg is not an image'):
+        run_all(Drifting(), sequences, None, Drifting, jobs=2, progress=False)
+    for child in multiprocessing.active_children():
+        child.join(20)
+        assert not child.is_alive()
 
 
 def test_files_for_the_server_of_got10k(tmp_path: Path) -> None:

@@ -322,6 +322,16 @@ def test_own(root: Path) -> None:
         read_dataset(f'own:{root}')
 
 
+def test_a_table_that_is_none(root: Path) -> None:
+    miniatures.own(root)
+    (root / 'cards/boxes.csv').write_bytes(b'file,x,y,w,h\n"\xff' + b'a' * 200_000)
+    with pytest.raises(DatasetError, match=r'boxes\.csv, line 2: field larger'):
+        read_dataset(f'own:{root}')
+    (root / 'cards/boxes.csv').write_text('file,x,y,w,h\nphoto_1.jpg,1,2,3\n')
+    with pytest.raises(DatasetError, match=r'boxes\.csv needs the columns .* line 2 reads'):
+        read_dataset(f'own:{root}')
+
+
 def test_what_is_given_wrongly(root: Path) -> None:
     root.mkdir()
     for spec, complaint in (

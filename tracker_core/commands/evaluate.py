@@ -140,7 +140,7 @@ def run_tracker(
     title = f'{tracker.name}_{tracker.preset}'
     kept = Results(Path(args.results) / title, tracker) if args.results else None
     runs = run_all(tracker, sequences, kept, make, args.jobs)
-    result = summarize_runs(tracker, sequences, runs, kind)
+    result = {**summarize_runs(tracker, sequences, runs, kind), 'jobs': args.jobs}
     weights = f', weights {result["weights"]}' if 'weights' in result else ''
     print(f'\n{tracker.name} {tracker.preset}{weights}\n{result_table(result)}', flush=True)
     if 'long_term' in result:

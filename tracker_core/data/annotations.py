@@ -5,12 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-import csv
 from pathlib import Path
 
 from tracker_core.data.layouts.otb import published_images
 from tracker_core.data.sequences import DatasetError
-from tracker_core.data.text import read_boxes
+from tracker_core.data.text import read_boxes, read_table
 
 
 def read_box_table(path: Path) -> dict[str, list[list[float]]]:
@@ -47,18 +46,20 @@ def table_rows(path: Path, *names: str) -> Iterator[tuple[list[str], list[float]
     """
     if not path.is_file():
         return
-    with path.open(newline='', encoding='utf-8-sig') as lines:
-        table = csv.DictReader(lines)
-        for row in table:
-            try:
-                box = [float(row[key]) for key in 'xywh']
-                yield [row[name] for name in names], box, row.get('label') or ''
-            except (KeyError, TypeError, ValueError):
-                columns = ','.join((*names, *'xywh'))
-                raise DatasetError(
-                    f'{path} needs the columns {columns} with numbers; line {table.line_num} '
-                    f'reads {row}'
-                ) from None
+    header: list[str] = []
+    for number, words in read_table(path):
+        if number == 1:
+            header = words
+            continue
+        row = dict(zip(header, words, strict=False))
+        try:
+            box = [float(row[key]) for key in 'xywh']
+            yield [row[name] for name in names], box, row.get('label', '')
+        except (KeyError, ValueError):
+            columns = ','.join((*names, *'xywh'))
+            raise DatasetError(
+                f'{path} needs the columns {columns} with numbers; line {number} reads {row}'
+            ) from None
 
 
 def read_ground_truth(

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+import csv
 from pathlib import Path
 import re
 
@@ -57,6 +59,21 @@ def read_boxes(path: Path, offset: float = 0.0) -> Floats:
             )
         rows.append(row)
     return np.array(rows) - (offset, offset, 0, 0)
+
+
+def read_table(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a csv file, each with the number of its line.
+
+    Raises:
+        DatasetError: It is no csv.
+    """
+    with path.open(newline='', encoding='utf-8-sig', errors='replace') as lines:
+        table = csv.reader(lines)
+        try:
+            for row in table:
+                yield table.line_num, row
+        except csv.Error as error:
+            raise DatasetError(f'{path}, line {table.line_num}: {error}') from None
 
 
 def read_values(path: Path, count: int) -> Floats:

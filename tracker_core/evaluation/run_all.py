@@ -83,6 +83,7 @@ def _run_in_processes(
     context = multiprocessing.get_context('spawn')  # CUDA, and threads, do not survive a fork
     counted = context.Value('q', 0)
     threads = max((os.cpu_count() or 1) // jobs, 1)
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(jobs, context, _begin, (make, counted, threads))
     longest_first = sorted(waiting, key=lambda number: -len(sequences[number]))
     pending = {pool.submit(_run, sequences[number]): number for number in longest_first}
@@ -101,6 +102,9 @@ def _run_in_processes(
         ) from None
     finally:
         pool.shutdown(wait=not pending, cancel_futures=True)
+        if pending:  # something went wrong: what the processes are at is of no use
+            for child in set(multiprocessing.active_children()) - others:
+                child.terminate()
 
 
 _worker: dict[str, Any] = {}  # what this process has, where it is one of several

@@ -11,7 +11,6 @@ the name of its time. Segments of which fewer than two frames are there are left
 
 from __future__ import annotations
 
-import csv
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,7 @@ import numpy as np
 
 from tracker_core.data.layouts.layout import Found, from_first_box, Layout, Part, plain, split_of
 from tracker_core.data.sequences import DatasetError, Files, Refusal, VideoSequence
+from tracker_core.data.text import read_table
 from tracker_core.media.folders import read_image
 
 COLUMNS = (
@@ -45,20 +45,18 @@ def find(folder: Path) -> list[Part]:
 def read(part: Part) -> list[Found]:
     """The segments of a table whose frames are there."""
     segments: dict[tuple[str, str, str], list[Row]] = {}
-    with part.path.open(newline='', encoding='utf-8') as lines:
-        reader = csv.reader(lines)
-        for row in reader:
-            try:
-                video, time, _, word, number, presence, *edges = row
-                shares = tuple(float(edge) for edge in edges)
-                one = Row(int(time), presence == 'absent', shares)
-                if len(shares) != 4 or presence not in ('present', 'absent', 'uncertain'):
-                    raise ValueError
-            except ValueError:
-                raise DatasetError(
-                    f'{part.path}, line {reader.line_num}: expected {COLUMNS}, found {row}'
-                ) from None
-            segments.setdefault((video, word, number), []).append(one)
+    for at, row in read_table(part.path):
+        try:
+            video, time, _, word, number, presence, *edges = row
+            shares = tuple(float(edge) for edge in edges)
+            one = Row(int(time), presence == 'absent', shares)
+            if len(shares) != 4 or presence not in ('present', 'absent', 'uncertain'):
+                raise ValueError
+        except ValueError:
+            raise DatasetError(
+                f'{part.path}, line {at}: expected {COLUMNS}, found {row}'
+            ) from None
+        segments.setdefault((video, word, number), []).append(one)
     found: list[Found] = []
     names: dict[str, set[str]] = {}
     for (video, word, number), rows in segments.items():
