@@ -76,18 +76,18 @@ def measure(boxes: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
     """All measures of one sequence.
 
     Returns:
-        auc: Mean of the success curve (the area under it).
-        precision: Share of the frames with a centre error of at most 20 pixels.
-        norm_precision: Share of the frames with a `normalised_error` of at most 0.2 (LaSOT,
-            TrackingNet).
-        success: Share of the frames with an overlap above 0.5.
-        overlap: Mean overlap.
-        frames: Annotated frames, which these refer to; the first, given one is among them.
-        ao, sr_50, sr_75: Mean overlap, and share of the frames with an overlap above 0.5 and
-            0.75, without the first frame (GOT-10k).
-        success_curve, precision_curve: At OVERLAP_THRESHOLDS and ERROR_THRESHOLDS.
+        * auc: Mean of the success curve (the area under it).
+        * precision: Share of the frames with a centre error of at most 20 pixels.
+        * norm_precision: Share of the frames with a `normalised_error` of at most 0.2 (LaSOT,
+          TrackingNet).
+        * success: Share of the frames with an overlap above 0.5.
+        * overlap: Mean overlap.
+        * frames: Annotated frames, which these refer to; the first, given one is among them.
+        * ao, sr_50, sr_75: Mean overlap, and share of the frames with an overlap above 0.5 and
+          0.75, without the first frame (GOT-10k).
+        * success_curve, precision_curve: At OVERLAP_THRESHOLDS and ERROR_THRESHOLDS.
 
-        All are NaN where no frame but the first is annotated, and there are more.
+        All but frames are NaN where no frame but the first is annotated, and there are more.
     """
     overlaps, errors = overlap(boxes, truth), centre_error(boxes, truth)
     norm_errors = normalised_error(boxes, truth)
