@@ -76,6 +76,8 @@ def measure(boxes: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
     """All measures of one sequence.
 
     Returns:
+        By name
+
         * auc: Mean of the success curve (the area under it).
         * precision: Share of the frames with a centre error of at most 20 pixels.
         * norm_precision: Share of the frames with a `normalised_error` of at most 0.2 (LaSOT,
