@@ -282,7 +282,7 @@ def youtubebb(root: Path) -> None:
 
 def own(root: Path) -> None:
     write_frames(root / 'cards', 'photo_%d.jpg', (1, 2))
-    table = 'file,x,y,w,h,label\nphoto_1.jpg,4,12,10,10,king\nphoto_1.jpg,1,1,5.5,5,ace\n'
+    table = 'file,x,y,w,h,label\nphoto_1.jpg,4,12,10,10,king\nphoto_1.jpg,1,1,5.5,5,ace\n\n'
     write(root / 'cards/boxes.csv', table)
     write_frames(root / 'rover/clip', '%03d.png', range(COUNT))
     rows = ''.join(f'{k:03d}.png,a,{lines([box(k)])[:-1]},ball\n' for k in (1, 2, 4))

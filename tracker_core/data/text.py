@@ -62,7 +62,7 @@ def read_boxes(path: Path, offset: float = 0.0) -> Floats:
 
 
 def read_table(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a csv file, each with the number of its line.
+    """The rows of a csv file but for blank ones, each with the number of its line.
 
     Raises:
         DatasetError: It is no csv.
@@ -71,7 +71,8 @@ def read_table(path: Path) -> Iterator[tuple[int, list[str]]]:
         table = csv.reader(lines)
         try:
             for row in table:
-                yield table.line_num, row
+                if row:
+                    yield table.line_num, row
         except csv.Error as error:
             raise DatasetError(f'{path}, line {table.line_num}: {error}') from None
 
