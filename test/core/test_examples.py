@@ -113,17 +113,3 @@ def test_what_users_copy_runs(tmp_path: Path) -> None:
         assert process.returncode == 0, complaints
         assert len(lines.splitlines()) == len(scene) - 1
     assert 'TRACKING' in lines
-
-
-def test_adapter_for_the_toolkit(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip('got10k')
-    from PIL import Image
-
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-    tracker = importlib.import_module('got10k_toolkit').ToolkitTracker('tadt')
-    scene = render_scene('calm', frames=3, size=(160, 120))
-    first, *others = (Image.fromarray(frame) for frame in scene)
-    shift = np.array([1, 1, 0, 0])
-    tracker.init(first, np.array(scene.boxes[0].as_xywh()) + shift)
-    for image, true in zip(others, scene.boxes[1:], strict=True):
-        assert Box(*(tracker.update(image) - shift)).iou(true) > 0.5

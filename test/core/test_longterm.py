@@ -12,6 +12,7 @@ import pytest
 
 from tracker_core import Box, TrackStatus
 from tracker_core.commands import main
+from tracker_core.data.datasets import load_dataset
 from tracker_core.data.longterm import (
     ABSENCES,
     load_longterm,
@@ -22,7 +23,7 @@ from tracker_core.data.longterm import (
     pingpong,
     SHOWN,
 )
-from tracker_core.data.otb import DatasetError, load_dataset
+from tracker_core.data.sequences import DatasetError
 from tracker_core.evaluation.longterm import (
     LongRun,
     measure_long,

@@ -17,6 +17,7 @@ from tracker_core.data import load_pool, PairConfig, PairSampler, Pool
 from tracker_core.data.geometry import Bend, bounds, ellipse, map_box, map_points, view_matrix
 from tracker_core.data.photos import make_photo
 from tracker_core.data.regions import follow_regions, outlined, Region
+from tracker_core.data.sequences import DatasetError
 from tracker_core.errors import ParameterError
 
 
@@ -208,7 +209,7 @@ def test_pool_reads_boxes_sequences_and_parts(tmp_path):
     assert len(train.photos) + len(held_out.photos) == 71
     assert len(held_out.photos) > 0
     (tmp_path / 'set' / 'scene' / 'groundtruth_rect.txt').write_text('11,13,20,30\n')
-    with pytest.raises(ParameterError, match='1 boxes for 3 frames'):
+    with pytest.raises(DatasetError, match='1 boxes for 3 frames'):
         load_pool(tmp_path, 'all')
     with pytest.raises(ParameterError, match='no folder'):
         load_pool(tmp_path / 'nowhere')
@@ -239,7 +240,7 @@ def test_pool_reads_tracks_and_outlines(tmp_path):
         assert region.box == pytest.approx([20 + 4 * index, 20, 41, 41], abs=0.6)
         assert bounds(np.concatenate(region.outline)) == pytest.approx(region.box)
     (tmp_path / 'one' / 'clip' / 'tracks.csv').write_text('file,x,y,w,h\n0.png,1,2,3,4\n')
-    with pytest.raises(ParameterError, match=r'tracks\.csv needs the columns file,track'):
+    with pytest.raises(DatasetError, match=r'tracks\.csv needs the columns file,track'):
         load_pool(tmp_path / 'one')
 
 

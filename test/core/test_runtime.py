@@ -36,7 +36,7 @@ from tracker_core import (
     tracker_declaration,
 )
 from tracker_core.commands import main
-from tracker_core.data.otb import read_boxes
+from tracker_core.data.text import read_boxes
 from tracker_core.media.folders import read_image
 from tracker_core.media.scene import render_scene
 from tracker_core.runtime.cache import Programs
@@ -333,7 +333,7 @@ def test_tensorrt_is_given_types_that_it_has(tmp_path: Path) -> None:
 
 def skiing(count: int) -> tuple[list[np.ndarray], Box]:
     files = sequence_frames('Skiing', count)
-    x, y, w, h = read_boxes(files[0].parents[1] / 'groundtruth_rect.txt')[0]
+    x, y, w, h = read_boxes(files[0].parents[1] / 'groundtruth_rect.txt', offset=1)[0]
     return [read_image(path) for path in files], Box(x, y, w, h)
 
 

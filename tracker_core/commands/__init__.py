@@ -13,11 +13,13 @@ from typing import NoReturn, Protocol
 from tracker_core.commands import (
     benchmark,
     calibrate,
+    data,
     evaluate,
     export,
     listing,
     track,
     train,
+    vot,
     weights,
 )
 from tracker_core.errors import TrackerError
@@ -48,10 +50,12 @@ COMMANDS: tuple[Command, ...] = (
     evaluate,
     benchmark,
     calibrate,
+    data,
     export,
     listing,
     weights,
     train,
+    vot,
 )
 
 

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from tracker_core.evaluation.benchmark import benchmark, benchmark_table
     from tracker_core.evaluation.machine import machine_line
-    from tracker_core.evaluation.run import write_json
+    from tracker_core.evaluation.report import write_json
 
     tracker = create_with_any_weights(options.TrackerOptions.read(args, args.tracker))
     result = benchmark(tracker, args.frames, args.size)

@@ -44,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--dataset',
         nargs='+',
         default=[],
-        metavar='otb:DIR',
-        help='OTB-format folders whose sequences are used, too',
+        metavar='KIND:DIR',
+        help='data sets whose sequences are used, too; see `tracker data`',
     )
     parser.add_argument('--sequences', type=options.names, metavar='A,B', help='only these')
     parser.add_argument('--json', metavar='FILE', help='write the result')
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         Footage,
         scenes_for_calibration,
     )
-    from tracker_core.evaluation.run import write_json
+    from tracker_core.evaluation.report import write_json
 
     if args.scenes < FEWEST_SCENES:
         raise ParameterError(f'--scenes must be at least {FEWEST_SCENES}: every third is held out')

@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 import sys
 from typing import Any, TYPE_CHECKING
@@ -16,7 +17,7 @@ from tracker_core.errors import ParameterError
 from tracker_core.registry import list_trackers
 
 if TYPE_CHECKING:
-    from tracker_core.data.otb import OtbSequence
+    from tracker_core.data.sequences import VideoSequence
     from tracker_core.evaluation.peers import OpenCvTracker
     from tracker_core.tracker import Tracker
 
@@ -30,9 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--dataset',
         required=True,
         nargs='+',
-        metavar='otb:DIR',
-        help='OTB-format folders; or longterm:scenes or longterm:DIR, where the target is out of '
-        'sight at times',
+        metavar='KIND:DIR',
+        help='otb:DIR, got10k:DIR, lasot:DIR, ...: see `tracker data`; or longterm:scenes or '
+        'longterm:DIR, where the target is out of sight at times',
+    )
+    parser.add_argument(
+        '--split',
+        choices=('train', 'val', 'test'),
+        help='of data sets that have splits; default: test, where there is one',
     )
     parser.add_argument('--sequences', type=options.names, metavar='A,B', help='only these')
     options.add_tracker_options(parser, several=True)
@@ -55,41 +61,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='start each sequence at N frames, evenly spaced, and go on to its end; '
         + options.DEFAULT,
     )
+    parser.add_argument(
+        '--jobs',
+        type=options.count,
+        default=1,
+        metavar='N',
+        help='run sequences in so many processes, which slow each other down; ' + options.DEFAULT,
+    )
+    parser.add_argument(
+        '--results',
+        metavar='DIR',
+        help='keep the run over each sequence, and go on from what is there',
+    )
     parser.add_argument('--json', metavar='FILE', help='write all results')
     parser.add_argument('--plots', metavar='DIR', help='write success.png and precision.png')
     parser.add_argument(
-        '--boxes', metavar='DIR', help='write TRACKER_PRESET/SEQUENCE.txt, boxes in OTB format'
+        '--boxes',
+        metavar='DIR',
+        help="write what was found to TRACKER_PRESET/, in files as the data set's toolkit reads",
+    )
+    parser.add_argument(
+        '--submit', metavar='DIR', help='write these files to TRACKER_PRESET.zip, for a server'
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    from tracker_core.data.otb import with_later_starts
+    from tracker_core.data.datasets import find_parts, with_later_starts
     from tracker_core.evaluation.machine import describe_machine, machine_line
-    from tracker_core.evaluation.run import (
-        evaluate_tracker,
-        make_report,
-        result_table,
-        summary_table,
-        write_json,
-    )
+    from tracker_core.evaluation.report import make_report, summary_table, write_json
     from tracker_core.media.folders import some_names
 
     if args.dataset[0].startswith(LONG):
         return run_long(args)
-    whole = read_sequences(args.dataset, args.sequences)
+    kinds = {find_parts(dataset)[0].kind for dataset in args.dataset}
+    kind = kinds.pop() if len(kinds) == 1 else 'otb'  # what all have in common
+    whole = read_sequences(args.dataset, args.sequences, args.split)
     for sequence in whole:
         if sequence.note:
             print(f'warning: {sequence.note}', file=sys.stderr)
     sequences = with_later_starts(whole, args.starts)
-    trackers = all_trackers(args)
+    makers = tracker_makers(args)
+    trackers = [make() for make in makers]  # what cannot be made is said before any runs
     print(machine_line(describe_machine()))
-    results = []
-    for tracker in trackers:  # each result is shown as soon as it is there
-        folder = Path(args.boxes) / f'{tracker.name}_{tracker.preset}' if args.boxes else None
-        result = evaluate_tracker(tracker, sequences, folder)
-        results.append(result)
-        weights = f', weights {result["weights"]}' if 'weights' in result else ''
-        print(f'\n{tracker.name} {tracker.preset}{weights}\n{result_table(result)}', flush=True)
+    results = [
+        run_tracker(args, kind, tracker, make, sequences)
+        for tracker, make in zip(trackers, makers, strict=True)
+    ]
     if len(results) > 1:
         print(f'\n{summary_table(results)}')
     report = make_report(' '.join(args.dataset), results)
@@ -107,17 +124,49 @@ def run(args: argparse.Namespace) -> int:
     return 1 if bad else 0
 
 
+def run_tracker(
+    args: argparse.Namespace,
+    kind: str,
+    tracker: Tracker[Any, Any, Any] | OpenCvTracker,
+    make: Callable[[], Any],
+    sequences: Sequence[VideoSequence],
+) -> dict[str, Any]:
+    """Run one tracker, write its files and show its table, as soon as it is there."""
+    from tracker_core.evaluation.longterm import long_table
+    from tracker_core.evaluation.report import result_table, summarize_runs
+    from tracker_core.evaluation.results import Results, write_files, write_submission
+    from tracker_core.evaluation.run_all import run_all
+
+    title = f'{tracker.name}_{tracker.preset}'
+    kept = Results(Path(args.results) / title, tracker) if args.results else None
+    runs = run_all(tracker, sequences, kept, make, args.jobs)
+    result = {**summarize_runs(tracker, sequences, runs, kind), 'jobs': args.jobs}
+    weights = f', weights {result["weights"]}' if 'weights' in result else ''
+    print(f'\n{tracker.name} {tracker.preset}{weights}\n{result_table(result)}', flush=True)
+    if 'long_term' in result:
+        print(f'\n{long_table([{"name": tracker.name, **result["long_term"]}], "tracker")}')
+    if args.boxes:
+        write_files(Path(args.boxes) / title, kind, sequences, runs)
+    if args.submit:
+        path = Path(args.submit) / f'{title}.zip'
+        write_submission(path, kind, sequences, runs)
+        print(f'wrote {path}')
+    return result
+
+
 def run_long(args: argparse.Namespace) -> int:
     """The same on long sequences."""
     from tracker_core.data.longterm import load_longterm
     from tracker_core.evaluation.longterm import evaluate_long, long_table
     from tracker_core.evaluation.machine import describe_machine, machine_line
-    from tracker_core.evaluation.run import make_report, write_json
+    from tracker_core.evaluation.report import make_report, write_json
 
-    if args.starts > 1 or args.plots or args.boxes or len(args.dataset) > 1:
-        raise ParameterError(f'{LONG}... goes alone, without --starts, --plots and --boxes')
+    others = ('plots', 'boxes', 'submit', 'results', 'split')
+    if args.starts > 1 or args.jobs > 1 or any(map(vars(args).get, others)) or args.dataset[1:]:
+        names = ', '.join(f'--{name}' for name in ('starts', 'jobs', *others))
+        raise ParameterError(f'{LONG}... goes alone, without {names}')
     sequences = load_longterm(args.dataset[0], args.sequences)
-    trackers = all_trackers(args)
+    trackers = [make() for make in tracker_makers(args)]
     print(machine_line(describe_machine()))
     results = []
     for tracker in trackers:
@@ -131,50 +180,47 @@ def run_long(args: argparse.Namespace) -> int:
     return 0
 
 
-def all_trackers(args: argparse.Namespace) -> list[Tracker[Any, Any, Any] | OpenCvTracker]:
-    """Those that are asked for, and the peers."""
+def tracker_makers(
+    args: argparse.Namespace,
+) -> list[Callable[[], Tracker[Any, Any, Any] | OpenCvTracker]]:
+    """Functions that make those that are asked for, and the peers; another process can call them.
+
+    Raises:
+        ParameterError: There are settings, and more than one tracker.
+    """
     from tracker_core.evaluation.peers import available_peers, OpenCvTracker
 
-    trackers: list[Tracker[Any, Any, Any] | OpenCvTracker] = []
-    trackers += create_trackers(options.TrackerOptions.read(args, ''), args.tracker)
+    names = list_trackers() if args.tracker == ['all'] else args.tracker
+    wanted = options.TrackerOptions.read(args, '')
+    if wanted.settings and len(names) > 1:
+        raise ParameterError('--set goes with a single --tracker')
+    makers: list[Callable[[], Tracker[Any, Any, Any] | OpenCvTracker]] = []
+    makers += [replace(wanted, name=name).create for name in names]
     if args.peers:
         peers, complaints = available_peers()
-        trackers += peers
+        makers += [partial(OpenCvTracker, peer.name) for peer in peers]
         print(''.join(f'not compared: {complaint}\n' for complaint in complaints), end='')
-    return trackers + [OpenCvTracker(name, models) for name, models in args.peer_model]
+    return makers + [partial(OpenCvTracker, name, models) for name, models in args.peer_model]
 
 
 def read_sequences(
-    datasets: Sequence[str], chosen: Sequence[str] | None = None
-) -> list[OtbSequence]:
-    """The sequences of datasets, of these the `chosen` ones, None for all.
+    datasets: Sequence[str], chosen: Sequence[str] | None = None, split: str | None = None
+) -> list[VideoSequence]:
+    """The sequences of datasets, of these the `chosen` ones, None for all; see `load_dataset`.
 
     Raises:
         DatasetError: They are not there.
         ImageError: A file of theirs is no image.
     """
-    from tracker_core.data.otb import load_dataset
-    from tracker_core.media.folders import check_images
+    from tracker_core.data.datasets import load_dataset
+    from tracker_core.media.folders import check_images, HEADERS_CHECKED
 
-    sequences = load_dataset(datasets, chosen)
+    sequences = load_dataset(datasets, chosen, split)
+    left = HEADERS_CHECKED  # of all together: some data sets have millions
     for sequence in sequences:
-        check_images(sequence.frames)
+        check_images(sequence.frames[: max(left, 1)])
+        left -= len(sequence)
     return sequences
-
-
-def create_trackers(
-    wanted: options.TrackerOptions, names: Sequence[str]
-) -> list[Tracker[Any, Any, Any]]:
-    """The trackers of these names, `['all']` for all, with the same options.
-
-    Raises:
-        ParameterError: There are settings, and more than one tracker; further errors as of
-            `create_tracker`.
-    """
-    names = list_trackers() if names == ['all'] else names
-    if wanted.settings and len(names) > 1:
-        raise ParameterError('--set goes with a single --tracker')
-    return [replace(wanted, name=name).create() for name in names]
 
 
 def _peer_model(text: str) -> tuple[str, list[str]]:

@@ -4,23 +4,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-import csv
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-import re
 
-from tracker_core.data.otb import published_images
-from tracker_core.errors import ParameterError
+from tracker_core.data.layouts.otb import published_images
+from tracker_core.data.sequences import DatasetError
+from tracker_core.data.text import read_boxes, read_table
 
 
 def read_box_table(path: Path) -> dict[str, list[list[float]]]:
     """Boxes x, y, w, h by file name; empty if there is no such csv file.
 
     Raises:
-        ParameterError: The columns file, x, y, w, h are not there, or hold no numbers.
+        DatasetError: The columns file, x, y, w, h are not there, or hold no numbers.
     """
     boxes: dict[str, list[list[float]]] = {}
-    for (file,), box in table_rows(path, 'file'):
+    for (file,), box, _ in table_rows(path, 'file'):
         boxes.setdefault(file, []).append(box)
     return boxes
 
@@ -29,31 +28,42 @@ def read_tracks(path: Path) -> dict[str, list[tuple[str, list[float]]]]:
     """File names and boxes x, y, w, h by track, in order; empty if there is no such csv file.
 
     Raises:
-        ParameterError: The columns file, track, x, y, w, h are not there, or hold no numbers.
+        DatasetError: The columns file, track, x, y, w, h are not there, or hold no numbers.
     """
     tracks: dict[str, list[tuple[str, list[float]]]] = {}
-    for (file, track), box in table_rows(path, 'file', 'track'):
+    for (file, track), box, _ in table_rows(path, 'file', 'track'):
         tracks.setdefault(track, []).append((file, box))
     return tracks
 
 
-def table_rows(path: Path, *names: str) -> Iterator[tuple[list[str], list[float]]]:
-    """What stands in the columns `names` and x, y, w, h of a csv file; nothing without a file."""
+def table_rows(path: Path, *names: str) -> Iterator[tuple[list[str], list[float], str]]:
+    """What stands in the columns `names`, x, y, w, h, and label of a csv file, row by row.
+
+    Nothing without a file; the label may be missing, and is empty then.
+
+    Raises:
+        DatasetError: The other columns are not there, or x, y, w, h hold no numbers.
+    """
     if not path.is_file():
         return
-    with path.open(newline='') as lines:
-        for row in csv.DictReader(lines):
-            try:
-                yield [row[name] for name in names], [float(row[key]) for key in 'xywh']
-            except (KeyError, TypeError, ValueError):
-                columns = ','.join((*names, *'xywh'))
-                raise ParameterError(
-                    f'{path} needs the columns {columns} with numbers; one row reads {row}'
-                ) from None
+    header: list[str] = []
+    for number, words in read_table(path):
+        if number == 1:
+            header = words
+            continue
+        row = dict(zip(header, words, strict=False))
+        try:
+            box = [float(row[key]) for key in 'xywh']
+            yield [row[name] for name in names], box, row.get('label', '')
+        except (KeyError, ValueError):
+            columns = ','.join((*names, *'xywh'))
+            raise DatasetError(
+                f'{path} needs the columns {columns} with numbers; line {number} reads {row}'
+            ) from None
 
 
 def read_ground_truth(
-    directory: Path, images: list[Path]
+    directory: Path, images: Sequence[Path]
 ) -> tuple[list[list[float]] | None, list[Path]]:
     """One box per frame from an annotation file of the OTB or GOT-10k form, or None.
 
@@ -68,7 +78,7 @@ def read_ground_truth(
         The boxes, and the frames that they belong to; without an annotation all.
 
     Raises:
-        ParameterError: A line is not x, y, w, h, or there are not as many lines as frames, which
+        DatasetError: A line is not x, y, w, h, or there are not as many lines as frames, which
             is not known of this sequence (see `published_images`).
     """
     beside, within = directory.parent / 'groundtruth_rect.txt', directory / 'groundtruth.txt'
@@ -77,17 +87,12 @@ def read_ground_truth(
     elif within.is_file():
         path, offset = within, 0.0
     else:
-        return None, images
-    boxes = []
-    for number, line in enumerate(path.read_text().rstrip().splitlines(), 1):
-        try:
-            x, y, w, h = (float(word) for word in re.split(r'[,\s]+', line.strip()))
-        except ValueError:
-            raise ParameterError(f'{path}, line {number}: {line!r} is not x,y,w,h') from None
-        boxes.append([x - offset, y - offset, w, h])
+        return None, list(images)
+    boxes = read_boxes(path, offset)
     if len(boxes) == len(images):
-        return boxes, images
-    frames = published_images(directory.parent.name, images, len(boxes)) if offset else None
+        return boxes.tolist(), list(images)
+    name = directory.parent.name
+    frames = published_images(name, images, len(boxes)) if offset else None
     if frames is None:
-        raise ParameterError(f'{path} has {len(boxes)} boxes for {len(images)} frames')
-    return boxes, frames
+        raise DatasetError(f'{path} has {len(boxes)} boxes for {len(images)} frames')
+    return boxes.tolist(), list(frames)

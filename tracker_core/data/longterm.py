@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Long sequences, in which the target is out of sight several times.
 
-`longterm:scenes` is rendered (`LONG_SCENES`). `longterm:DIR` makes each annotated sequence of a
-folder long: it is played forwards and backwards, and in between the target is taken out, by
-showing a part of the picture where it is not, magnified to the whole; then there is a cut, and the
-target is back, as far from where it was as it ever is.
+`longterm:scenes` is rendered (`LONG_SCENES`). `longterm:DIR`, or `longterm:KIND:DIR`, makes each
+annotated sequence of a data set long: it is played forwards and backwards, and in between the
+target is taken out, by showing a part of the picture where it is not, magnified to the whole; then
+there is a cut, and the target is back, as far from where it was as it ever is.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 
 from tracker_core.boxes import Box, is_box
-from tracker_core.data.otb import DatasetError, load_dataset, OtbSequence
+from tracker_core.data.datasets import load_dataset
+from tracker_core.data.sequences import DatasetError, Flags, VideoSequence
 from tracker_core.media.folders import read_image
 from tracker_core.media.scene import LONG_SCENES, render_scene, Scene
 
@@ -52,6 +53,11 @@ class LongSequence:
     def first_box(self) -> Box:
         return Box(*self.boxes[0])
 
+    @property
+    def absent(self) -> Flags:
+        """(N,) bool: in which frames the target is out of sight."""
+        return ~is_box(self.boxes)
+
     def __len__(self) -> int:
         return len(self.boxes)
 
@@ -65,7 +71,7 @@ class Outtakes(Sequence[np.ndarray]):
         is_absent: (N,) whether a part of it without the target is shown instead.
     """
 
-    def __init__(self, sequence: OtbSequence, order: np.ndarray, is_absent: np.ndarray) -> None:
+    def __init__(self, sequence: VideoSequence, order: np.ndarray, is_absent: np.ndarray) -> None:
         self._sequence, self._order, self._is_absent = sequence, order, is_absent
 
     def __len__(self) -> int:
@@ -123,7 +129,7 @@ def part_without(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
     return max(min(x, width - w), 0), max(min(y, height - h), 0), w, h
 
 
-def made_long(sequence: OtbSequence) -> LongSequence | None:
+def made_long(sequence: VideoSequence) -> LongSequence | None:
     """A sequence made long, or None where some picture has no part without the target."""
     count = len(sequence)
     centers = sequence.boxes[:, :2] + sequence.boxes[:, 2:] / 2
@@ -181,7 +187,7 @@ def load_longterm(spec: str, names: Sequence[str] | None = None) -> list[LongSeq
             for seed in SCENE_SEEDS
         ]
     else:
-        made = map(made_long, load_dataset(f'otb:{folder}'))
+        made = map(made_long, load_dataset(folder))
         sequences = [sequence for sequence in made if sequence is not None]
     if names is not None:
         known = {sequence.name: sequence for sequence in sequences}

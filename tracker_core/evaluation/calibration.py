@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from tracker_core.boxes import Box, is_box
-from tracker_core.data.otb import OtbSequence
+from tracker_core.data.sequences import VideoSequence
 from tracker_core.errors import TrackerError
 from tracker_core.media.folders import read_image
 from tracker_core.media.scene import render_scene, Scene, SCENES
@@ -73,9 +73,9 @@ def scenes_for_calibration(
 class Footage:
     """An annotated sequence as a scene; frames that are not annotated are left out."""
 
-    def __init__(self, sequence: OtbSequence) -> None:
+    def __init__(self, sequence: VideoSequence) -> None:
         kept = np.flatnonzero(is_box(sequence.boxes))
-        self._paths = [sequence.frames[i] for i in kept]
+        self._paths = [sequence.frames[int(i)] for i in kept]
         self.boxes = [Box(*sequence.boxes[i]) for i in kept]
         self.visible = np.ones(len(kept))
 

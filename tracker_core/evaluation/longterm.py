@@ -10,16 +10,17 @@ best.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-import time
 from typing import Any
 
 import numpy as np
 
+from tracker_core.boxes import is_box
 from tracker_core.data.longterm import LongSequence
-from tracker_core.evaluation.metrics import box_rows, overlap
-from tracker_core.evaluation.run import describe_tracker
+from tracker_core.data.sequences import VideoSequence
+from tracker_core.evaluation.metrics import overlap
+from tracker_core.evaluation.run import describe_tracker, run_sequence, SequenceRun
 from tracker_core.progress import progress_bar
 from tracker_core.tables import format_table
 from tracker_core.target import TrackStatus
@@ -50,6 +51,17 @@ class LongRun:
     seconds: float
     cpu_seconds: float
 
+    @classmethod
+    def of(cls, run: SequenceRun, sequence: LongSequence | VideoSequence) -> LongRun:
+        """What is judged of a run."""
+        return cls(
+            np.nan_to_num(overlap(run.boxes, sequence.boxes)),
+            np.where(run.statuses == TrackStatus.LOST, UNANSWERED, run.scores),
+            run.statuses,
+            run.track_seconds,
+            run.cpu_seconds,
+        )
+
 
 @dataclass(frozen=True)
 class LongMeasures:
@@ -71,37 +83,17 @@ class LongMeasures:
     absent_minutes: float
 
 
-def run_long(
-    tracker: Any, sequence: LongSequence, on_frame: Callable[[], Any] = lambda: None
-) -> LongRun:
-    """Track a long sequence from its first box."""
-    target = tracker.start(sequence.images[0], sequence.first_box)
-    on_frame()
-    boxes, scores, statuses = [sequence.first_box], [1.0], [TrackStatus.TRACKING]
-    seconds = cpu_seconds = 0.0
-    for index in range(1, len(sequence)):
-        image = sequence.images[index]
-        begin, cpu_begin = time.perf_counter(), time.process_time()
-        track = tracker.track(image, target)
-        seconds += time.perf_counter() - begin
-        cpu_seconds += time.process_time() - cpu_begin
-        boxes.append(track.box)
-        scores.append(UNANSWERED if track.status is TrackStatus.LOST else track.score)
-        statuses.append(track.status)
-        on_frame()
-    overlaps = np.nan_to_num(overlap(box_rows(boxes), sequence.boxes))
-    return LongRun(overlaps, np.array(scores), np.array(statuses), seconds, cpu_seconds)
-
-
-def measure_long(run: LongRun, sequence: LongSequence) -> LongMeasures:
-    """The measures of one run; the first frame, whose box was given, counts in none."""
-    is_there = ~np.isnan(sequence.boxes[:, 0])
-    later = np.arange(len(sequence)) > 0
+def measure_long(run: LongRun, sequence: LongSequence | VideoSequence) -> LongMeasures:
+    """The measures of one run; the first frame, whose box was given, counts in none, nor do
+    frames of which it is not known where the target is."""
+    is_there = is_box(sequence.boxes)
+    later = (np.arange(len(sequence)) > 0) & (is_there | sequence.absent)
+    sought = later & is_there
     precision, recall = [], []
     for threshold in THRESHOLDS:
         answered = later & (run.scores >= threshold)
         precision.append(run.overlaps[answered].mean() if answered.any() else np.nan)
-        recall.append((run.overlaps * answered)[later & is_there].mean())
+        recall.append(float((run.overlaps * answered)[sought].mean()) if sought.any() else np.nan)
     is_right = (run.statuses == TrackStatus.TRACKING) & (run.overlaps >= FOUND)
     starts = returns_of(sequence)
     found = [sum(is_right[at : at + k * RATE].any() for at in starts) for k in (1, 3)]
@@ -113,16 +105,15 @@ def measure_long(run: LongRun, sequence: LongSequence) -> LongMeasures:
         len(starts),
         (int(found[0]), int(found[1])),
         int((taken_up & (run.overlaps < ASTRAY)).sum()),
-        float((~is_there).sum() / RATE / 60),
+        float(sequence.absent.sum() / RATE / 60),
     )
 
 
-def returns_of(sequence: LongSequence) -> list[int]:
+def returns_of(sequence: LongSequence | VideoSequence) -> list[int]:
     """The frames in which the target is back in sight after an absence."""
-    is_there = ~np.isnan(sequence.boxes[:, 0])
     starts, absent, is_due = [], 0, False
-    for index, there in enumerate(is_there):
-        absent = 0 if there else absent + 1
+    for index, there in enumerate(is_box(sequence.boxes)):
+        absent = absent + 1 if sequence.absent[index] else 0
         is_due = is_due or absent >= SHORTEST_ABSENCE
         if is_due and there and sequence.visible[index] >= BACK:
             starts.append(index)
@@ -146,7 +137,7 @@ def evaluate_long(
     with progress_bar(None, label, sum(map(len, sequences)), hidden=not progress) as bar:
         for sequence in sequences:
             bar.set_postfix_str(sequence.name, refresh=False)
-            runs.append(run_long(tracker, sequence, bar.update))
+            runs.append(LongRun.of(run_sequence(tracker, sequence, bar.update), sequence))
             measures.append(measure_long(runs[-1], sequence))
     return {
         **describe_tracker(tracker),
@@ -163,7 +154,7 @@ def summarize(runs: Sequence[LongRun], measures: Sequence[LongMeasures]) -> dict
     precisions = np.array([each.precision for each in measures])
     weights = ~np.isnan(precisions)
     precision = np.nan_to_num(precisions).sum(axis=0) / np.maximum(weights.sum(axis=0), 1)
-    recall = np.mean([each.recall for each in measures], axis=0)
+    recall = np.nanmean([each.recall for each in measures], axis=0)
     f_scores = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     best = int(f_scores.argmax())
     returns = sum(each.returns for each in measures)

@@ -11,6 +11,7 @@ it counts as a miss, with overlap 0 and an infinite error.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from tracker_core.boxes import Box, is_box
 
 OVERLAP_THRESHOLDS = np.arange(21) / 20  # 0, 0.05, ..., 1
 ERROR_THRESHOLDS = np.arange(51)  # 0, 1, ..., 50 pixels
+MOST_NORMALISED = 0.2  # widths and heights of the true box
 
 
 def box_rows(boxes: Sequence[Box]) -> np.ndarray:
@@ -46,6 +48,18 @@ def centre_error(boxes: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.where(is_box(truth), error, np.nan)
 
 
+def normalised_error(boxes: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Distance of the centres frame by frame, in widths and heights of the true box, (N,).
+
+    Müller et al., TrackingNet, ECCV 2018, section 5.
+    """
+    boxes, truth = _pair(boxes, truth)
+    with np.errstate(invalid='ignore', divide='ignore', over='ignore'):
+        offset = boxes[:, :2] + boxes[:, 2:] / 2 - truth[:, :2] - truth[:, 2:] / 2
+        error = np.where(is_box(boxes), np.hypot(*(offset / truth[:, 2:]).T), np.inf)
+    return np.where(is_box(truth), error, np.nan)
+
+
 def success_curve(overlaps: np.ndarray) -> np.ndarray:
     """Share of the annotated frames whose overlap is above each of OVERLAP_THRESHOLDS, (21,)."""
     overlaps = overlaps[~np.isnan(overlaps)]
@@ -58,29 +72,51 @@ def precision_curve(errors: np.ndarray) -> np.ndarray:
     return (errors[:, None] <= ERROR_THRESHOLDS).mean(axis=0) if len(errors) else _nans(51)
 
 
-def measure(boxes: np.ndarray, truth: np.ndarray) -> dict[str, float | int | list[float]]:
+def measure(boxes: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
     """All measures of one sequence.
 
     Returns:
-        auc: Mean of the success curve (the area under it).
-        precision: Share of the frames with a centre error of at most 20 pixels.
-        success: Share of the frames with an overlap above 0.5.
-        overlap: Mean overlap.
-        frames: Annotated frames, which the shares refer to; the first, given one is among them.
-        success_curve, precision_curve: At OVERLAP_THRESHOLDS and ERROR_THRESHOLDS.
+        By name
+
+        * auc: Mean of the success curve (the area under it).
+        * precision: Share of the frames with a centre error of at most 20 pixels.
+        * norm_precision: Share of the frames with a `normalised_error` of at most 0.2 (LaSOT,
+          TrackingNet).
+        * success: Share of the frames with an overlap above 0.5.
+        * overlap: Mean overlap.
+        * frames: Annotated frames, which these refer to; the first, given one is among them.
+        * ao, sr_50, sr_75: Mean overlap, and share of the frames with an overlap above 0.5 and
+          0.75, without the first frame (GOT-10k).
+        * success_curve, precision_curve: At OVERLAP_THRESHOLDS and ERROR_THRESHOLDS.
+
+        All but frames are NaN where no frame but the first is annotated, and there are more.
     """
     overlaps, errors = overlap(boxes, truth), centre_error(boxes, truth)
+    norm_errors = normalised_error(boxes, truth)
+    frames = int((~np.isnan(overlaps)).sum())
+    if len(overlaps) > 1 and np.isnan(overlaps[1:]).all():
+        overlaps, errors, norm_errors = np.full((3, len(overlaps)), np.nan)
     successes, precisions = success_curve(overlaps), precision_curve(errors)
-    annotated = overlaps[~np.isnan(overlaps)]
+    later = overlaps[1:]
     return {
         'auc': float(successes.mean()),
         'precision': float(precisions[20]),
+        'norm_precision': share(norm_errors, norm_errors <= MOST_NORMALISED),
         'success': float(successes[10]),
-        'overlap': float(annotated.mean()) if len(annotated) else float('nan'),
-        'frames': len(annotated),
+        'overlap': share(overlaps, overlaps),
+        'frames': frames,
+        'ao': share(later, later),
+        'sr_50': share(later, later > 0.5),
+        'sr_75': share(later, later > 0.75),
         'success_curve': successes.tolist(),
         'precision_curve': precisions.tolist(),
     }
+
+
+def share(known: np.ndarray, values: np.ndarray) -> float:
+    """The mean of the values of the frames that are not NaN in `known`; NaN if there is none."""
+    kept = values[~np.isnan(known)]
+    return float(kept.mean()) if len(kept) else float('nan')
 
 
 def _pair(boxes: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
