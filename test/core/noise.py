@@ -7,7 +7,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from tracker_core.data import Pool
+from tracker_core.data import PhotoPool
 from tracker_core.data.photos import make_photo
 from tracker_core.data.regions import Region
 
@@ -31,8 +31,8 @@ def noise_image(seed: int, height: int = 200, width: int = 260) -> np.ndarray:
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def noise_pool(photos: int = 6) -> Pool:
+def noise_pool(photos: int = 6) -> PhotoPool:
     """Photos with an object each, so that boxes can be learnt."""
     box = np.array([[80.0, 60.0, 70.0, 50.0]])
     found = [make_photo(noise_image(seed), f'group{seed % 2}', box) for seed in range(photos)]
-    return Pool(found, [Region(photo, photo.boxes[0]) for photo in found])
+    return PhotoPool(found, [Region(photo, photo.boxes[0]) for photo in found])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import tracker_core.data
-from tracker_core.data import load_pool, PairConfig, PairSampler, Pool
+from tracker_core.data import load_pool, PairConfig, PairSampler, PhotoPool
 from tracker_core.data.geometry import Bend, bounds, ellipse, map_box, map_points, view_matrix
 from tracker_core.data.photos import make_photo
 from tracker_core.data.regions import follow_regions, outlined, Region
@@ -21,7 +21,7 @@ from tracker_core.data.sequences import DatasetError
 from tracker_core.errors import ParameterError
 
 
-def marked_pool(box: tuple[float, float, float, float], outlined: bool = False) -> Pool:
+def marked_pool(box: tuple[float, float, float, float], outlined: bool = False) -> PhotoPool:
     """A dark photo, large enough for every crop, with a white rectangle exactly on the box; what
     is `outlined` of it is an ellipse."""
     image = np.full((1100, 1100, 3), 20, np.uint8)
@@ -29,7 +29,7 @@ def marked_pool(box: tuple[float, float, float, float], outlined: bool = False) 
     image[y : y + h, x : x + w] = 240
     photo = make_photo(image, boxes=np.array([box]))
     region = Region(photo, np.array(box, np.float64))
-    return Pool([photo], [region._replace(outline=(ellipse(region.box),)) if outlined else region])
+    return PhotoPool([photo], [region._replace(outline=(ellipse(region.box),)) if outlined else region])
 
 
 def visible_box(crop: np.ndarray) -> np.ndarray:
@@ -126,7 +126,7 @@ def test_look_alikes_come_from_the_targets_group():
     target = marked_pool((500, 480, 60, 50)).photos[0]
     white = make_photo(np.full((300, 300, 3), 240, np.uint8), 'mine')
     target.group = 'mine'
-    pool = Pool([target, white], [Region(target, np.array([500.0, 480, 60, 50]))])
+    pool = PhotoPool([target, white], [Region(target, np.array([500.0, 480, 60, 50]))])
     config = PairConfig(sources=(0, 1, 0, 0), **{**PLAIN, 'distractor': 1.0})
     dark = make_photo(np.full((200, 200, 3), 20, np.uint8), 'others')
     area = {}

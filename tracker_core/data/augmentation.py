@@ -13,6 +13,7 @@ from numpy.random import Generator
 from tracker_core.data.arrays import Image
 
 LUMA = np.array([0.299, 0.587, 0.114])
+DIAGONAL = np.ones(3) / math.sqrt(3)  # of the cube of colours; hues lie around it
 
 
 def change_colors(
@@ -36,6 +37,38 @@ def change_colors(
         table = (255.0 * (np.arange(256) / 255.0) ** gamma + 0.5).astype(np.uint8)
         image = np.asarray(cv2.LUT(image, table), np.uint8)
     return image
+
+
+def jitter_colors(
+    rng: Generator, image: Image, brightness: float, color: float = 0.0, gray: bool = False
+) -> Image:
+    """Mild changes of colour, as the papers have them: one linear map of the colours.
+
+    Args:
+        rng: Source of chance.
+        image: (H, W, 3) uint8 RGB.
+        brightness: It is multiplied by 1 - brightness to 1 + brightness.
+        color: So are contrast and saturation, and the hue is turned by up to this share of a whole
+            turn.
+        gray: Take the colour away.
+    """
+    light = 1 + rng.uniform(-brightness, brightness)
+    contrast, saturation = 1 + rng.uniform(-color, color, 2)
+    angle = 2 * math.pi * rng.uniform(-color, color)
+    if not (brightness or color or gray):
+        return image
+    saturation = 0.0 if gray else saturation
+    x, y, z = DIAGONAL
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    hue = (  # the rotation about the diagonal (Rodrigues)
+        math.cos(angle) * np.eye(3)
+        + math.sin(angle) * cross
+        + (1 - math.cos(angle)) * np.outer(DIAGONAL, DIAGONAL)
+    )
+    colors = saturation * hue + (1 - saturation) * LUMA[None, :]
+    mean = float(LUMA @ image.reshape(-1, 3).mean(axis=0))
+    linear = np.column_stack([light * contrast * colors, np.full(3, light * (1 - contrast) * mean)])
+    return np.asarray(cv2.transform(image, linear), np.uint8)
 
 
 def shade(rng: Generator, image: Image) -> Image:

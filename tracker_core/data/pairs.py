@@ -29,9 +29,8 @@ from tracker_core.data.geometry import (
 )
 from tracker_core.data.pasting import background, blend, blob, outline_mask, put_flat, put_object
 from tracker_core.data.photos import Photo
-from tracker_core.data.pool import Pool
 from tracker_core.data.regions import Region
-from tracker_core.data.sources import balanced_photos, Source, SOURCES
+from tracker_core.data.sources import Footage, Source, SOURCES
 from tracker_core.errors import ParameterError
 
 
@@ -130,7 +129,9 @@ class Pair:
         template_box: (4,) float64 x, y, w, h of the target in the template.
         search_box: (4,) float64 x, y, w, h of the target in the search crop.
         has_edges: Whether the boxes are those of an object, and so tell where it ends.
-        source: Where it came from: photo, box, sequence or followed.
+        source: Where it came from, such as photo, box, sequence or followed.
+        same: Whether both show one and the same object; otherwise `search_box` is that of another.
+        alike: Whether both are of one category, as an object always is with itself.
     """
 
     template: Image
@@ -139,6 +140,8 @@ class Pair:
     search_box: Floats
     has_edges: bool
     source: str
+    same: bool = True
+    alike: bool = True
 
 
 @dataclass(frozen=True)
@@ -165,33 +168,29 @@ class PairSampler:
     """Numbered training pairs.
 
     Args:
-        pool: Where photos and boxes come from.
+        footage: Where photos and boxes come from.
         config: How pairs are cut and changed.
 
     Raises:
-        ParameterError: The pool has nothing for any source that has a weight.
+        ParameterError: The footage has nothing for any source that has a weight.
     """
 
-    def __init__(self, pool: Pool, config: PairConfig) -> None:
-        self.config = config
-        self.sources: dict[str, Source] = {name: make(pool) for name, make in SOURCES.items()}
-        weights = np.array(
-            [
-                weight if len(source) else 0.0
-                for weight, source in zip(config.sources, self.sources.values(), strict=True)
-            ]
-        )
-        if weights.sum() <= 0:
+    def __init__(self, footage: Footage, config: PairConfig) -> None:
+        self.config, self.footage = config, footage
+        sources = footage.sources()
+        weights = {
+            name: weight
+            for name, weight in zip(SOURCES, config.sources, strict=True)
+            if weight > 0 and len(sources.get(name, ()))
+        }
+        if not weights:
             raise ParameterError('no source of pairs with a weight above zero has any data')
-        self.weights = weights / weights.sum()
-        self.photos = balanced_photos(pool)
-        self.groups: dict[str, list[Photo]] = {}
-        for photo in pool.photos:
-            self.groups.setdefault(photo.group, []).append(photo)
+        self.sources: dict[str, Source] = {name: sources[name] for name in weights}
+        self.weights = np.array(list(weights.values())) / sum(weights.values())
 
     def draw_photo(self, rng: Generator) -> Photo:
         """Any photo, for what is not the target."""
-        return self.photos.draw(rng)
+        return self.footage.draw_photo(rng)
 
     def pair(self, index: int) -> Pair:
         """Make pair number `index` (any whole number from zero)."""
@@ -303,8 +302,9 @@ class PairSampler:
                 gap = np.abs(center - (box[:2] + box[2:] / 2)) - (box[2:] + size) / 2
                 if gap.max() > 0:
                     alike = self.config.alike > 0 and rng.random() < self.config.alike
-                    among = self.groups[group]
-                    photo = among[rng.integers(len(among))] if alike else self.draw_photo(rng)
+                    photo = (
+                        self.footage.draw_photo(rng, group) if alike else self.draw_photo(rng)
+                    )
                     search = put_object(rng, search, center, size, photo)
         return search
 

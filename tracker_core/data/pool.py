@@ -1,21 +1,32 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""All photos of a folder in memory, and what pairs can be made of them."""
+"""All photos of some folders in memory, and what pairs can be made of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 import zlib
 
 import numpy as np
+from numpy.random import Generator
 from tqdm import tqdm
 
 from tracker_core.data.annotations import read_box_table, read_ground_truth, read_tracks
 from tracker_core.data.arrays import Floats
 from tracker_core.data.photos import list_photos, make_photo, Photo, read_objects, read_photo
 from tracker_core.data.regions import follow_regions, outlined, Region
+from tracker_core.data.sources import (
+    Balanced,
+    balanced_photos,
+    BoxSource,
+    FollowedSource,
+    PhotoSource,
+    SequenceSource,
+    Source,
+)
 from tracker_core.errors import ParameterError
 from tracker_core.media.folders import IMAGE_SUFFIXES
 
@@ -26,7 +37,7 @@ PARTS = ('train', 'held_out', 'all')
 
 
 @dataclass
-class Pool:
+class PhotoPool:
     """All photos, and what pairs can be made of them.
 
     Attributes:
@@ -41,6 +52,33 @@ class Pool:
     sequences: list[list[Region]] = field(default_factory=list)
     followed: list[tuple[Region, Region]] = field(default_factory=list)
 
+    def sources(self) -> dict[str, Source]:
+        """See `Footage`."""
+        return {
+            'photo': PhotoSource(self.photos),
+            'box': BoxSource(self.boxes),
+            'sequence': SequenceSource(self.sequences),
+            'followed': FollowedSource(self.followed),
+        }
+
+    def draw_photo(self, rng: Generator, group: str | None = None) -> Photo:
+        """See `Footage`."""
+        if group is None:
+            return self._balanced.draw(rng)
+        among = self._groups[group]
+        return among[rng.integers(len(among))]
+
+    @cached_property
+    def _balanced(self) -> Balanced[Photo]:
+        return balanced_photos(self.photos)
+
+    @cached_property
+    def _groups(self) -> dict[str, list[Photo]]:
+        groups: dict[str, list[Photo]] = {}
+        for photo in self.photos:
+            groups.setdefault(photo.group, []).append(photo)
+        return groups
+
 
 def load_pool(
     folders: str | Path | Sequence[str | Path],
@@ -48,7 +86,7 @@ def load_pool(
     video_folders: Sequence[str] = (),
     longest_side: int = 384,
     progress: bool = False,
-) -> Pool:
+) -> PhotoPool:
     """Decode folders of photos into memory.
 
     Boxes stand in a `boxes.csv` (file,x,y,w,h,...) beside the images, objects that are followed
@@ -75,7 +113,7 @@ def load_pool(
             raise ParameterError(f'training data: there is no folder {root}')
     if part not in PARTS:
         raise ParameterError(f"part must be 'train', 'held_out' or 'all', not {part!r}")
-    pool = Pool()
+    pool = PhotoPool()
     for root in roots:
         read_folder(pool, root, part, video_folders, longest_side, progress)
     if not pool.photos:
@@ -87,7 +125,7 @@ def load_pool(
 
 
 def read_folder(
-    pool: Pool,
+    pool: PhotoPool,
     root: Path,
     part: str,
     video_folders: Sequence[str],

@@ -226,6 +226,10 @@ class ImageSet(Sequence[AnnotatedImage]):
         words = tuple(self.category_names[i] for i in self.categories[kept])
         return AnnotatedImage(self.files[index], self.boxes[kept], words)
 
+    def photo_of(self, objects: NDArray[np.integer]) -> NDArray[np.intp]:
+        """Which photo each of these objects, numbers into `boxes`, is on."""
+        return np.searchsorted(self._ends, objects, side='right')
+
     def __repr__(self) -> str:
         return f'ImageSet({len(self)} photos, {len(self.boxes)} objects)'
 

@@ -1,24 +1,23 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where targets come from: what of a pool can be seen twice.
+"""Where targets come from: what can be seen twice.
 
-A source is made from the pool, is empty where the pool has nothing for it, and draws a target's
-two views. A new one is a class here and an entry in `SOURCES`.
+A source draws a target's two views, and is empty where there is nothing for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.random import Generator
 
 from tracker_core.data.photos import Photo
-from tracker_core.data.pool import Pool
 from tracker_core.data.regions import draw_region, Region
 
 Item = TypeVar('Item')
+SOURCES = ('photo', 'box', 'sequence', 'followed')  # in the order of their weights in a config
 FRAMES_APART = 50  # at most, of the two views in a sequence
 
 
@@ -68,8 +67,8 @@ class PhotoSource:
 
     has_edges = False
 
-    def __init__(self, pool: Pool) -> None:
-        self.photos = balanced_photos(pool)
+    def __init__(self, photos: Sequence[Photo]) -> None:
+        self.photos = balanced_photos(photos)
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -86,8 +85,8 @@ class BoxSource:
 
     has_edges = True
 
-    def __init__(self, pool: Pool) -> None:
-        self.boxes = Balanced(pool.boxes, [region.photo.group for region in pool.boxes])
+    def __init__(self, boxes: Sequence[Region]) -> None:
+        self.boxes = Balanced(boxes, [region.photo.group for region in boxes])
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -103,10 +102,8 @@ class SequenceSource:
 
     has_edges = True
 
-    def __init__(self, pool: Pool) -> None:
-        self.sequences = Balanced(
-            pool.sequences, [frames[0].photo.group for frames in pool.sequences]
-        )
+    def __init__(self, sequences: Sequence[Sequence[Region]]) -> None:
+        self.sequences = Balanced(sequences, [frames[0].photo.group for frames in sequences])
 
     def __len__(self) -> int:
         return len(self.sequences)
@@ -124,8 +121,8 @@ class FollowedSource:
 
     has_edges = False
 
-    def __init__(self, pool: Pool) -> None:
-        self.followed = Balanced(pool.followed, [early.photo.group for early, _ in pool.followed])
+    def __init__(self, followed: Sequence[tuple[Region, Region]]) -> None:
+        self.followed = Balanced(followed, [early.photo.group for early, _ in followed])
 
     def __len__(self) -> int:
         return len(self.followed)
@@ -136,14 +133,18 @@ class FollowedSource:
         return (late, early) if rng.random() < 0.5 else (early, late)
 
 
-SOURCES: dict[str, Callable[[Pool], Source]] = {  # in the order of their weights in a config
-    'photo': PhotoSource,
-    'box': BoxSource,
-    'sequence': SequenceSource,
-    'followed': FollowedSource,
-}
+class Footage(Protocol):
+    """What pairs are made of: photos in memory (`PhotoPool`) or data sets on a disk (`Library`)."""
+
+    def sources(self) -> Mapping[str, Source]:
+        """By the names in `SOURCES`; those that are left out are empty."""
+        ...
+
+    def draw_photo(self, rng: Generator, group: str | None = None) -> Photo:
+        """Any photo, of a group where one is given."""
+        ...
 
 
-def balanced_photos(pool: Pool) -> Balanced[Photo]:
+def balanced_photos(photos: Sequence[Photo]) -> Balanced[Photo]:
     """All photos, to be drawn."""
-    return Balanced(pool.photos, [photo.group for photo in pool.photos])
+    return Balanced(photos, [photo.group for photo in photos])
