@@ -40,6 +40,7 @@ from tracker_core.runtime.eager import EagerUpdates
 from tracker_core.status import calibrated
 from tracker_core.tracker import Tracker
 from tracker_core.training import atom as training
+from tracker_core.training.draws import Draws
 from tracker_core.weights import load_into, read_weight_file, save_safetensors
 
 RELEASED = AtomConfig(released=True)
@@ -846,7 +847,7 @@ def test_predictor_is_what_training_sees() -> None:
 def test_drawn_boxes_overlap() -> None:
     torch.manual_seed(0)
     targets = torch.tensor([[60.0, 70, 40, 30], [20, 20, 90, 12]])
-    boxes = training.draw_boxes(targets, 64)
+    boxes = training.draw_boxes(targets, 64, Draws(torch.arange(2)))
     ious = training.overlap(boxes, targets)
     for i in range(2):
         for j in (0, 17, 63):

@@ -43,6 +43,7 @@ from tracker_core.ocean.online_network import OnlineNetwork
 from tracker_core.ocean.online_state import judge, summarize
 from tracker_core.ocean.tracker import choose_places, cut_as_released, OceanTracker
 from tracker_core.runtime.eager import EagerUpdates
+from tracker_core.training.draws import Draws
 from tracker_core.training.ocean import cell_truth, choose_cells, ocean_losses, place_loss
 
 
@@ -658,7 +659,7 @@ def test_cells_for_the_object_aware_score() -> None:
     torch.manual_seed(0)
     truth = cell_truth(torch.tensor([[80.0, 90.0, 60.0, 50.0]]), 23, 225)
     logits = torch.randn(1, 23, 23)
-    chosen = choose_cells(logits, truth.inside, 40)
+    chosen = choose_cells(logits, truth.inside, 40, Draws(torch.arange(1)))
     inside = truth.inside.flatten(1).gather(1, chosen)
     assert chosen.unique().numel() == 40
     assert inside[0, :20].all()

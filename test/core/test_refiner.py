@@ -13,6 +13,7 @@ from tracker_core.media.scene import render_scene
 from tracker_core.refiner.network import BoxRefiner, moved, POINTS, REACH, sample_around
 from tracker_core.refiner.refine import into_cells, out_of_cells, refine, toward
 from tracker_core.spm.candidates import overlaps
+from tracker_core.training.draws import Draws
 from tracker_core.training.refiner import draw_rough
 
 
@@ -74,7 +75,7 @@ def test_one_box_of_each_target_is_refined() -> None:
 def test_rough_boxes_are_rough() -> None:
     torch.manual_seed(0)
     targets = torch.tensor([[10.0, 10.0, 18.0, 16.0]]).expand(200, -1)
-    rough = overlaps(draw_rough(targets, 4), targets, pixel=0.0)
+    rough = overlaps(draw_rough(targets, 4, Draws(torch.arange(200))), targets, pixel=0.0)
     assert 0.55 < float(rough.mean()) < 0.8
     assert F.relu(0.9 - rough).count_nonzero() > 0.8 * rough.numel()
 

@@ -26,6 +26,7 @@ from tracker_core.training.compute import Compute
 from tracker_core.training.config import config_from, CONFIGS, TrainConfig
 from tracker_core.training.heads import HEADS
 from tracker_core.training.lite0 import LITE0, PACKAGE
+from tracker_core.training.optimizers import learning_rate
 from tracker_core.training.parts import Given
 from tracker_core.training.stages import STAGES
 
@@ -169,7 +170,7 @@ def run_of_all(out) -> loop.TrainingRun:
     torch.manual_seed(1)
     given = {'backbone': Given(random_backbone(), 'random')}
     for head in HEADS:
-        part = head.part(head.config(), given['backbone'], pool)
+        part = head.part(head.config(), given, pool)
         given[head.name] = Given(head.export(part.network), 'random')
     config = together.TogetherTraining(batch=4, group=4, average=0.5)
     search = {'search_size': 129, 'shift': 20.0, 'context': 0.0}
@@ -183,7 +184,7 @@ def test_all_parts_learn_together(tmp_path):
     run = run_of_all(tmp_path)
     before = {name: value.clone() for name, value in run.learner.named_parameters()}
     batch = first_batches(run, 1)[0]
-    losses = [run.learn(batch, 2e-3) for _ in range(10)]
+    losses = [run.learn([batch], 2e-3) for _ in range(10)]
     for name in ('matching', *PARTS[1:]):
         assert losses[-1][name] < losses[0][name]
     after = dict(run.learner.named_parameters())
@@ -210,7 +211,7 @@ def test_processes_make_the_same_pairs():
         for a, b in zip(next(alone).values(), next(shared).values(), strict=True):
             assert torch.equal(a, b)
     with pytest.raises(ParameterError, match='no room'):
-        batches.check_shared_memory(sampler.config, 10**12)
+        batches.check_shared_memory(10**15)
 
 
 def total(losses: dict[str, torch.Tensor]) -> float:
@@ -229,7 +230,7 @@ def test_steps_lower_the_loss(part, tmp_path):
     }
     assert frozen
     batch = first_batches(run, 1)[0]
-    losses = [total(run.learn(batch, 2e-3)) for _ in range(12)]
+    losses = [total(run.learn([batch], 2e-3)) for _ in range(12)]
     assert np.mean(losses[-3:]) < 0.85 * np.mean(losses[:3])
     after = dict(run.learner.named_parameters())
     assert all(torch.equal(after[name], value) for name, value in frozen.items())
@@ -242,10 +243,10 @@ def test_a_resumed_run_equals_an_uninterrupted_one(part, tmp_path):
 
     begun = small_run(part, tmp_path / 'parts')
     for index, batch in enumerate(first_batches(begun, 2)):
-        begun.learn(batch, begun.rate(index / 4))
+        begun.learn([batch], learning_rate(begun.config, index / 4))
     begun.save()
     rest = small_run(part, tmp_path / 'parts')
-    torch.manual_seed(77)  # the checkpoint has the right one
+    torch.manual_seed(77)  # nothing depends on it
     rest.resume()
     assert rest.step == 2
     assert rest.run(steps=4, progress=False)

@@ -16,7 +16,7 @@ from tracker_core.declaration import BUNDLED_FOLDER
 from tracker_core.errors import ParameterError
 
 if TYPE_CHECKING:
-    from tracker_core.data import Pool
+    from tracker_core.data import PhotoPool as Pool
     from tracker_core.training.compute import Compute
     from tracker_core.training.parts import Given, Stage
 

@@ -67,7 +67,9 @@ def jitter_colors(
     )
     colors = saturation * hue + (1 - saturation) * LUMA[None, :]
     mean = float(LUMA @ image.reshape(-1, 3).mean(axis=0))
-    linear = np.column_stack([light * contrast * colors, np.full(3, light * (1 - contrast) * mean)])
+    linear = np.column_stack(
+        [light * contrast * colors, np.full(3, light * (1 - contrast) * mean)]
+    )
     return np.asarray(cv2.transform(image, linear), np.uint8)
 
 

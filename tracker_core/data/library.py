@@ -135,8 +135,7 @@ class Shelf:
         near = frames[(np.abs(frames - first) <= apart) & (frames != first)]
         second = int(rng.choice(near)) if len(near) else first
         early, late = (
-            Seen(sequence.frames[at], sequence.boxes[at], self, item)
-            for at in (first, second)
+            Seen(sequence.frames[at], sequence.boxes[at], self, item) for at in (first, second)
         )
         return early, late
 
@@ -193,7 +192,9 @@ def usable_objects(images: ImageSet, part: str) -> NDArray[np.int32]:
     found = np.flatnonzero(large_enough(images.boxes)).astype(np.int32)
     if part == 'all':
         return found
-    named = [belongs(f'{file.parent.name}/{file.name}', HELD_OUT_SHARE, part) for file in images.files]
+    named = [
+        belongs(f'{file.parent.name}/{file.name}', HELD_OUT_SHARE, part) for file in images.files
+    ]
     kept = np.array(named, bool)[images.photo_of(found)]
     return found[kept]
 

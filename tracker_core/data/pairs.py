@@ -302,9 +302,7 @@ class PairSampler:
                 gap = np.abs(center - (box[:2] + box[2:] / 2)) - (box[2:] + size) / 2
                 if gap.max() > 0:
                     alike = self.config.alike > 0 and rng.random() < self.config.alike
-                    photo = (
-                        self.footage.draw_photo(rng, group) if alike else self.draw_photo(rng)
-                    )
+                    photo = self.footage.draw_photo(rng, group) if alike else self.draw_photo(rng)
                     search = put_object(rng, search, center, size, photo)
         return search
 

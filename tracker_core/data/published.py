@@ -161,9 +161,7 @@ class PublishedSampler:
         scale = config.object_size / mean_side(box, config.context) * np.sqrt(axes.prod())
         return view_matrix(center_of(box), place, scale, stretch=axes[0] / axes[1])
 
-    def cut(
-        self, rng: Generator, image: Image, matrix: Floats, size: int, gray: bool
-    ) -> Image:
+    def cut(self, rng: Generator, image: Image, matrix: Floats, size: int, gray: bool) -> Image:
         """A crop, its colours changed."""
         config = self.config
         fill = None if config.repeats_border else image.reshape(-1, 3).mean(axis=0)

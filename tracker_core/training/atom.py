@@ -1,6 +1,6 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""Training of ATOM's overlap predictor on the frozen compact backbone.
+"""Training of ATOM's overlap predictor, and of its compact one on the frozen compact backbone.
 
 Section 3.1 of the paper: boxes are drawn around the target in the search crop, and the predictor
 learns the overlap of each, given the target's appearance in the template crop. Its answer is
@@ -13,12 +13,12 @@ learnt online.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn, Tensor
 
-from tracker_core.atom.config import COMPACT
+from tracker_core.atom.config import AtomConfig, COMPACT
 from tracker_core.atom.network import (
     AtomNetwork,
     CompactAtomNetwork,
@@ -27,12 +27,11 @@ from tracker_core.atom.network import (
 )
 from tracker_core.atom.tracker import propose
 from tracker_core.backbones.compact import Maps
-from tracker_core.data import PairConfig, Pool
+from tracker_core.data import Footage, PairConfig, PublishedPairConfig
 from tracker_core.training.batches import held_out_batches
 from tracker_core.training.config import TrainConfig
-from tracker_core.training.parts import Given, Head, look, mean_of
-from tracker_core.training.record import weights_of
-from tracker_core.weights import load_into
+from tracker_core.training.draws import Draws
+from tracker_core.training.parts import Head, look, mean_of
 
 DEVIATIONS = (0.01, 0.05, 0.1, 0.2, 0.3)  # of drawn boxes, target sizes
 SMALLEST_IOU = 0.1  # of drawn boxes
@@ -72,23 +71,22 @@ def overlap(boxes: Tensor, targets: Tensor) -> Tensor:
     return shared / union
 
 
-def draw_boxes(targets: Tensor, count: int, tries: int = 30) -> Tensor:
+def draw_boxes(targets: Tensor, count: int, draws: Draws, tries: int = 30) -> Tensor:
     """Boxes of all qualities around targets (N, 4): (N, count, 4), overlapping by 0.1 or more.
 
     Those that overlap less are drawn again with a tenth less deviation.
     """
-    n = len(targets)
     sizes = targets[:, None, 2:].expand(-1, count, -1)
     centers = (targets[:, :2] + targets[:, 2:] / 2)[:, None]
     deviations = torch.tensor(DEVIATIONS, device=targets.device)
-    deviation = deviations[torch.randint(len(DEVIATIONS), (n, count), device=targets.device)]
+    deviation = deviations[(len(DEVIATIONS) * draws.uniform(count)).long()]
     deviation = (deviation * sizes.prod(dim=2).sqrt())[..., None]
     boxes = targets[:, None].expand(-1, count, -1)
-    again = torch.ones(n, count, dtype=torch.bool, device=targets.device)
+    again = torch.ones(boxes.shape[:2], dtype=torch.bool, device=targets.device)
     for _ in range(tries):
-        noise = torch.randn(n, count, 4, device=targets.device) * deviation
+        noise = draws.normal(count, 4) * deviation
         wanted = sizes + noise[..., 2:]
-        small = sizes * (0.15 + 0.35 * torch.rand_like(sizes))
+        small = sizes * (0.15 + 0.35 * draws.uniform(count, 2))
         new_sizes = torch.where(wanted <= 1, small, wanted)
         new = torch.cat([centers + noise[..., :2] - new_sizes / 2, new_sizes], dim=2)
         boxes = torch.where(again[..., None], new, boxes)
@@ -103,28 +101,24 @@ def into_index(boxes: Tensor) -> Tensor:
 
 
 class AtomLearner(nn.Module):
-    """Backbone, predictor and loss."""
+    """The predictor and its loss."""
 
     def __init__(self, network: AtomNetwork, config: AtomTraining) -> None:
         super().__init__()
         self.network, self.config = network, config
 
-    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The loss of a batch of pairs."""
-        return self.losses(*look(self.network.feature_extractor, batch), batch)
-
     def losses(
         self, template: Maps, search: Maps, batch: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """The same from the backbone's maps."""
+        """See `MapLearner`."""
         predictor = self.network.bb_regressor
         targets = into_index(batch['search_box'])
-        boxes = draw_boxes(targets, self.config.boxes)
+        boxes = draw_boxes(targets, self.config.boxes, Draws(batch['number']))
         features, modulation = condition(predictor, template, search, batch['template_box'])
         with torch.autocast(boxes.device.type, enabled=False):
             predicted = predictor(features, modulation, boxes)
         error = (predicted - (2 * overlap(boxes, targets) - 1)).square().mean(dim=1)
-        return {'overlap': mean_of(error, batch['has_edges'])}
+        return {'overlap': mean_of(error, batch['has_edges'] * batch['same'])}
 
 
 def condition(
@@ -149,7 +143,11 @@ def initialize(predictor: IouPredictor) -> None:
 
 @torch.no_grad()
 def check(
-    network: AtomNetwork, pool: Pool, device: torch.device, pairs: PairConfig
+    network: AtomNetwork,
+    footage: Footage,
+    device: torch.device,
+    pairs: PairConfig | PublishedPairConfig,
+    config: AtomConfig = COMPACT,
 ) -> dict[str, float]:
     """How well overlap is predicted, and what the refinement makes of boxes.
 
@@ -164,29 +162,26 @@ def check(
     errors: list[Tensor] = []
     before: list[Tensor] = []
     after: list[Tensor] = []
-    pairs = replace(pairs, search_size=257)
-    for batch in held_out_batches(pool, pairs, device):
+    for batch in held_out_batches(footage, pairs, device):
         targets = into_index(batch['search_box'])
         template, search = look(network.feature_extractor, batch)
         features, modulation = condition(predictor, template, search, batch['template_box'])
-        with torch.random.fork_rng():
-            torch.manual_seed(6 + len(errors))
-            boxes = draw_boxes(targets, 16)
+        boxes = draw_boxes(targets, 16, Draws(batch['number']))
         predicted = (predictor(features, modulation, boxes) + 1) / 2
         errors.append((predicted - overlap(boxes, targets)).abs().mean())
 
         noise = (torch.rand(len(targets), 4, generator=generator) - 0.5).to(targets) / 4
         sizes = targets[:, 2:] * (1 + noise[:, 2:])
         centers = targets[:, :2] + targets[:, 2:] * (0.5 + noise[:, :2])
-        draws = torch.rand(len(targets), COMPACT.proposals - 1, 4, generator=generator)
-        boxes = propose(centers, sizes, draws.to(targets), COMPACT)
+        draws = torch.rand(len(targets), config.proposals - 1, 4, generator=generator)
+        boxes = propose(centers, sizes, draws.to(targets), config)
         before.append(overlap(boxes[:, :1], targets).mean())
         maps = ascent.prepare(features, modulation)
-        for _ in range(COMPACT.ascent_steps):
+        for _ in range(config.ascent_steps):
             value, gradient = ascent(maps, boxes)
             sides = boxes[..., 2:].repeat(1, 1, 2)
-            boxes = boxes + COMPACT.step_length * gradient * sides
-        index = value.topk(COMPACT.averaged, dim=1).indices
+            boxes = boxes + config.step_length * gradient * sides
+        index = value.topk(config.averaged, dim=1).indices
         best = boxes.gather(1, index[..., None].expand(-1, -1, 4)).mean(dim=1, keepdim=True)
         after.append(overlap(best, targets).mean())
     names = ('error', 'iou_before', 'iou_after')
@@ -196,28 +191,23 @@ def check(
     }
 
 
-def begin(network: AtomNetwork, config: AtomTraining, pool: Pool) -> None:
+def begin(network: AtomNetwork, config: TrainConfig, footage: Footage) -> None:
     """Random weights."""
     initialize(network.bb_regressor)
-
-
-def load(network: AtomNetwork, given: Given) -> None:
-    """A trained predictor."""
-    load_into(network.bb_regressor, given.state, given.source)
 
 
 HEAD = Head(
     name='atom',
     title="overlap predictor of ATOM's compact preset",
-    about="ATOM's compact overlap predictor, on that backbone",
+    about="ATOM's overlap predictor",
     config=AtomTraining,
     network=CompactAtomNetwork,
     backbone=lambda network: network.feature_extractor,
-    begin=begin,
+    heads=lambda network: network.bb_regressor,
     learner=AtomLearner,
-    export=lambda network: weights_of(network.bb_regressor),
-    load=load,
+    begin=begin,
     check=check,
+    checked={'search_size': 257},
     shown=('error', 'iou_before', 'iou_after'),
     shown_together='iou_after',
     weight=6.0,

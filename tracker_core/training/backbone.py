@@ -24,7 +24,7 @@ from torch import nn, Tensor
 import torch.nn.functional as F
 
 from tracker_core.backbones.compact import CompactBackbone, load_lite0, Maps
-from tracker_core.data import PairConfig, Pool
+from tracker_core.data import Footage, PairConfig
 from tracker_core.errors import ParameterError
 from tracker_core.training.batches import held_out_batches
 from tracker_core.training.config import TrainConfig
@@ -180,7 +180,7 @@ class Matcher(nn.Module):
 
 @torch.no_grad()
 def matching_accuracy(
-    backbone: nn.Module, pool: Pool, device: torch.device, pairs: PairConfig
+    backbone: nn.Module, footage: Footage, device: torch.device, pairs: PairConfig
 ) -> dict[str, float]:
     """How often the right place answers best, in search crops of 257 pixels with all augmentations
     on.
@@ -193,7 +193,7 @@ def matching_accuracy(
     pairs = replace(pairs, search_size=257, shift=96.0)
     hits: dict[str, int] = {}
     count = 0
-    for batch in held_out_batches(pool, pairs, device):
+    for batch in held_out_batches(footage, pairs, device):
         mask = object_mask(batch['template_box'], batch['template'].shape[-1])
         templates, searches = backbone(batch['template']), backbone(batch['search'])
         places = target_places(batch['search_box'])
@@ -212,19 +212,21 @@ def matching_accuracy(
 
 
 def make_part(
-    config: BackboneTraining, given: Mapping[str, Given], pool: Pool
+    config: BackboneTraining, given: Mapping[str, Given], footage: Footage
 ) -> Part[CompactBackbone]:
     """The backbone, to be trained on from EfficientNet-Lite0."""
     matcher = Matcher(config)
     network = matcher.backbone
     load_lite0(network, given[LITE0].state, given[LITE0].source)
     hold_fixed(network)
+    pairs = config.pairs
+    assert isinstance(pairs, PairConfig)
     return Part(
         'compact backbone',
         {weight_file(BACKBONE): lambda averaged: averaged.state_dict()},
         matcher,
         network,
-        lambda averaged, photos, device: matching_accuracy(averaged, photos, device, config.pairs),
+        lambda averaged, held_out, device: matching_accuracy(averaged, held_out, device, pairs),
         ('deep', 'deep_among_16', 'middle', 'middle_among_16'),
         tuple(network.pretrained),
     )

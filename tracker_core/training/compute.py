@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from tracker_core.training.processes import Processes
+
 
 @dataclass(frozen=True)
 class Compute:
@@ -16,20 +18,29 @@ class Compute:
 
     Attributes:
         device: For the network.
-        precision: 'bf16', 'fp32' or 'auto'.
+        precision: 'bf16', 'fp16', 'fp32' or 'auto'.
         workers: Processes that make pairs; 0 makes them in this one.
+        accumulate: Parts that a process computes its share of a batch in, one after the other.
+        processes: Of this training.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device('cpu'))
     precision: str = 'auto'
     workers: int = 0
+    accumulate: int = 1
+    processes: Processes = field(default_factory=Processes)
 
     @property
-    def is_half(self) -> bool:
-        """Whether networks run in bfloat16."""
-        return self.precision == 'bf16' or (
-            self.precision == 'auto' and has_fast_bfloat16(self.device)
-        )
+    def format(self) -> str:
+        """The precision, decided."""
+        if self.precision != 'auto':
+            return self.precision
+        return 'bf16' if has_fast_bfloat16(self.device) else 'fp32'
+
+    def autocast(self) -> torch.autocast:
+        """In which networks compute in this precision."""
+        dtype = torch.float16 if self.format == 'fp16' else torch.bfloat16
+        return torch.autocast(self.device.type, dtype, enabled=self.format != 'fp32')
 
     @property
     def is_gpu(self) -> bool:
@@ -37,7 +48,8 @@ class Compute:
         return self.device.type == 'cuda'
 
     def __str__(self) -> str:
-        return f'{self.device_name}, {"bf16" if self.is_half else "fp32"}'
+        count = self.processes.count
+        return f'{f"{count} x " if count > 1 else ""}{self.device_name}, {self.format}'
 
     @property
     def device_name(self) -> str:

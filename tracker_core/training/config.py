@@ -12,9 +12,11 @@ from typing import Any, TypeVar
 
 import yaml
 
-from tracker_core.data import PairConfig
+from tracker_core.data import PairConfig, PublishedPairConfig
 from tracker_core.errors import ParameterError, suggestion
 
+OPTIMIZERS = ('adamw', 'adam', 'sgd')
+SCHEDULES = ('cosine', 'steps', 'geometric')
 CONFIGS = Path(__file__).parent / 'configs'  # train_NAME.yaml, of the bundled weights
 
 
@@ -23,14 +25,26 @@ class TrainConfig:
     """One training run.
 
     Attributes:
-        batch: Pairs per step.
-        learning_rate: Its peak; it rises over the first `warmup` of the run and falls to zero by
-            half a cosine.
-        warmup: Share of the run.
+        batch: Pairs per step, of all processes together.
+        learning_rate: Its peak.
+        optimizer: 'adamw', 'adam' or 'sgd' (momentum 0.9).
+        schedule: How the learning rate goes on after the warm-up: 'cosine' (half of one, to zero),
+            'steps' (times `drop` at each share of the run in `drops`) or 'geometric' (evenly in its
+            logarithm, to `last_rate`).
+        warmup: Share of the run in which the learning rate rises; from zero evenly, with
+            `first_rate` from there evenly in its logarithm.
+        first_rate: Of the warm-up, relative to the peak; 0 for zero.
+        last_rate: Where 'geometric' ends, relative to the peak.
+        drops: Shares of the run.
+        drop: Factor.
         pretrained_rate: Learning rate of layers that came trained, relative to the others'.
-        weight_decay: Of AdamW, on kernels only.
+        frozen: Share of the run in which these layers do not learn at all.
+        weight_decay: On kernels only.
+        largest_gradient: Norm; larger ones are scaled down to it. 0 for any.
         average: Decay per step of the running average of the weights; the average is what is
-            saved.
+            saved. 0 for the weights as they are.
+        whole: Pairs of the whole training, where neither minutes nor steps are given; 0: they must
+            be given.
         video_folders: Patterns of folders whose images are frames or overlapping views in order.
         data: Names and licences of the photographs, for the card.
         pairs: How pairs are cut and changed; its seed is the seed of everything.
@@ -38,21 +52,39 @@ class TrainConfig:
 
     batch: int = 32
     learning_rate: float = 2e-3
+    optimizer: str = 'adamw'
+    schedule: str = 'cosine'
     warmup: float = 0.03
+    first_rate: float = 0.0
+    last_rate: float = 0.01
+    drops: tuple[float, ...] = ()
+    drop: float = 0.2
     pretrained_rate: float = 0.2
+    frozen: float = 0.0
     weight_decay: float = 0.02
+    largest_gradient: float = 5.0
     average: float = 0.998
+    whole: int = 0
     video_folders: tuple[str, ...] = ()
     data: str = ''
-    pairs: PairConfig = field(default_factory=PairConfig)
+    pairs: PairConfig | PublishedPairConfig = field(default_factory=PairConfig)
 
     def __post_init__(self) -> None:
         if self.batch < 2:
             raise ParameterError(f'batch must be at least 2, not {self.batch}')
-        if not self.learning_rate > 0:
-            raise ParameterError(f'learning_rate must be above zero, not {self.learning_rate}')
-        if not 0 <= self.average < 1:
-            raise ParameterError(f'average must lie in [0, 1), not {self.average}')
+        for name in ('learning_rate', 'last_rate', 'drop'):
+            if not getattr(self, name) > 0:
+                raise ParameterError(f'{name} must be above zero, not {getattr(self, name)}')
+        for name in ('average', 'warmup', 'first_rate', 'frozen'):
+            if not 0 <= getattr(self, name) < 1:
+                raise ParameterError(f'{name} must lie in [0, 1), not {getattr(self, name)}')
+        for name, known in (('optimizer', OPTIMIZERS), ('schedule', SCHEDULES)):
+            if getattr(self, name) not in known:
+                raise ParameterError(
+                    f'{name} must be one of {", ".join(known)}, not {getattr(self, name)!r}'
+                )
+        if min(self.largest_gradient, self.whole) < 0:
+            raise ParameterError('largest_gradient and whole must not be negative')
 
 
 Config = TypeVar('Config', bound=TrainConfig)
@@ -72,7 +104,7 @@ def read_config(kind: type[Config], path: str | Path | None) -> Config:
 
 
 def config_from(kind: type[Config], values: Mapping[str, Any], origin: str = 'config') -> Config:
-    """A config from its fields; `pairs` is a mapping of `PairConfig`'s. What is left out, also in
+    """A config from its fields; `pairs` is a mapping of its own. What is left out, also in
     a mapping, keeps its default.
 
     Args:
@@ -99,7 +131,7 @@ def changed(default: Any, values: Any, origin: str) -> Any:
                 f'{suggestion(name, known)}'
             )
         before, place = getattr(default, name), f'{origin}, {name}'
-        if isinstance(before, PairConfig):
+        if dataclasses.is_dataclass(before):
             entries[name] = changed(before, value, place)
         elif isinstance(before, Mapping):
             if not isinstance(value, Mapping):

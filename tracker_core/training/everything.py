@@ -20,7 +20,7 @@ import shutil
 
 import torch
 
-from tracker_core.data import Pool
+from tracker_core.data import Footage
 from tracker_core.training.compute import Compute
 from tracker_core.training.config import read_config, seeded, TrainConfig
 from tracker_core.training.loop import TrainingRun
@@ -42,7 +42,7 @@ def make_config(
 
 def train_all(
     configs: Mapping[str, TrainConfig],
-    pools: tuple[Pool, Pool | None],
+    footage: tuple[Footage, Footage | None],
     out: Path,
     minutes: float = 0.0,
     steps: int = 0,
@@ -55,7 +55,7 @@ def train_all(
 
     Args:
         configs: By stage.
-        pools: Photographs to learn from and to check with.
+        footage: What to learn from and to check with.
         out: Folder.
         minutes: Time budget of the whole.
         steps: Number of steps of each stage instead.
@@ -67,7 +67,7 @@ def train_all(
     Returns:
         Whether all is done; otherwise the time was up.
     """
-    pool, held_out = pools
+    learned, held_out = footage
     for name, stage in STAGES.items():
         card = out / f'{name}.json'
         if resume and card.is_file():
@@ -75,7 +75,7 @@ def train_all(
         config = configs[name]
         given = {each: Given.read(given_file(each, out / each)) for each in stage.begins_with}
         torch.manual_seed(config.pairs.seed)
-        run = TrainingRun(stage.make(config, given, pool), pool, config, out / name, compute)
+        run = TrainingRun(stage.make(config, given, learned), learned, config, out / name, compute)
         if resume and run.checkpoint.is_file():
             run.resume()
         is_done = run.run(

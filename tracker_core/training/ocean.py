@@ -1,6 +1,6 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""Training of Ocean's compact heads on the frozen compact backbone.
+"""Training of Ocean, and of its compact heads on the frozen compact backbone.
 
 The paper's losses (section 3.3): every cell inside the target regresses its box (logarithm of the
 IoU); cells within 16 pixels of the target's centre are positives of the regular-region score; the
@@ -23,12 +23,14 @@ import torch.nn.functional as F
 
 from tracker_core.backbones.compact import Maps
 from tracker_core.boxes import Box
-from tracker_core.data import PairConfig, Pool
+from tracker_core.data import Footage, PairConfig, PublishedPairConfig
 from tracker_core.errors import ParameterError
-from tracker_core.ocean.config import COMPACT
+from tracker_core.ocean.config import COMPACT, OceanConfig
 from tracker_core.ocean.network import (
+    AlignedHead,
     cell_offsets,
     CompactOcean,
+    OceanNetwork,
     Prediction,
     tap_positions,
     Template,
@@ -36,9 +38,8 @@ from tracker_core.ocean.network import (
 from tracker_core.ocean.tracker import classification
 from tracker_core.training.batches import held_out_batches
 from tracker_core.training.config import TrainConfig
-from tracker_core.training.parts import Given, Head, look, mean_of
-from tracker_core.training.record import weights_of
-from tracker_core.weights import load_into
+from tracker_core.training.draws import Draws
+from tracker_core.training.parts import Head, mean_of
 
 POSITIVE_RADIUS = 16.0  # pixels
 
@@ -52,7 +53,7 @@ class OceanTraining(TrainConfig):
         impostor: Weight of the loss on templates of other pairs.
         impostors: Share of the pairs that are also searched with another pair's template.
         aligned_cells: Cells per pair that the object-aware score learns from, half of them inside
-            the target, half the best-scored outside.
+            the target, half the best-scored outside; 0 for all.
     """
 
     batch: int = 24
@@ -132,18 +133,16 @@ def cell_overlaps(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 def balanced_loss(logits: Tensor, positive: Tensor) -> Tensor:
-    """Cross-entropy; all positives weigh as much as all negatives."""
+    """Cross-entropy; all positives weigh as much as all negatives, in all processes."""
     losses = F.binary_cross_entropy_with_logits(logits, positive.to(logits), reduction='none')
-    count = positive.sum()
-    share = torch.where(positive, 1 / count.clamp(min=1), 1 / (~positive).sum().clamp(min=1))
-    return 0.5 * (losses * share).sum()
+    return 0.5 * (mean_of(losses, positive) + mean_of(losses, ~positive))
 
 
 def place_loss(logits: Tensor, positive: Tensor) -> Tensor:
     """Cross-entropy of a softmax over all cells (N, n, n), any positive being right."""
     logits, positive = logits.flatten(1), positive.flatten(1)
     right = logits.masked_fill(~positive, -torch.inf).logsumexp(1)
-    return (logits.logsumexp(1) - right)[positive.any(1)].mean()
+    return (logits.logsumexp(1) - right)[positive.any(1)].mean()  # NaN where there is none
 
 
 def ocean_losses(
@@ -162,33 +161,34 @@ def ocean_losses(
     return losses, torch.where(truth.inside, overlap, 0.0).detach()
 
 
-def choose_cells(logits: Tensor, inside: Tensor, count: int) -> Tensor:
+def choose_cells(logits: Tensor, inside: Tensor, count: int, draws: Draws) -> Tensor:
     """Cells to learn the object-aware score from: half of them inside, at random, and the best of
     the others. Indices (N, count) into the flattened maps."""
     inside = inside.flatten(1)
-    within = torch.rand_like(logits.flatten(1)).masked_fill(~inside, -1.0)
+    within = draws.uniform(inside.shape[1]).masked_fill(~inside, -1.0)
     outside = logits.detach().flatten(1).masked_fill(inside, -torch.inf)
     return torch.cat([each.topk(count // 2, 1).indices for each in (within, outside)], 1)
 
 
 class OceanLearner(nn.Module):
-    """The compact network and its losses."""
+    """A network and its losses."""
 
-    def __init__(self, network: CompactOcean, config: OceanTraining) -> None:
+    def __init__(self, network: CompactOcean | OceanNetwork, config: OceanTraining) -> None:
         super().__init__()
         self.network, self.config = network, config
-
-    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The losses of a batch of pairs, by name."""
-        return self.losses(*look(self.network.backbone, batch), batch)
 
     def losses(
         self, template_maps: Maps, search_maps: Maps, batch: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """The same from the backbone's maps."""
+        """See `MapLearner`."""
+        return self.of_features(template_maps[1], search_maps[1], batch)
+
+    def of_features(
+        self, template_features: Tensor, features: Tensor, batch: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """The losses from features (N, C, n, n) of template and search crops."""
         heads, config = self.network.heads, self.config
-        features = search_maps[1]
-        template = self.network.encode_features(template_maps[1], batch['template_box'][:, 2:])
+        template = self.network.encode_features(template_features, batch['template_box'][:, 2:])
         box_features, ltrb = heads.boxes(features, template)
         pairs = len(features)
         others = round(config.impostors * pairs)
@@ -198,62 +198,80 @@ class OceanLearner(nn.Module):
         )
         logits, wrong = logits[:pairs], logits[pairs:]
 
+        is_there = batch['same'][:, None, None] > 0  # else the template shows something else
         truth = cell_truth(batch['search_box'], logits.shape[-1], batch['search'].shape[-1])
-        has_edges = batch['has_edges']
-        losses, overlap = ocean_losses(logits, ltrb, truth, has_edges)
-        losses['place'] = config.place * losses['place']
+        truth = replace(truth, inside=truth.inside & is_there, middle=truth.middle & is_there)
+        losses, overlap = ocean_losses(logits, ltrb, truth, batch['has_edges'])
+        place = losses.pop('place')
+        if config.place:
+            losses['place'] = config.place * place
         if others:
             best = wrong.flatten(1).topk(8, 1).values
             losses['impostor'] = config.impostor * F.softplus(best).mean()
-
-        chosen = choose_cells(logits, truth.inside, config.aligned_cells)[:, None]  # (N, 1, K)
-        # the boxes learn from the truth, not from this score
-        ys, xs = (
-            taps.flatten(2).gather(2, chosen.expand(-1, 9, -1))[:, :, None]
-            for taps in tap_positions(ltrb.detach())
-        )  # (N, 9, 1, K)
-        assert heads.align is not None  # Ocean's compact heads have it
-        aligned = heads.align.at(box_features, ys, xs).float()
-        errors = F.binary_cross_entropy_with_logits(
-            aligned, overlap.flatten(1)[:, None].gather(2, chosen), reduction='none'
-        )
-        losses['aligned'] = mean_of(errors, has_edges)
+        if heads.align is not None:
+            chosen = None
+            if config.aligned_cells:
+                draws = Draws(batch['number'])
+                chosen = choose_cells(logits, truth.inside, config.aligned_cells, draws)
+            errors = aligned_errors(heads.align, box_features, ltrb, overlap, chosen)
+            losses['aligned'] = mean_of(errors, batch['has_edges'])
         return losses
 
 
+def aligned_errors(
+    align: AlignedHead, features: Tensor, ltrb: Tensor, overlap: Tensor, chosen: Tensor | None
+) -> Tensor:
+    """Cross-entropy of the object-aware score, which shall be the IoU of the predicted box.
+
+    Args:
+        align: The branch.
+        features: (N, C, n, n) of the box branch.
+        ltrb: (N, 4, n, n) predicted; they learn from the truth, not from this score.
+        overlap: (N, n, n) their IoU.
+        chosen: (N, K) cells; None for all.
+
+    Returns:
+        (N, K), or (N, n n).
+    """
+    ys, xs = (taps.flatten(2) for taps in tap_positions(ltrb.detach()))  # (N, 9, n n)
+    overlap = overlap.flatten(1)
+    if chosen is not None:
+        ys, xs = (taps.gather(2, chosen[:, None].expand(-1, 9, -1)) for taps in (ys, xs))
+        overlap = overlap.gather(1, chosen)
+    score = align.at(features, ys[:, :, None], xs[:, :, None])[:, 0].float()
+    return F.binary_cross_entropy_with_logits(score, overlap, reduction='none')
+
+
 @torch.no_grad()
-def begin(network: CompactOcean, config: OceanTraining, pool: Pool) -> None:
+def begin(network: CompactOcean, config: TrainConfig, footage: Footage) -> None:
     """Have boxes begin at about the target's size."""
     network.heads.box_gain.fill_(1.0)
     network.heads.box_bias.fill_(math.log(COMPACT.template_side / 4))
 
 
-def load(network: CompactOcean, given: Given) -> None:
-    """Trained heads."""
-    load_into(network.heads, given.state, given.source)
-
-
 @torch.no_grad()
 def check(
-    network: CompactOcean, pool: Pool, device: torch.device, pairs: PairConfig
+    network: CompactOcean | OceanNetwork,
+    footage: Footage,
+    device: torch.device,
+    pairs: PairConfig | PublishedPairConfig,
+    config: OceanConfig = COMPACT,
 ) -> dict[str, float]:
     """How the best cell of one search per pair fares: its box, and its score for the pair's own
-    and for another pair's template. The search crop is the tracker's."""
-    side = COMPACT.search_side
-    pairs = replace(pairs, search_size=side, shift=80.0)
+    and for another pair's template."""
     ious, scores, impostors = [], [], []
-    for batch in held_out_batches(pool, pairs, device):
+    for batch in held_out_batches(footage, pairs, device):
         features = network.extract(batch['search'])
         template = network.encode(batch['template'], batch['template_box'][:, 2:])
         prediction = network.heads(features, template)
-        score, cell = classification(prediction, COMPACT).flatten(1).max(1)
-        ious += best_overlaps(prediction, cell, batch['search_box'], side)
+        score, cell = classification(prediction, config).flatten(1).max(1)
+        ious += best_overlaps(prediction, cell, batch['search_box'], pairs.search_size)
         scores.append(score)
         rolled = Template(
             *([k.roll(1, 0) for k in p] for p in (template.classify, template.regress))
         )
         impostors.append(
-            classification(network.heads(features, rolled), COMPACT).flatten(1).amax(1)
+            classification(network.heads(features, rolled), config).flatten(1).amax(1)
         )
     iou, score = torch.tensor(ious), torch.cat(scores).cpu()
     hit = iou >= 0.5
@@ -280,15 +298,15 @@ def best_overlaps(prediction: Prediction, cell: Tensor, truth: Tensor, side: int
 HEAD = Head(
     name='ocean',
     title='compact heads of Ocean',
-    about='the compact heads of Ocean, on that backbone',
+    about='Ocean',
     config=OceanTraining,
     network=CompactOcean,
     backbone=lambda network: network.backbone,
-    begin=begin,
+    heads=lambda network: network.heads,
     learner=OceanLearner,
-    export=lambda network: weights_of(network.heads),
-    load=load,
+    begin=begin,
     check=check,
+    checked={'search_size': COMPACT.search_side, 'shift': 80.0},
     shown=('mean_iou', 'success_at_half', 'score_of_impostors'),
     shown_together='mean_iou',
     weight=1.0,

@@ -3,30 +3,34 @@
 """What can be trained, and what has to be said of it.
 
 A `Part` is a network with its losses, ready for a `TrainingRun`. A `Stage` is what `tracker train
-NAME` makes a part from, and has its share in `tracker train all`. A `Head` is what a tracker
-declares of its heads on the backbone; a stage of its own and its place in the training together
-follow from it.
+NAME` makes a part from; those of the compact preset have their share in `tracker train all`. A
+`Head` is what a tracker declares of its heads on the compact backbone; a stage of its own and its
+place in the training together follow from it. Published architectures are stages as they are
+(`published`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, cast, Generic, Protocol, TypeVar
 
 import torch
 from torch import nn, Tensor
 
 from tracker_core.backbones.compact import Maps
-from tracker_core.data import PairConfig, Pool
+from tracker_core.data import Footage, PairConfig
 from tracker_core.training.config import TrainConfig
+from tracker_core.training.processes import mean_over_processes
+from tracker_core.training.record import weights_of
 from tracker_core.weights import load_into, read_weight_file
 
 Config = TypeVar('Config', bound=TrainConfig)
 Network = TypeVar('Network', bound=nn.Module)
 BACKBONE = 'backbone'  # the name of its stage and of its weights
+SMALLEST_COUNT = 1e-3  # that a sum of losses is divided by; less is none in any process
 
 
 def weight_file(name: str) -> str:
@@ -61,18 +65,24 @@ class Part(Generic[Network]):
         files: By name of a weight file, what of the averaged network is written to it.
         learner: Its `forward` gives the losses of a batch by name; their sum is minimised.
         network: The learner's network; its weights are averaged and written.
-        check: Figures by name from the averaged network and held-out photographs.
+        check: Figures by name from the averaged network and held-out footage.
         shown: Names of the figures that the picture shows; they lie between 0 and 1.
         pretrained: Layers of the network that came trained, and learn more slowly.
+        gains: By a piece of their names, how much the network multiplies some of its parameters
+            with; these learn as if they were so much larger and it did not.
+        has_batch_norms: Whether batch norms use the statistics of the batch, which then is the
+            batch of all processes.
     """
 
     name: str
     files: Mapping[str, Callable[[Network], dict[str, Tensor]]]
     learner: nn.Module
     network: Network
-    check: Callable[[Network, Pool, torch.device], dict[str, float]]
+    check: Callable[[Network, Footage, torch.device], dict[str, float]]
     shown: tuple[str, ...]
     pretrained: tuple[nn.Module, ...] = ()
+    gains: Mapping[str, float] = field(default_factory=dict)
+    has_batch_norms: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +94,8 @@ class Stage(Generic[Config]):
         about: What it trains, for the command's help.
         config: The class of its config.
         begins_with: Names of the weights that it begins with.
-        make: Makes the part from the config, these weights and the photos.
+        make: Makes the part from the config, these weights (and others that it can go on from) and
+            the footage.
         share: Of the time of the training of all; what the stages leave over goes for reading
             photos and for checks.
         on_gpu: Changes of the config on a GPU in the training of all.
@@ -95,8 +106,8 @@ class Stage(Generic[Config]):
     about: str
     config: type[Config]
     begins_with: tuple[str, ...]
-    make: Callable[[Config, Mapping[str, Given], Pool], Part[Any]]
-    share: float
+    make: Callable[[Config, Mapping[str, Given], Footage], Part[Any]]
+    share: float = 0.0
     on_gpu: Mapping[str, Any] = field(default_factory=dict)
     pairs_on_gpu: Mapping[str, Any] = field(default_factory=dict)
 
@@ -116,6 +127,19 @@ class MapLearner(Protocol):
         ...
 
 
+class OnFrozenBackbone(nn.Module):
+    """A `MapLearner` on a backbone that does not learn."""
+
+    def __init__(self, learner: nn.Module, backbone: nn.Module) -> None:
+        super().__init__()
+        self.learner = learner
+        self.backbone = backbone
+
+    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The losses of a batch of pairs, by name."""
+        return cast(MapLearner, self.learner).losses(*look(self.backbone, batch), batch)
+
+
 @dataclass(frozen=True)
 class Head(Generic[Network, Config]):
     """What a tracker declares of its heads on the compact backbone.
@@ -127,14 +151,14 @@ class Head(Generic[Network, Config]):
         config: The class of its config; the defaults are also what `together` checks with.
         network: Makes the tracker's network.
         backbone: The network's compact backbone.
-        begin: Makes heads ready to learn from nothing.
-        learner: A `MapLearner` with a `forward` of its own on the frozen backbone.
-        export: What of the network is written to the weight file.
-        load: Puts such weights into a network that has its backbone.
-        check: Figures by name of a network, held-out photos, a device and how pairs are cut.
+        heads: What of the network is trained, and written to the weight file.
+        learner: A `MapLearner`, which is a module.
+        check: Figures by name of a network, held-out footage, a device and how pairs are cut.
         shown: Names of the figures that the picture shows; they lie between 0 and 1.
         shown_together: The one that is also shown of the training together.
         weight: Of its losses in the training together.
+        begin: Makes heads ready to learn from nothing.
+        checked: What is other in the pairs that are checked with: the tracker's search crop.
         share, on_gpu, pairs_on_gpu: See `Stage`.
     """
 
@@ -144,15 +168,15 @@ class Head(Generic[Network, Config]):
     config: type[Config]
     network: Callable[[], Network]
     backbone: Callable[[Network], nn.Module]
-    begin: Callable[[Network, Config, Pool], None]
+    heads: Callable[[Network], nn.Module]
     learner: Callable[[Network, Config], nn.Module]
-    export: Callable[[Network], dict[str, Tensor]]
-    load: Callable[[Network, Given], None]
-    check: Callable[[Network, Pool, torch.device, PairConfig], dict[str, float]]
+    check: Callable[[Network, Footage, torch.device, PairConfig], dict[str, float]]
     shown: tuple[str, ...]
     shown_together: str
     weight: float
-    share: float
+    begin: Callable[[Network, Config, Footage], None] = lambda network, config, footage: None
+    checked: Mapping[str, Any] = field(default_factory=dict)
+    share: float = 0.0
     on_gpu: Mapping[str, Any] = field(default_factory=dict)
     pairs_on_gpu: Mapping[str, Any] = field(default_factory=dict)
 
@@ -164,16 +188,35 @@ class Head(Generic[Network, Config]):
         backbone.eval().requires_grad_(False)
         return network
 
-    def part(self, config: Config, backbone: Given, pool: Pool) -> Part[Network]:
-        """The heads on a frozen backbone, to be trained from nothing."""
-        network = self.on_backbone(backbone)
-        self.begin(network, config, pool)
+    def load(self, network: Network, given: Given) -> None:
+        """Put trained heads into a network."""
+        load_into(self.heads(network), given.state, given.source)
+
+    def export(self, network: Network) -> dict[str, Tensor]:
+        """What is written to the weight file."""
+        return weights_of(self.heads(network))
+
+    def figures(
+        self, network: Network, footage: Footage, device: torch.device, pairs: PairConfig
+    ) -> dict[str, float]:
+        """See `check`, with search crops as the tracker's."""
+        return self.check(network, footage, device, replace(pairs, **self.checked))
+
+    def part(self, config: Config, given: Mapping[str, Given], footage: Footage) -> Part[Network]:
+        """The heads on a frozen backbone, to be trained from nothing, or on from what is given."""
+        network = self.on_backbone(given[BACKBONE])
+        if self.name in given:
+            self.load(network, given[self.name])
+        else:
+            self.begin(network, config, footage)
+        pairs = config.pairs
+        assert isinstance(pairs, PairConfig)
         return Part(
             self.title,
             {weight_file(self.name): self.export},
-            self.learner(network, config),
+            OnFrozenBackbone(self.learner(network, config), self.backbone(network)),
             network,
-            lambda averaged, photos, device: self.check(averaged, photos, device, config.pairs),
+            lambda averaged, held_out, device: self.figures(averaged, held_out, device, pairs),
             self.shown,
         )
 
@@ -185,7 +228,7 @@ class Head(Generic[Network, Config]):
             self.about,
             self.config,
             (BACKBONE,),
-            lambda config, given, pool: self.part(config, given[BACKBONE], pool),
+            self.part,
             self.share,
             self.on_gpu,
             self.pairs_on_gpu,
@@ -199,9 +242,11 @@ def look(backbone: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Maps, Maps]:
 
 
 def mean_of(losses: Tensor, counts: Tensor) -> Tensor:
-    """The mean of the losses (N, ...) that count: `counts` is (N,) or (N, ...), 0 or 1."""
+    """The mean of the losses (N, ...) that count, in all processes: `counts` is (N,) or (N, ...),
+    0 or 1."""
     counts = counts.reshape(*counts.shape, *[1] * (losses.dim() - counts.dim())).expand_as(losses)
-    return torch.where(counts > 0, losses, 0.0).sum() / counts.sum().clamp(min=1)
+    total = mean_over_processes(counts.sum())
+    return torch.where(counts > 0, losses, 0.0).sum() / total.clamp(min=SMALLEST_COUNT)
 
 
 def sum_of(losses: Mapping[str, Tensor]) -> Tensor:

@@ -19,6 +19,7 @@ from torch import nn, Tensor
 from tracker_core.errors import ParameterError
 from tracker_core.training.compute import Compute
 from tracker_core.training.config import TrainConfig
+from tracker_core.training.processes import mean_over_processes
 from tracker_core.weights import save_safetensors
 
 
@@ -33,14 +34,14 @@ class Entry(TypedDict, total=False):
 
 
 def loss_entry(step: int, seconds: float, losses: Sequence[Mapping[str, Tensor]]) -> Entry:
-    """The means of the losses by name of some steps, and of their sum.
+    """The means of the losses by name of some steps, in all processes, and of their sum.
 
     Raises:
         ParameterError: They are not finite.
     """
-    means = {
-        name: float(torch.stack([each[name] for each in losses]).mean()) for name in losses[0]
-    }
+    names = list(losses[0])
+    table = torch.stack([torch.stack([each[name] for name in names]).float() for each in losses])
+    means = dict(zip(names, mean_over_processes(table.mean(dim=0)).tolist(), strict=True))
     total = sum(means.values())
     if not math.isfinite(total):
         raise ParameterError(f'the loss is {total} at step {step}: lower the learning rate')
@@ -74,8 +75,9 @@ def make_card(
         'steps': step,
         'pairs': step * config.batch,
         'minutes': round(seconds / 60, 1),
-        'precision': 'bf16' if compute.is_half else 'fp32',
+        'precision': compute.format,
         'device': compute.device_name,
+        'processes': compute.processes.count,
         'held_out': dict(figures),
         'config': dataclasses.asdict(config),
     }

@@ -11,21 +11,20 @@ the refiner learns to move them onto it, and how much its result then overlaps i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
 from tracker_core.backbones.compact import CompactBackbone, Maps
-from tracker_core.data import PairConfig, Pool
+from tracker_core.data import Footage, PairConfig
 from tracker_core.refiner.network import RefinerNetwork
 from tracker_core.spm.candidates import overlaps
 from tracker_core.training.batches import held_out_batches
 from tracker_core.training.config import TrainConfig
-from tracker_core.training.parts import Given, Head, look, mean_of
-from tracker_core.training.record import weights_of
-from tracker_core.weights import load_into
+from tracker_core.training.draws import Draws
+from tracker_core.training.parts import Head, look, mean_of
 
 SHIFT, GROWTH = 0.15, 0.2  # deviations of drawn boxes: of the centre in sides, of log sides
 BEND = 0.02  # where the box's loss turns from square to linear, in sides
@@ -61,14 +60,13 @@ def cells(boxes: Tensor) -> Tensor:
     return (corners - 0.5) / CompactBackbone.stride
 
 
-def draw_rough(targets: Tensor, count: int) -> Tensor:
+def draw_rough(targets: Tensor, count: int, draws: Draws) -> Tensor:
     """Rough boxes (N, count, 4) around targets (N, 4), corners; a quarter is half as rough."""
-    n = len(targets)
     boxes = targets[:, None].expand(-1, count, -1)
     centers, sides = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
-    roughness = torch.where(torch.rand(n, count, 1, device=targets.device) < 0.25, 0.5, 1.0)
-    centers = centers + SHIFT * roughness * torch.randn_like(centers) * sides
-    half = sides * (GROWTH * roughness * torch.randn_like(sides)).exp() / 2
+    roughness = torch.where(draws.uniform(count, 1) < 0.25, 0.5, 1.0)
+    centers = centers + SHIFT * roughness * draws.normal(count, 2) * sides
+    half = sides * (GROWTH * roughness * draws.normal(count, 2)).exp() / 2
     return torch.cat([centers - half, centers + half], dim=-1)
 
 
@@ -79,18 +77,14 @@ class RefinerLearner(nn.Module):
         super().__init__()
         self.network, self.config = network, config
 
-    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The losses of a batch of pairs."""
-        return self.losses(*look(self.network.backbone, batch), batch)
-
     def losses(
         self, template: Maps, search: Maps, batch: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """The same from the backbone's maps."""
+        """See `MapLearner`."""
         refiner, config = self.network.refiner, self.config
         targets, has_edges = cells(batch['search_box']), batch['has_edges']
         model = refiner.template(refiner.features(template), cells(batch['template_box']))
-        rough = draw_rough(targets, config.boxes)
+        rough = draw_rough(targets, config.boxes, Draws(batch['number']))
         found = refiner(model, refiner.features(search), rough)
         sides = (targets[:, 2:] - targets[:, :2]).repeat(1, 2)[:, None]
         wrong = (found.boxes - targets[:, None]) / sides  # of each edge, in sides
@@ -105,20 +99,17 @@ class RefinerLearner(nn.Module):
 
 @torch.no_grad()
 def check(
-    network: RefinerNetwork, pool: Pool, device: torch.device, pairs: PairConfig
+    network: RefinerNetwork, footage: Footage, device: torch.device, pairs: PairConfig
 ) -> dict[str, float]:
     """What the refinement makes of rough boxes: their mean overlap before and after it, and the
     mean absolute error of the overlap that it predicts."""
     refiner = network.refiner
     before, after, errors = [], [], []
-    pairs = replace(pairs, search_size=257)
-    for number, batch in enumerate(held_out_batches(pool, pairs, device)):
+    for batch in held_out_batches(footage, pairs, device):
         targets = cells(batch['search_box'])
         template, search = look(network.backbone, batch)
         model = refiner.template(refiner.features(template), cells(batch['template_box']))
-        with torch.random.fork_rng():
-            torch.manual_seed(number)
-            rough = draw_rough(targets, 8)
+        rough = draw_rough(targets, 8, Draws(batch['number']))
         found = refiner(model, refiner.features(search), rough)
         quality = overlaps(found.boxes, targets, pixel=0.0)
         before.append(overlaps(rough, targets, pixel=0.0).mean())
@@ -128,15 +119,6 @@ def check(
     return {name: float(torch.stack(values).mean()) for name, values in named.items()}
 
 
-def begin(network: RefinerNetwork, config: RefinerTraining, pool: Pool) -> None:
-    """Random weights."""
-
-
-def load(network: RefinerNetwork, given: Given) -> None:
-    """A trained refiner."""
-    load_into(network.refiner, given.state, given.source)
-
-
 HEAD = Head(
     name='refiner',
     title='box refiner',
@@ -144,11 +126,10 @@ HEAD = Head(
     config=RefinerTraining,
     network=RefinerNetwork,
     backbone=lambda network: network.backbone,
-    begin=begin,
+    heads=lambda network: network.refiner,
     learner=RefinerLearner,
-    export=lambda network: weights_of(network.refiner),
-    load=load,
     check=check,
+    checked={'search_size': 257},
     shown=('error', 'iou_before', 'iou_after'),
     shown_together='iou_after',
     weight=1.0,

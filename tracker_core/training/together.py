@@ -22,7 +22,7 @@ import torch
 from torch import nn, Tensor
 
 from tracker_core.backbones.compact import CompactBackbone
-from tracker_core.data import PairConfig, Pool
+from tracker_core.data import Footage, PairConfig
 from tracker_core.errors import ParameterError
 from tracker_core.training.backbone import (
     BackboneTraining,
@@ -143,18 +143,21 @@ class TogetherLearner(nn.Module):
         }
 
 
-def check(network: Together, pool: Pool, device: torch.device) -> dict[str, float]:
+def check(network: Together, footage: Footage, device: torch.device) -> dict[str, float]:
     """The checks of all, each on the pairs of its own training, so that figures compare."""
     backbone = network.backbone
-    figures = {MATCHING: matching_accuracy(backbone, pool, device, CHECKED_MATCHING)}
+    figures = {MATCHING: matching_accuracy(backbone, footage, device, CHECKED_MATCHING)}
     for head in HEADS:
         tracker = network.trackers[head.name]
         head.backbone(tracker).load_state_dict(backbone.state_dict())
-        figures[head.name] = head.check(tracker, pool, device, head.config().pairs)
+        pairs = head.config().pairs
+        figures[head.name] = head.figures(tracker, footage, device, pairs)
     return {f'{part}_{name}': v for part, values in figures.items() for name, v in values.items()}
 
 
-def make_part(config: TogetherTraining, given: Mapping[str, Given], pool: Pool) -> Part[Together]:
+def make_part(
+    config: TogetherTraining, given: Mapping[str, Given], footage: Footage
+) -> Part[Together]:
     """Backbone and heads, to be trained on."""
     network = Together(given)
     files = {weight_file(BACKBONE): export_backbone}
