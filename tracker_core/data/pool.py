@@ -52,6 +52,12 @@ class PhotoPool:
     sequences: list[list[Region]] = field(default_factory=list)
     followed: list[tuple[Region, Region]] = field(default_factory=list)
 
+    def __str__(self) -> str:
+        return (
+            f'{len(self.photos)} photos, {len(self.boxes)} boxes, {len(self.sequences)} tracks, '
+            f'{len(self.followed)} followed regions'
+        )
+
     def sources(self) -> dict[str, Source]:
         """See `Footage`."""
         return {

@@ -110,6 +110,9 @@ class PublishedSampler:
 
     def __init__(self, library: Library, config: PublishedPairConfig) -> None:
         self.library, self.config = library, config
+        if config.kin:
+            for shelf in library.shelves:
+                shelf.kin  # noqa: B018  # made once, before processes share it
 
     def pair(self, index: int) -> Pair:
         """Make pair number `index` (any whole number from zero)."""

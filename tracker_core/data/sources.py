@@ -134,7 +134,7 @@ class FollowedSource:
 
 
 class Footage(Protocol):
-    """What pairs are made of: photos in memory (`PhotoPool`) or data sets on a disk (`Library`)."""
+    """What pairs are made of: a `PhotoPool` in memory, or data sets on a disk (`Library`)."""
 
     def sources(self) -> Mapping[str, Source]:
         """By the names in `SOURCES`; those that are left out are empty."""

@@ -11,6 +11,6 @@ belongs to one); `heads` and `stages` list them, and `together`, `everything` an
 (`architecture` says what belongs to one; `imagenet` has what their backbones begin with).
 
 How: `config` and `batches` go into the `loop` with an optimiser of `optimizers`, which writes a
-`record` of itself; `compute` says where, and `processes` on how many GPUs. Chance in losses belongs
-to pairs (`draws`), so that a run does not depend on how its batches are shared out.
+`record` of itself; `compute` says where, and `processes` on how many GPUs. Chance in losses is
+that of pairs (`draws`), so that a run does not depend on how its batches are shared out.
 """

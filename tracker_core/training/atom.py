@@ -27,9 +27,9 @@ from tracker_core.atom.network import (
 )
 from tracker_core.atom.tracker import propose
 from tracker_core.backbones.compact import Maps
-from tracker_core.data import Footage, PairConfig, PublishedPairConfig
+from tracker_core.data import Footage, PairConfig
 from tracker_core.training.batches import held_out_batches
-from tracker_core.training.config import TrainConfig
+from tracker_core.training.config import Pairs, TrainConfig
 from tracker_core.training.draws import Draws
 from tracker_core.training.parts import Head, look, mean_of
 
@@ -49,7 +49,7 @@ class AtomTraining(TrainConfig):
     boxes: int = 16
     # the target's surroundings are enough to search in; unturned, so that boxes stay tight; only
     # boxes of objects teach anything
-    pairs: PairConfig = field(
+    pairs: Pairs = field(
         default_factory=lambda: PairConfig(
             search_size=161,
             size_jitter=1.25,
@@ -146,7 +146,7 @@ def check(
     network: AtomNetwork,
     footage: Footage,
     device: torch.device,
-    pairs: PairConfig | PublishedPairConfig,
+    pairs: Pairs,
     config: AtomConfig = COMPACT,
 ) -> dict[str, float]:
     """How well overlap is predicted, and what the refinement makes of boxes.

@@ -21,10 +21,10 @@ from tracker_core.data import (
     Pair,
     PairConfig,
     PairSampler,
-    PublishedPairConfig,
     PublishedSampler,
 )
 from tracker_core.errors import ParameterError
+from tracker_core.training.config import Pairs
 
 CHECK_SEED = 987_654_321  # of the pairs from held-out photos
 CHECK_BATCH = 16  # pairs
@@ -40,7 +40,7 @@ class Sampler(Protocol):
         ...
 
 
-def make_sampler(footage: Footage, pairs: PairConfig | PublishedPairConfig) -> Sampler:
+def make_sampler(footage: Footage, pairs: Pairs) -> Sampler:
     """The sampler of a config.
 
     Raises:
@@ -55,8 +55,8 @@ def make_sampler(footage: Footage, pairs: PairConfig | PublishedPairConfig) -> S
 
 class PairDataset(Dataset[dict[str, Tensor]]):
     """Pairs as tensors: crops (H, W, 3) uint8, boxes (4,) float32; () float32, 0 or 1: whether the
-    boxes tell edges, whether both show the same object, or objects alike; and the pair's number, ()
-    int64."""
+    boxes tell edges, whether both show the same object, or objects alike; and the pair's number,
+    () int64."""
 
     def __init__(self, sampler: Sampler) -> None:
         self.sampler = sampler
@@ -176,7 +176,7 @@ def to_device(batch: Mapping[str, Tensor], device: torch.device) -> dict[str, Te
 
 
 def held_out_batches(
-    footage: Footage, pairs: PairConfig | PublishedPairConfig, device: torch.device
+    footage: Footage, pairs: Pairs, device: torch.device
 ) -> Iterator[dict[str, Tensor]]:
     """Batches of 16 pairs to check with, the same for every run."""
     sampler = make_sampler(footage, dataclasses.replace(pairs, seed=CHECK_SEED))

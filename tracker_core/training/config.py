@@ -17,6 +17,7 @@ from tracker_core.errors import ParameterError, suggestion
 
 OPTIMIZERS = ('adamw', 'adam', 'sgd')
 SCHEDULES = ('cosine', 'steps', 'geometric')
+Pairs = PairConfig | PublishedPairConfig
 CONFIGS = Path(__file__).parent / 'configs'  # train_NAME.yaml, of the bundled weights
 
 
@@ -29,8 +30,8 @@ class TrainConfig:
         learning_rate: Its peak.
         optimizer: 'adamw', 'adam' or 'sgd' (momentum 0.9).
         schedule: How the learning rate goes on after the warm-up: 'cosine' (half of one, to zero),
-            'steps' (times `drop` at each share of the run in `drops`) or 'geometric' (evenly in its
-            logarithm, to `last_rate`).
+            'steps' (times `drop` at each share of the run in `drops`) or 'geometric' (evenly in
+            its logarithm, to `last_rate`).
         warmup: Share of the run in which the learning rate rises; from zero evenly, with
             `first_rate` from there evenly in its logarithm.
         first_rate: Of the warm-up, relative to the peak; 0 for zero.
@@ -67,7 +68,7 @@ class TrainConfig:
     whole: int = 0
     video_folders: tuple[str, ...] = ()
     data: str = ''
-    pairs: PairConfig | PublishedPairConfig = field(default_factory=PairConfig)
+    pairs: Pairs = field(default_factory=PairConfig)
 
     def __post_init__(self) -> None:
         if self.batch < 2:

@@ -40,9 +40,9 @@ def load_resnet18(backbone: ResNet18, given: Given) -> None:
 def load_resnet50(backbone: ResNet50, given: Given) -> None:
     """torchvision's ResNet-50, for Ocean.
 
-    Ocean's shortcuts are 3x3 where torchvision's are 1x1, whose kernels become the middle of them,
-    and its pixels are BGR from 0 to 255, which goes into the first kernel and the batch norm behind
-    it: that kernel has no padding, so the map is what torchvision's network computes there.
+    Ocean's shortcuts are 3x3 where torchvision's are 1x1, whose kernels become the middle of them.
+    Its pixels are BGR from 0 to 255, which goes into the first kernel and the batch norm behind
+    it; that kernel has no padding, so the map is what torchvision's network computes there.
 
     Raises:
         WeightsError: These are other weights.
@@ -59,9 +59,8 @@ def load_resnet50(backbone: ResNet50, given: Given) -> None:
         state['bn1.running_mean'] = state['bn1.running_mean'] + (kernel * mean).sum((1, 2, 3))
     for name, wanted in backbone.state_dict().items():
         value = state.get(name)
-        if name.endswith('downsample.0.weight') and value is not None:
-            if wanted.shape[-1] == 3 and value.shape[-1] == 1:
-                state[name] = nn.functional.pad(value, (1, 1, 1, 1))
+        if value is not None and value.shape[2:] == (1, 1) and wanted.shape[2:] == (3, 3):
+            state[name] = nn.functional.pad(value, (1, 1, 1, 1))
     load_into(backbone, state, f'{given.source} (ResNet-50 wanted)')
 
 

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 
 from tracker_core.backbones.compact import Maps
 from tracker_core.boxes import Box
-from tracker_core.data import Footage, PairConfig, PublishedPairConfig
+from tracker_core.data import Footage, PairConfig
 from tracker_core.errors import ParameterError
 from tracker_core.ocean.config import COMPACT, OceanConfig
 from tracker_core.ocean.network import (
@@ -37,7 +37,7 @@ from tracker_core.ocean.network import (
 )
 from tracker_core.ocean.tracker import classification
 from tracker_core.training.batches import held_out_batches
-from tracker_core.training.config import TrainConfig
+from tracker_core.training.config import Pairs, TrainConfig
 from tracker_core.training.draws import Draws
 from tracker_core.training.parts import Head, mean_of
 
@@ -63,7 +63,7 @@ class OceanTraining(TrainConfig):
     impostors: float = 0.25
     aligned_cells: int = 96
     # boxes turn little, so that they stay tight
-    pairs: PairConfig = field(
+    pairs: Pairs = field(
         default_factory=lambda: PairConfig(
             template_size=COMPACT.template_side,
             search_size=193,
@@ -254,7 +254,7 @@ def check(
     network: CompactOcean | OceanNetwork,
     footage: Footage,
     device: torch.device,
-    pairs: PairConfig | PublishedPairConfig,
+    pairs: Pairs,
     config: OceanConfig = COMPACT,
 ) -> dict[str, float]:
     """How the best cell of one search per pair fares: its box, and its score for the pair's own

@@ -1,6 +1,6 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""The processes of one training, as torchrun starts them: one for each GPU, on one machine or many.
+"""The processes of one training, as torchrun starts them: one for each GPU, on any machines.
 
 Each computes on its share of every batch; PyTorch's DistributedDataParallel adds their gradients.
 A training that torchrun did not start is one process.
@@ -23,10 +23,12 @@ class Processes:
     Attributes:
         count: How many.
         rank: The number of this one; number 0 writes what is written.
+        restarted: Whether torchrun started them again, after one of them had ended.
     """
 
     count: int = 1
     rank: int = 0
+    restarted: bool = False
 
     @classmethod
     def join(cls, device: torch.device) -> Processes:
@@ -35,7 +37,8 @@ class Processes:
             return cls()
         if not distributed.is_initialized():
             distributed.init_process_group('nccl' if device.type == 'cuda' else 'gloo')
-        return cls(distributed.get_world_size(), distributed.get_rank())
+        restarts = int(os.environ.get('TORCHELASTIC_RESTART_COUNT', '0'))
+        return cls(distributed.get_world_size(), distributed.get_rank(), restarts > 0)
 
     @property
     def writes(self) -> bool:

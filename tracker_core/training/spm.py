@@ -5,7 +5,7 @@ backbone.
 
 The coarse stage learns to score and to move the anchors that overlap the target (section 3.2 of
 the paper: positives from an IoU of 0.6, negatives up to 0.3). An object of the target's category
-is as good as the target to it, where pairs of such are among the data: it shall find what is alike.
+is as good as the target to it, where pairs of such are among the data: it finds what is alike.
 The fine stage learns on what the coarse one proposes, and on boxes near the target, to tell the
 target from the rest and to refine its box (section 3.3: positives from an IoU of 0.5). Other
 objects, and with `impostors` the templates of other pairs, are negatives for it.
@@ -23,7 +23,7 @@ from torch import nn, Tensor
 import torch.nn.functional as F
 
 from tracker_core.backbones.compact import Maps
-from tracker_core.data import Footage, PairConfig, PublishedPairConfig
+from tracker_core.data import Footage, PairConfig
 from tracker_core.errors import ParameterError
 from tracker_core.layers.modules import statistics
 from tracker_core.spm.candidates import (
@@ -46,7 +46,7 @@ from tracker_core.training.batches import (
     Sampler,
     to_device,
 )
-from tracker_core.training.config import TrainConfig
+from tracker_core.training.config import Pairs, TrainConfig
 from tracker_core.training.draws import Draws
 from tracker_core.training.parts import Head, mean_of
 
@@ -76,7 +76,7 @@ class SpmTraining(TrainConfig):
     impostors: float = 0.5
     fine_box: float = 0.3
     # boxes turn little, so that they stay tight
-    pairs: PairConfig = field(
+    pairs: Pairs = field(
         default_factory=lambda: PairConfig(
             template_size=CompactNetwork.template_size,
             object_size=CompactNetwork.exemplar_size / 2,
@@ -288,7 +288,7 @@ def check(
     network: CompactNetwork | PaperNetwork,
     footage: Footage,
     device: torch.device,
-    pairs: PairConfig | PublishedPairConfig,
+    pairs: Pairs,
     config: SpmConfig = COMPACT,
 ) -> dict[str, float]:
     """How one search per pair fares without the window: the box, and its raw score for the pair's

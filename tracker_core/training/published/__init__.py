@@ -8,10 +8,12 @@ the papers too. DAT and TADT are not among them: they learn on the first frame o
 ImageNet classifier as it is.
 """
 
+from typing import Any
+
 from tracker_core.training.architecture import Architecture
 from tracker_core.training.published import atom, ocean, spm
 
-PUBLISHED: dict[str, Architecture] = {
+PUBLISHED: dict[str, Architecture[Any, Any]] = {
     each.name: each for each in (atom.ARCHITECTURE, ocean.ARCHITECTURE, spm.ARCHITECTURE)
 }
 

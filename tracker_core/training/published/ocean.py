@@ -17,7 +17,7 @@ from torch import nn, Tensor
 from tracker_core.data import Footage, PublishedPairConfig
 from tracker_core.errors import ParameterError
 from tracker_core.ocean.config import VOT2019
-from tracker_core.ocean.network import OceanNetwork, rename_keys, STRIDE
+from tracker_core.ocean.network import OceanNetwork, rename_keys
 from tracker_core.ocean.tracker import OceanTracker
 from tracker_core.training.architecture import Architecture
 from tracker_core.training.config import TrainConfig

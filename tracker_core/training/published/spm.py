@@ -112,7 +112,7 @@ def begin(network: PaperNetwork, config: TrainConfig, footage: Footage) -> None:
     head = network.coarse.rpn_head
     for convolution, answers in ((head.z_cls_conv, logits), (head.z_bbox_conv, deltas)):
         for parameter in convolution.parameters():
-            parameter *= BEGINNING / answers.std()
+            parameter.mul_(BEGINNING / answers.std())
 
 
 def load(network: PaperNetwork, given: Mapping[str, Given]) -> None:
