@@ -257,6 +257,21 @@ def test_a_resumed_run_equals_an_uninterrupted_one(part, tmp_path):
             torch.testing.assert_close(value, expected[name], rtol=0, atol=0)
 
 
+def test_parts_of_a_batch_add_up(tmp_path):
+    """A step on a batch in two parts is that on the whole batch."""
+    whole, parts = (small_run('refiner', tmp_path / name) for name in ('whole', 'parts'))
+    batch = first_batches(whole, 1)[0]
+    halves = [
+        {name: value[half] for name, value in batch.items()} for half in (slice(2), slice(2, 4))
+    ]
+    together, added = whole.learn([batch], 1e-3), parts.learn(halves, 1e-3)
+    for name, loss in together.items():
+        assert float(added[name]) == pytest.approx(float(loss), rel=1e-4)
+    for one, other in zip(whole.learner.parameters(), parts.learner.parameters(), strict=True):
+        if one.grad is not None:
+            torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-5)
+
+
 def test_a_pause_leaves_a_checkpoint(tmp_path):
     run = small_run('backbone', tmp_path)
     assert not run.run(steps=3, progress=False, pause_at=0.0)

@@ -59,7 +59,7 @@ class Architecture(Generic[Network, Config]):
 
     def part(self, config: Config, given: Mapping[str, Given], footage: Footage) -> Part[Network]:
         """The network, to be trained on from what is given: weights of preset paper, those of an
-        ImageNet classifier, or nothing."""
+        ImageNet classifier, or nothing; then all of it learns, and from the beginning."""
         network = self.network()
         if given and IMAGENET not in given:
             self.load(network, given)
@@ -67,7 +67,7 @@ class Architecture(Generic[Network, Config]):
             if given:
                 self.imagenet(network, given[IMAGENET])
             self.begin(network, config, footage)
-        for module in self.fixed(network):
+        for module in self.fixed(network) if given else ():
             module.requires_grad_(False)
         pairs = config.pairs
         assert isinstance(pairs, PublishedPairConfig)
@@ -78,7 +78,7 @@ class Architecture(Generic[Network, Config]):
             network,
             lambda averaged, held_out, device: self.check(averaged, held_out, device, pairs),
             self.shown,
-            self.pretrained(network),
+            self.pretrained(network) if given else (),
             self.gains,
             self.has_batch_norms,
         )

@@ -127,8 +127,8 @@ class MapLearner(Protocol):
         ...
 
 
-class OnFrozenBackbone(nn.Module):
-    """A `MapLearner` on a backbone that does not learn."""
+class OnBackbone(nn.Module):
+    """A `MapLearner` on a backbone, which may be frozen."""
 
     def __init__(self, learner: nn.Module, backbone: nn.Module) -> None:
         super().__init__()
@@ -137,7 +137,10 @@ class OnFrozenBackbone(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The losses of a batch of pairs, by name."""
-        return cast(MapLearner, self.learner).losses(*look(self.backbone, batch), batch)
+        learns = any(parameter.requires_grad for parameter in self.backbone.parameters())
+        with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
+            template, search = self.backbone(batch['template']), self.backbone(batch['search'])
+        return cast(MapLearner, self.learner).losses(template, search, batch)
 
 
 @dataclass(frozen=True)
@@ -214,7 +217,7 @@ class Head(Generic[Network, Config]):
         return Part(
             self.title,
             {weight_file(self.name): self.export},
-            OnFrozenBackbone(self.learner(network, config), self.backbone(network)),
+            OnBackbone(self.learner(network, config), self.backbone(network)),
             network,
             lambda averaged, held_out, device: self.figures(averaged, held_out, device, pairs),
             self.shown,

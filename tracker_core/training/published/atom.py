@@ -24,7 +24,7 @@ from tracker_core.training.architecture import Architecture
 from tracker_core.training.atom import AtomLearner, AtomTraining, check, initialize
 from tracker_core.training.config import TrainConfig
 from tracker_core.training.imagenet import load_resnet18
-from tracker_core.training.parts import Given, OnFrozenBackbone
+from tracker_core.training.parts import Given, OnBackbone
 from tracker_core.training.record import weights_of
 from tracker_core.weights import load_into
 
@@ -89,9 +89,9 @@ def begin(network: AtomNetwork, config: TrainConfig, footage: Footage) -> None:
             nn.init.uniform_(module.weight)
 
 
-def make_learner(network: AtomNetwork, config: AtomTraining) -> OnFrozenBackbone:
-    """The predictor on the backbone, whose kernels are frozen."""
-    return OnFrozenBackbone(AtomLearner(network, config), network.feature_extractor)
+def make_learner(network: AtomNetwork, config: AtomTraining) -> OnBackbone:
+    """The predictor on the backbone."""
+    return OnBackbone(AtomLearner(network, config), network.feature_extractor)
 
 
 def load_backbone(network: AtomNetwork, given: Given) -> None:
