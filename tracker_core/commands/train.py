@@ -62,8 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='stop after so many minutes of this call, to be gone on from with --resume',
     )
     for name, why in UNTRAINED.items():
-        nothing = _add_part(parts, name, why.partition(':')[0])
-        nothing.add_argument('rest', nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+        # whatever follows is no option of it
+        nothing = parts.add_parser(
+            name, help=why.partition(':')[0], prefix_chars='+', add_help=False
+        )
+        nothing.add_argument('rest', nargs=argparse.REMAINDER)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -70,7 +70,7 @@ class TrainingRun:
         if part.has_batch_norms and self.compute.is_gpu and self.processes.count > 1:
             learner = nn.SyncBatchNorm.convert_sync_batchnorm(learner)  # CPUs have none
         self.learner = learner
-        self.optimizer = make_optimizer(self.learner, config, part.pretrained, part.gains)
+        self.optimizer = make_optimizer(self.learner, config, part.pretrained)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.compute.format == 'fp16')
         slow = [p for module in part.pretrained for p in module.parameters()]
         self.frozen = [p for p in slow if p.requires_grad] if config.frozen else []

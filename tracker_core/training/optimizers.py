@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 import math
 
 import torch
@@ -31,10 +31,7 @@ def learning_rate(config: TrainConfig, progress: float) -> float:
 
 
 def make_optimizer(
-    learner: nn.Module,
-    config: TrainConfig,
-    pretrained: Sequence[nn.Module] = (),
-    gains: Mapping[str, float] | None = None,
+    learner: nn.Module, config: TrainConfig, pretrained: Sequence[nn.Module] = ()
 ) -> torch.optim.Optimizer:
     """The optimiser of all that is trained, now or later.
 
@@ -42,19 +39,14 @@ def make_optimizer(
         learner: The module.
         config: Which, and how strongly kernels decay.
         pretrained: Layers that learn more slowly.
-        gains: See `Part`.
     """
     slow = {id(p): config.pretrained_rate for module in pretrained for p in module.parameters()}
-    # steps of SGD grow with the gradient, those of Adam do not
-    power = 2 if config.optimizer == 'sgd' else 1
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in learner.named_parameters():
+    for parameter in learner.parameters():
         if not parameter.requires_grad:
             continue
-        gain = next((g for part, g in (gains or {}).items() if part in name), 1.0)
-        factor = slow.get(id(parameter), 1.0) / gain**power
-        # relative to its own learning rate, so that a gain leaves it as strong as it is
-        decay = config.weight_decay * gain**power if parameter.dim() > 1 else 0.0
+        factor = slow.get(id(parameter), 1.0)
+        decay = config.weight_decay if parameter.dim() > 1 else 0.0
         groups.setdefault((factor, decay), []).append(parameter)
     settings = [
         {'params': parameters, 'weight_decay': decay, 'factor': factor}

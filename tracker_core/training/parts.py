@@ -68,8 +68,6 @@ class Part(Generic[Network]):
         check: Figures by name from the averaged network and held-out footage.
         shown: Names of the figures that the picture shows; they lie between 0 and 1.
         pretrained: Layers of the network that came trained, and learn more slowly.
-        gains: By a piece of their names, how much the network multiplies some of its parameters
-            with; these learn as if they were so much larger and it did not.
         has_batch_norms: Whether batch norms use the statistics of the batch, which then is the
             batch of all processes.
     """
@@ -81,7 +79,6 @@ class Part(Generic[Network]):
     check: Callable[[Network, Footage, torch.device], dict[str, float]]
     shown: tuple[str, ...]
     pretrained: tuple[nn.Module, ...] = ()
-    gains: Mapping[str, float] = field(default_factory=dict)
     has_batch_norms: bool = False
 
 

@@ -24,7 +24,6 @@ from tracker_core.spm.config import OTB
 from tracker_core.spm.network import (
     coarse_from_released,
     fine_from_released,
-    KERNEL_GAIN,
     PaperNetwork,
 )
 from tracker_core.spm.tracker import SpmTracker
@@ -147,6 +146,5 @@ ARCHITECTURE = Architecture(
     },
     check=partial(spm.check, config=OTB),
     shown=('mean_iou', 'success_at_half', 'score_of_impostors'),
-    gains={'z_cls_conv': KERNEL_GAIN, 'z_bbox_conv': KERNEL_GAIN},
     has_batch_norms=False,
 )
