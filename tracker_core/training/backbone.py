@@ -158,6 +158,7 @@ class Matcher(nn.Module):
     ) -> dict[str, Tensor]:
         """The same from the backbone's maps."""
         config = self.config
+        group = min(config.group, len(searches[0]))  # a process may have less of the batch
         mask = object_mask(batch['template_box'], batch['template'].shape[-1])
         places = target_places(batch['search_box'])
         losses: dict[str, Tensor] = {}
@@ -166,15 +167,15 @@ class Matcher(nn.Module):
                 continue
             loss = mask.new_zeros(())
             gain = self.gains[level].exp() * templates[level].shape[1] ** -0.5
-            for start in range(0, len(places), config.group):
-                part = slice(start, start + config.group)
+            for start in range(0, len(places), group):
+                part = slice(start, start + group)
                 responses = gain * correlate(
                     templates[level][part], searches[level][part], mask[part]
                 )
                 height, width = responses.shape[-2:]
                 labels = soft_labels(places[part], height, width, config.label_width)
                 loss = loss + weight * matching_loss(responses, labels)
-            losses[MAPS[level]] = loss * (config.group / len(places))
+            losses[MAPS[level]] = loss * (group / len(places))
         return losses
 
 

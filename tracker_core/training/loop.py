@@ -266,7 +266,7 @@ class TrainingRun:
                 self.record(losses)
                 latest = self.history[-1]
                 bar.set_postfix_str(f'step {self.step}, loss {latest["loss"]:.3f}', refresh=False)
-            if not losses and now - last > snapshot_minutes * 60:
+            if not losses and now - last > snapshot_minutes * 60 and self.step != steps:
                 self.snapshot(held_out)
                 last = time.monotonic()
             elif saved_steps and self.step % saved_steps == 0:
