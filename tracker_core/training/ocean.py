@@ -39,7 +39,7 @@ from tracker_core.ocean.tracker import classification
 from tracker_core.training.batches import held_out_batches
 from tracker_core.training.config import Pairs, TrainConfig
 from tracker_core.training.draws import Draws
-from tracker_core.training.parts import Head, mean_of
+from tracker_core.training.parts import Head, mean_of, search_figures
 
 POSITIVE_RADIUS = 16.0  # pixels
 
@@ -273,15 +273,7 @@ def check(
         impostors.append(
             classification(network.heads(features, rolled), config).flatten(1).amax(1)
         )
-    iou, score = torch.tensor(ious), torch.cat(scores).cpu()
-    hit = iou >= 0.5
-    return {
-        'mean_iou': float(iou.mean()),
-        'success_at_half': float(hit.float().mean()),
-        'score_when_right': float(score[hit].mean()),
-        'score_when_wrong': float(score[~hit].mean()),
-        'score_of_impostors': float(torch.cat(impostors).mean()),
-    }
+    return search_figures(torch.tensor(ious), torch.cat(scores).cpu(), torch.cat(impostors))
 
 
 def best_overlaps(prediction: Prediction, cell: Tensor, truth: Tensor, side: int) -> list[float]:

@@ -249,6 +249,24 @@ def mean_of(losses: Tensor, counts: Tensor) -> Tensor:
     return torch.where(counts > 0, losses, 0.0).sum() / total.clamp(min=SMALLEST_COUNT)
 
 
+def search_figures(iou: Tensor, score: Tensor, impostors: Tensor) -> dict[str, float]:
+    """How searches fare.
+
+    Args:
+        iou: (N,) of the boxes found with the truth.
+        score: (N,) theirs.
+        impostors: (N,) scores for templates of other objects.
+    """
+    hit = iou >= 0.5
+    return {
+        'mean_iou': float(iou.mean()),
+        'success_at_half': float(hit.float().mean()),
+        'score_when_right': float(score[hit].mean()),
+        'score_when_wrong': float(score[~hit].mean()),
+        'score_of_impostors': float(impostors.mean()),
+    }
+
+
 def sum_of(losses: Mapping[str, Tensor]) -> Tensor:
     """The sum of losses."""
     return reduce(torch.add, losses.values())

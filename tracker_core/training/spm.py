@@ -48,7 +48,7 @@ from tracker_core.training.batches import (
 )
 from tracker_core.training.config import Pairs, TrainConfig
 from tracker_core.training.draws import Draws
-from tracker_core.training.parts import Head, mean_of
+from tracker_core.training.parts import Head, mean_of, search_figures
 
 MEASURED_BATCHES = 8  # that give the batch norms their statistics
 MEASURED_BATCH = 16  # pairs
@@ -327,15 +327,7 @@ def check(
             found.append(score)
             if roll == 0:
                 ious.append(overlaps(box[:, None], targets, pixel=0.0)[:, 0])
-    iou, score = torch.cat(ious), torch.cat(scores)
-    hit = iou >= 0.5
-    return {
-        'mean_iou': float(iou.mean()),
-        'success_at_half': float(hit.float().mean()),
-        'score_when_right': float(score[hit].mean()),
-        'score_when_wrong': float(score[~hit].mean()),
-        'score_of_impostors': float(torch.cat(impostors).mean()),
-    }
+    return search_figures(torch.cat(ious), torch.cat(scores), torch.cat(impostors))
 
 
 def begin(network: CompactNetwork | PaperNetwork, config: TrainConfig, footage: Footage) -> None:
