@@ -138,6 +138,32 @@ def test_kin_and_strangers(tmp_path: Path) -> None:
             assert shelf.category(other) == shelf.category(item) != 'bird'
 
 
+def test_others_of_the_kind_are_told(tmp_path: Path) -> None:
+    """Those on the photo that lie in the crop, where they belong."""
+    image = np.full((300, 400, 3), 20, np.uint8)
+    boxes = np.array(
+        [[100.0, 120, 50, 40], [160, 120, 40, 40], [340, 10, 40, 40], [90, 90, 20, 20]]
+    )
+    for x, y, w, h in boxes[:2].astype(int):
+        image[y : y + h, x : x + w] = 240
+    cv2.imwrite(str(tmp_path / '0.png'), image)
+    categories = np.array([0, 0, 0, 1])
+    files = Files(tmp_path, ['0.png'])
+    images = ImageSet(files, np.array([4]), boxes, categories, ['cat', 'dog'])
+    shelf = Shelf('coco', [], [images])
+    seen, _ = shelf.views(np.random.default_rng(0), (0, 0), 0)
+    np.testing.assert_array_equal(seen.others(), boxes[1:3])
+    sampler = PublishedSampler(Library([shelf]), replace(STILL, search_size=255, kin=0.5))
+    found = [sampler.pair(index) for index in range(20)]
+    both = [pair for pair in found if pair.same and len(pair.others) == 1]
+    assert both
+    for pair in both:
+        x, y, w, h = pair.others[0]
+        assert pair.search[int(y) + 2 : int(y + h) - 2, int(x) + 2 : int(x + w) - 2].min() > 200
+    plain = PublishedSampler(Library([shelf]), STILL)
+    assert not any(len(plain.pair(index).others) for index in range(20))
+
+
 def test_kinds_are_drawn_by_their_weights(tmp_path: Path) -> None:
     shelves = [Shelf(kind, [write_video(tmp_path / kind)]) for kind in ('got10k', 'lasot')]
     library = Library(shelves)

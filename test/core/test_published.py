@@ -132,10 +132,11 @@ def test_defaults_are_those_of_the_papers() -> None:
 # ------------------------------------------------------------------------------------------ labels
 
 
-def labels(same: float, alike: float) -> dict[str, Tensor]:
-    """Of one pair."""
+def labels(same: float, alike: float, other: tuple[float, ...] = (0.0,) * 4) -> dict[str, Tensor]:
+    """Of one pair, in whose search crop there may be something else that is alike."""
     each = {'same': same, 'alike': alike, 'has_edges': 1.0}
-    return {name: torch.tensor([value]) for name, value in each.items()}
+    batch = {name: torch.tensor([value]) for name, value in each.items()}
+    return {**batch, 'others': torch.tensor([[other]])}
 
 
 def test_what_is_alike_is_a_positive_of_the_coarse_stage() -> None:
@@ -163,6 +164,17 @@ def test_what_is_alike_is_a_positive_of_the_coarse_stage() -> None:
     assert box == 0
     sure[0, at] = -8.0
     assert losses(sure, labels(same=0.0, alike=0.0))[0] < 0.01
+
+    # a second such object, in the first row, is a positive, too; its box is nothing to learn
+    sure[0, at] = 8.0
+    other = (32.0, 32.0, 64.0, 64.0)
+    assert losses(sure, labels(1.0, 1.0, other))[0] > 0.1
+    first = int((anchors - torch.tensor([64.0, 64, 64, 64])).abs().sum(1).argmin())
+    sure[0, first] = 8.0
+    box_of_target = losses(sure, labels(1.0, 1.0))[1]
+    cls, box = losses(sure, labels(1.0, 1.0, other))
+    assert cls < 0.01
+    assert box == pytest.approx(box_of_target, rel=0.5)
 
 
 def test_another_object_has_no_place_for_ocean() -> None:

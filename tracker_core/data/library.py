@@ -23,7 +23,7 @@ from tracker_core.data.arrays import Floats, Image
 from tracker_core.data.photos import make_photo, Photo
 from tracker_core.data.pool import HELD_OUT_FOLDERS, HELD_OUT_SHARE, is_held_out, SMALLEST_BOX
 from tracker_core.data.regions import draw_region, Region
-from tracker_core.data.sequences import DataSet, ImageSet, VideoSequence
+from tracker_core.data.sequences import ImageSet, VideoSequence
 from tracker_core.data.sources import FRAMES_APART, Source
 from tracker_core.errors import ImageError, ParameterError
 from tracker_core.media.folders import read_image
@@ -60,6 +60,17 @@ class Seen:
         category = self.shelf.category(self.item)
         return category != '' and category == other.shelf.category(other.item)
 
+    def others(self) -> Floats:
+        """Boxes (M, 4) of further objects of its category that are known to be in the frame."""
+        of, number = self.item
+        if of < 0:
+            return np.zeros((0, 4))
+        images = self.shelf.images[of]
+        photo = images[int(images.photo_of(self.shelf.objects[of][number]))]
+        category = self.shelf.category(self.item)
+        alike = [category != '' and word.casefold() == category for word in photo.categories]
+        return photo.boxes[np.array(alike, bool) & (photo.boxes != self.box).any(axis=1)]
+
 
 class Shelf:
     """One data set: its objects, each in a sequence or in a photo.
@@ -68,7 +79,8 @@ class Shelf:
         kind: Of the data set, such as 'got10k'.
         sequences: Those with a usable box in two frames are kept.
         images: Of each, the objects that are large enough are kept.
-        part: See `Library.read`.
+        part: 'all', 'held_out' (one sequence in nine and one photo in sixteen, chosen by name) or
+            'train' (the others).
     """
 
     def __init__(
@@ -174,7 +186,7 @@ class Shelf:
 
 
 def belongs(name: str, share: int, part: str) -> bool:
-    """Whether what has this name is of a part: see `Library.read`."""
+    """Whether what has this name is of a part, see `Shelf`; one in `share` is held out."""
     return part == 'all' or is_held_out(name, share) == (part == 'held_out')
 
 
@@ -218,17 +230,6 @@ class Library:
                 'training data: no object is seen in two frames, or in a photo, with a box of at '
                 f'least {SMALLEST_BOX:.0f} x {SMALLEST_BOX:.0f} pixels'
             )
-
-    @classmethod
-    def of(cls, sets: Sequence[DataSet], part: str = 'all') -> Library:
-        """The library of data sets.
-
-        Args:
-            sets: As `read_dataset` gives them.
-            part: 'all', 'held_out' (one sequence in nine and one photo in sixteen, chosen by name)
-                or 'train' (the others).
-        """
-        return cls([Shelf(each.kind, each.sequences, each.images, part) for each in sets])
 
     def __str__(self) -> str:
         return ', '.join(

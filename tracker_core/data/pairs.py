@@ -9,7 +9,7 @@ and blurred, and other objects put beside or in front of the target.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.random import Generator
@@ -132,6 +132,8 @@ class Pair:
         source: Where it came from, such as photo, box, sequence or followed.
         same: Whether both show one and the same object; otherwise `search_box` is that of another.
         alike: Whether both are of one category, as an object always is with itself.
+        others: (M, 4) float64 boxes of further objects of that category that are known to be in
+            the search crop.
     """
 
     template: Image
@@ -142,6 +144,7 @@ class Pair:
     source: str
     same: bool = True
     alike: bool = True
+    others: Floats = field(default_factory=lambda: np.zeros((0, 4)))
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ class PublishedPairConfig:
         frames_apart: At most, of the two frames, by kind of data set; '' is for all others.
         weights: How often each kind of data set is drawn, relative to the others; 1 for those that
             are not named.
-        kin: Share of pairs of two different objects of one category.
+        kin: Share of pairs of two different objects of one category; above zero, further such
+            objects in the search crop are also told.
         negatives: Share of pairs of any two different objects.
         seed: Pair number i depends on this, on i and on nothing else.
     """
@@ -140,7 +141,16 @@ class PublishedSampler:
             source=first.shelf.kind,
             same=first.is_of(second),
             alike=first.is_of(second) or first.is_like(second),
+            others=self.others(first, second, search_matrix),
         )
+
+    def others(self, first: Seen, second: Seen, matrix: Floats) -> Floats:
+        """See `Pair`; where pairs of two objects of one category are wanted."""
+        if not self.config.kin or not first.is_like(second):
+            return np.zeros((0, 4))
+        boxes = np.array([map_box(box, matrix) for box in second.others()]).reshape(-1, 4)
+        centers = boxes[:, :2] + boxes[:, 2:] / 2
+        return boxes[((centers > 0) & (centers < self.config.search_size)).all(axis=1)]
 
     def draw(self, rng: Generator) -> tuple[Seen, Seen]:
         """Two views of one object, or of two."""

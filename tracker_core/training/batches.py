@@ -11,6 +11,7 @@ from pathlib import Path
 import shutil
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -29,6 +30,7 @@ from tracker_core.training.config import Pairs
 CHECK_SEED = 987_654_321  # of the pairs from held-out photos
 CHECK_BATCH = 16  # pairs
 CHECKED_BATCHES = 16
+MOST_OTHERS = 8  # of a kind, beside the target in a search crop
 PREFETCHED = 3  # batches that each process has ready
 
 
@@ -55,14 +57,16 @@ def make_sampler(footage: Footage, pairs: Pairs) -> Sampler:
 
 class PairDataset(Dataset[dict[str, Tensor]]):
     """Pairs as tensors: crops (H, W, 3) uint8, boxes (4,) float32; () float32, 0 or 1: whether the
-    boxes tell edges, whether both show the same object, or objects alike; and the pair's number,
-    () int64."""
+    boxes tell edges, whether both show the same object, or objects alike; boxes of further ones of
+    that kind (8, 4) float32, without area where there is none; and the pair's number, () int64."""
 
     def __init__(self, sampler: Sampler) -> None:
         self.sampler = sampler
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         pair = self.sampler.pair(index)
+        others = np.zeros((MOST_OTHERS, 4))
+        others[: len(pair.others)] = pair.others[:MOST_OTHERS]
         return {
             'template': torch.from_numpy(pair.template),
             'search': torch.from_numpy(pair.search),
@@ -71,6 +75,7 @@ class PairDataset(Dataset[dict[str, Tensor]]):
             'has_edges': torch.tensor(float(pair.has_edges)),
             'same': torch.tensor(float(pair.same)),
             'alike': torch.tensor(float(pair.alike)),
+            'others': torch.from_numpy(others).float(),
             'number': torch.tensor(index),
         }
 

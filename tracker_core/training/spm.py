@@ -136,7 +136,8 @@ def coarse_loss(
         deltas: (N, A, 4).
         anchors: (A, 4) centre, width, height.
         targets: (N, 4) corners.
-        batch: Which targets are alike, the same, and have boxes that are learnt.
+        batch: Which targets are alike, the same, and have boxes that are learnt; what else in the
+            crop is like them.
         count: Anchors per pair.
         draws: Chance.
     """
@@ -147,7 +148,10 @@ def coarse_loss(
     positive.scatter_(1, overlap.argmax(dim=1, keepdim=True), True)
     is_alike = batch['alike'][:, None] > 0
     positive &= is_alike
-    negative = (overlap <= 0.3) & ~positive | ~is_alike
+    others = corners(batch['others']).unbind(1)  # (N, 4) each
+    kin = torch.stack([overlaps(boxes.expand(len(cls), -1, -1), o, pixel=0.0) for o in others])
+    of_target, positive = positive, positive | (kin.amax(dim=0) >= 0.6)
+    negative = (torch.maximum(overlap, kin.amax(dim=0)) <= 0.3) & ~positive | ~is_alike
 
     chance = draws.uniform(overlap.shape[1])
     order, rows = chance.masked_fill(~positive, -1.0).topk(count // 2, dim=1)
@@ -163,7 +167,7 @@ def coarse_loss(
     wanted = encode(anchors, targets[:, None].expand(-1, len(anchors), -1))
     box_loss = F.smooth_l1_loss(deltas, wanted, beta=0.1, reduction='none').sum(dim=-1)
     teaches = batch['has_edges'] * batch['same']
-    return cls_loss, mean_of(box_loss, labels * teaches[:, None])
+    return cls_loss, mean_of(box_loss, (labels & of_target) * teaches[:, None])
 
 
 def jitter(targets: Tensor, count: int, draws: Draws) -> Tensor:
