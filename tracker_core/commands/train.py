@@ -341,7 +341,10 @@ def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
         '--minutes', type=float, default=0.0, help='time budget; the learning rate follows it'
     )
     parser.add_argument(
-        '--steps', type=int, default=0, help='number of steps instead of a time budget'
+        '--steps',
+        type=int,
+        default=0,
+        help="number of steps instead of a time budget (default for preset paper: the paper's)",
     )
     parser.add_argument('--resume', action='store_true', help='go on from the checkpoint in --out')
     parser.add_argument('--seed', type=int, help='instead of the seed in the config')

@@ -199,7 +199,7 @@ def begin(network: AtomNetwork, config: TrainConfig, footage: Footage) -> None:
 HEAD = Head(
     name='atom',
     title="overlap predictor of ATOM's compact preset",
-    about="ATOM's overlap predictor",
+    about="ATOM's overlap predictor, compact or as published",
     config=AtomTraining,
     network=CompactAtomNetwork,
     backbone=lambda network: network.feature_extractor,

@@ -290,7 +290,7 @@ def best_overlaps(prediction: Prediction, cell: Tensor, truth: Tensor, side: int
 HEAD = Head(
     name='ocean',
     title='compact heads of Ocean',
-    about='Ocean',
+    about='Ocean, its compact heads or the published architecture',
     config=OceanTraining,
     network=CompactOcean,
     backbone=lambda network: network.backbone,

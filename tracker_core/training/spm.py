@@ -347,7 +347,7 @@ def heads(network: CompactNetwork) -> nn.ModuleDict:
 HEAD = Head(
     name='spm',
     title='compact heads of SPM-Tracker',
-    about='both stages of SPM-Tracker',
+    about='both stages of SPM-Tracker, compact or as published',
     config=SpmTraining,
     network=CompactNetwork,
     backbone=lambda network: network.backbone,
