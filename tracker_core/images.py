@@ -81,15 +81,15 @@ def sample_grid(
     fill: Tensor | None = None,
     lattice: Tensor | None = None,
 ) -> Tensor:
-    """Sample axis-aligned windows bilinearly: a static-shape tensor program, one bilinear sample
-    per output pixel.
+    """Sample axis-aligned windows bilinearly: a static-shape tensor program of few operations, one
+    bilinear sample per output pixel.
 
     Args:
         frame: (H, W, 3) uint8 or float.
         ys: (N, h) float row positions in index coordinates (0 is the centre of the first row).
         xs: (N, w) float column positions.
-        fill: (3,) colour outside the frame, blended at the frame's edge like a neighbouring pixel;
-            without it the frame's border pixels are repeated.
+        fill: (3,) or (N, 3) colour outside the frame, blended at the frame's edge like a
+            neighbouring pixel; without it the frame's border pixels are repeated.
         lattice: (N, 3) integers, the first row and column and the step: only these pixels of the
             frame are seen, and positions count them.
 
@@ -97,36 +97,34 @@ def sample_grid(
         (N, 3, h, w) float32.
     """
     height, width = frame.shape[:2]
-    y0, x0 = ys.floor(), xs.floor()
-    wy = (ys - y0).to(torch.float32)[:, :, None, None]  # (N, h, 1, 1)
-    wx = (xs - x0).to(torch.float32)[:, None, :, None]  # (N, 1, w, 1)
-    y0, x0 = y0.long(), x0.long()
-    pixels = frame.reshape(height * width, 3)
+    pair = torch.arange(2, device=frame.device)
 
-    def on_frame(positions: Tensor, size: int, axis: int) -> Tensor:
+    def neighbours(positions: Tensor, size: int, axis: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Of positions (N, m): the share of the second pixel of two (N, m), their indices
+        (N, m, 2), and these moved onto the frame."""
+        low = positions.floor()
+        share = (positions - low).to(torch.float32)
+        wanted = low.long()[:, :, None] + pair
         if lattice is None:
-            return positions.clamp(0, size - 1)
-        first, step = lattice[:, axis, None], lattice[:, 2, None]
+            return share, wanted, wanted.clamp(0, size - 1)
+        first, step = lattice[:, axis, None, None], lattice[:, 2, None, None]
         last = torch.div(size - 1 - first, step, rounding_mode='floor')
-        kept = torch.minimum(positions.clamp(min=0), last)
-        return (first + step * kept).clamp(0, size - 1)
+        kept = torch.minimum(wanted.clamp(min=0), last)
+        return share, wanted, (first + step * kept).clamp(0, size - 1)
 
-    def corner(rows: Tensor, columns: Tensor) -> Tensor:
-        flat = (on_frame(rows, height, 0) * width)[:, :, None]
-        flat = flat + on_frame(columns, width, 1)[:, None, :]
-        colours = (
-            pixels.index_select(0, flat.reshape(-1)).to(torch.float32).reshape(*flat.shape, 3)
-        )
-        if fill is None:
-            return colours
-        inside = ((rows >= 0) & (rows < height))[:, :, None] & (
-            (columns >= 0) & (columns < width)
-        )[:, None, :]
-        return torch.where(inside[..., None], colours, fill.to(colours))
-
-    upper = torch.lerp(corner(y0, x0), corner(y0, x0 + 1), wx)
-    lower = torch.lerp(corner(y0 + 1, x0), corner(y0 + 1, x0 + 1), wx)
-    return torch.lerp(upper, lower, wy).permute(0, 3, 1, 2)  # (N, 3, h, w)
+    wy, wanted_rows, rows = neighbours(ys, height, 0)
+    wx, wanted_columns, columns = neighbours(xs, width, 1)
+    index = (rows * width)[:, :, :, None, None] + columns[:, None, None]  # (N, h, 2, w, 2)
+    pixels = frame.reshape(height * width, 3)
+    colours = pixels.index_select(0, index.flatten()).to(torch.float32).view(*index.shape, 3)
+    if fill is not None:
+        inside = (wanted_rows == rows)[:, :, :, None, None] & (wanted_columns == columns)[
+            :, None, None
+        ]
+        colours = torch.where(inside[..., None], colours, fill.to(colours).view(-1, *[1] * 4, 3))
+    colours = torch.lerp(*colours.unbind(4), wx[:, None, None, :, None])  # (N, h, 2, w, 3)
+    colours = torch.lerp(*colours.unbind(2), wy[:, :, None, None])  # (N, h, w, 3)
+    return colours.permute(0, 3, 1, 2)
 
 
 class Cut(Protocol):
@@ -153,9 +151,7 @@ def cut_windows(frame: Tensor, windows: Tensor, size: int, fills: Tensor | None 
     """`Cut` as a static-shape tensor program, for any device and for exporters."""
     cx, cy, side = windows.unbind(1)
     ys, xs = window_positions(cy, side, size), window_positions(cx, side, size)
-    return sample_grid(
-        frame, ys.float(), xs.float(), None if fills is None else fills[:, None, None]
-    )
+    return sample_grid(frame, ys.float(), xs.float(), fills)
 
 
 def cut_windows_by_opencv(

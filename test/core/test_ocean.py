@@ -41,7 +41,7 @@ from tracker_core.ocean.online_filter import Problem, score_maps
 from tracker_core.ocean.online_learning import Learner, start_learning
 from tracker_core.ocean.online_network import OnlineNetwork
 from tracker_core.ocean.online_state import judge, summarize
-from tracker_core.ocean.tracker import choose_places, cut_as_released, OceanTracker
+from tracker_core.ocean.tracker import Cells, choose_places, cut_as_released, OceanTracker
 from tracker_core.runtime.eager import EagerUpdates
 from tracker_core.training.draws import Draws
 from tracker_core.training.ocean import cell_truth, choose_cells, ocean_losses, place_loss
@@ -228,7 +228,8 @@ def test_postprocessing(case: str) -> None:
     )
     scale = float(expected[f'{case}_scale_z'])
     sizes = torch.from_numpy(expected[f'{case}_sz'])[None].float() * scale
-    place = choose_places(prediction, sizes, config, online)[0].double().numpy()
+    cells = Cells.of(n, torch.device('cpu'))
+    place = choose_places(prediction, sizes, config, cells, online)[0].double().numpy()
     centre = expected[f'{case}_pos'] + place[:2] / scale
     np.testing.assert_allclose(centre, expected[f'{case}_new_pos'], atol=1e-3)
     np.testing.assert_allclose(place[2:4] / scale, expected[f'{case}_new_sz'], atol=1e-3)

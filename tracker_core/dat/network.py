@@ -19,20 +19,11 @@ import torch.nn.functional as F
 from torch.nn.grad import conv2d_weight
 
 from tracker_core.layers.modules import members
+from tracker_core.layers.normalization import window_sum
 
 OFFSET, ALPHA, BETA = 2.0, 1e-4, 0.75  # of the normalisation
 POOL, STEP = 3, 2
 FEATURES = 512 * 3 * 3
-
-
-def window_sum(x: Tensor) -> Tensor:
-    """Sum over five neighbouring channels of (N, C, H, W)."""
-    total = x.clone()
-    total[:, 1:] += x[:, :-1]
-    total[:, :-1] += x[:, 1:]
-    total[:, 2:] += x[:, :-2]
-    total[:, :-2] += x[:, 2:]
-    return total
 
 
 def norm_factors(x: Tensor) -> tuple[Tensor, Tensor]:

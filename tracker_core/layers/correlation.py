@@ -43,13 +43,31 @@ def full_correlation(search: Tensor, kernels: Tensor, size: tuple[int, int]) -> 
     Returns:
         (N, T, H, W).
     """
-    height, width = search.shape[2:]
+    n, _, height, width = search.shape
+    rows, columns = size
     products = kernels @ search.flatten(2)  # (N, T h w, H W)
-    padding = (size[0] // 2, size[1] // 2)
-    return F.fold(products, (height, width), size, padding=padding)
+    products = products.view(n, -1, rows, columns, height, width)
+    products = F.pad(products, (columns // 2, columns // 2, rows // 2, rows // 2))
+    line = products.shape[-1]
+    # the product with cell (i, j) of a template counts i rows and j columns further up and left,
+    # which are i lines and j cells of the flattened map
+    sums = shifted_sum(products.flatten(4), 1)  # (N, T, h, (H + h - 1) line)
+    sums = shifted_sum(sums, line)  # (N, T, (H + h - 1) line)
+    return sums.unflatten(2, (-1, line))[:, :, :height, :width].contiguous()
+
+
+def shifted_sum(lines: Tensor, shift: int) -> Tensor:
+    """The sum of lines (..., k, L), line number i moved to the left by i times `shift`: (..., L).
+
+    Zeros follow the lines. The move takes no operation of its own: lines that are `shift` longer
+    begin just so much later in memory.
+    """
+    count, length = lines.shape[-2:]
+    flat = F.pad(lines.flatten(-2), (0, count * shift))
+    return flat.unflatten(-1, (count, length + shift))[..., :length].sum(dim=-2)
 
 
 def correlation_kernels(templates: Tensor) -> Tensor:
     """Templates (N, T, C, h, w) in the order that `full_correlation` wants."""
     n, _, channels = templates.shape[:3]
-    return templates.flip(3, 4).permute(0, 1, 3, 4, 2).reshape(n, -1, channels).contiguous()
+    return templates.permute(0, 1, 3, 4, 2).reshape(n, -1, channels).contiguous()

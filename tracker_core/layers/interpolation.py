@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+import torch.nn.functional as F
 
 
 def bilinear_weights(positions: Tensor, size: int, repeat: bool = True) -> Tensor:
@@ -40,3 +41,17 @@ def resample(maps: Tensor, ys: Tensor, xs: Tensor, repeat: bool = True) -> Tenso
     rows = bilinear_weights(ys, maps.shape[-2], repeat)
     columns = bilinear_weights(xs, maps.shape[-1], repeat)
     return rows @ maps @ columns.transpose(-1, -2)
+
+
+def cubic_matrix(size: int, finer: int, align_corners: bool) -> Tensor:
+    """The matrix A (finer, size) that interpolates bicubically, `A @ maps @ A.T`.
+
+    It is what `torch.nn.functional.interpolate` does, which exporters of TensorRT do not have.
+
+    Args:
+        size: Side of the maps.
+        finer: Side of the result.
+        align_corners: See there.
+    """
+    lines = torch.eye(size)[None, None]
+    return F.interpolate(lines, (finer, size), mode='bicubic', align_corners=align_corners)[0, 0]

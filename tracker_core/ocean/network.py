@@ -336,6 +336,13 @@ class OceanNetwork(nn.Module):
         images = images.flip(1).to(weight.dtype, memory_format=torch.channels_last)  # to BGR
         return self.neck(self.backbone(images))
 
+    @staticmethod
+    def cells(side: int) -> int:
+        """Cells a side of the predictions in search regions of so many pixels."""
+        for kernel, padding in ((7, 0), (3, 1), (3, 0)):  # what has stride 2: two layers, a pool
+            side = (side + 2 * padding - kernel) // 2 + 1
+        return side - TEMPLATE_CELLS + 1
+
     def predict(self, images: Tensor, template: Template) -> tuple[Prediction, Tensor]:
         """Predictions of search regions (N, 3, side, side), and their features (N, C, n, n)."""
         features = self.extract(images)
@@ -368,6 +375,11 @@ class CompactOcean(nn.Module):
     def extract(self, images: Tensor) -> Tensor:
         """Features (N, 128, n, n), n = (side - 1) / 8 + 1."""
         return self.backbone(images)[1]
+
+    @staticmethod
+    def cells(side: int) -> int:
+        """Cells a side of the predictions in search regions of so many pixels."""
+        return (side - 1) // STRIDE + 2 - TEMPLATE_CELLS
 
     @graphed('ocean_searched')
     def searched(self, features: Tensor) -> tuple[Tensor, Tensor]:

@@ -120,9 +120,8 @@ class OnlineNetwork(nn.Module):
         """
         centre_x, centre_y = ((boxes[:, :2] + boxes[:, 2:] / 2) / CELL).unbind(1)
         cells = torch.arange(SCORES, device=boxes.device, dtype=boxes.dtype)
-        distance = torch.hypot(
-            (cells - centre_y[:, None])[:, :, None], (cells - centre_x[:, None])[:, None]
-        )
+        squares = [(cells - centre[:, None]).square() for centre in (centre_y, centre_x)]
+        distance = (squares[0][:, :, None] + squares[1][:, None]).sqrt()
         # linear interpolation between bins; the last one holds for all larger distances
         place = (distance / BIN_WIDTH).clamp(max=BINS - 1)
         low = place.floor().clamp(max=BINS - 2)

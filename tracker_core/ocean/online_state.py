@@ -87,9 +87,10 @@ def summarize(maps: Tensor, sizes: Tensor) -> Tensor:
         both from the centre of the map in cells.
     """
     cells = torch.arange(SCORES, device=maps.device, dtype=maps.dtype)
-    distance = torch.hypot(*torch.meshgrid(*([cells - (SCORES - 1) / 2] * 2), indexing='ij'))
+    squares = (cells - (SCORES - 1) / 2).square()
+    distance = (squares[:, None] + squares).sqrt()
     first, place = maps.flatten(1).max(1)
-    row, column = place // SCORES, place % SCORES
+    row, column = torch.div(place, SCORES, rounding_mode='floor'), place % SCORES
     reach_x, reach_y = (sizes / CELL * SAME_PEAK / 2).unbind(1)
     near = (cells - row[:, None]).abs()[:, :, None] <= reach_y[:, None, None] + 0.5
     near = near & ((cells - column[:, None]).abs()[:, None] <= reach_x[:, None, None] + 0.5)

@@ -13,7 +13,6 @@ from typing import TypeVar
 
 import torch
 from torch import nn, Tensor
-import torch.nn.functional as F
 
 from tracker_core.boxes import Box
 from tracker_core.discriminative.squares import cut_squares, PixelSquare
@@ -22,7 +21,7 @@ from tracker_core.errors import WeightsError
 from tracker_core.images import sample_grid, window_positions
 from tracker_core.layers.appearance import appearance, similarity
 from tracker_core.layers.folding import fold_batch_norms
-from tracker_core.layers.interpolation import resample
+from tracker_core.layers.interpolation import cubic_matrix, resample
 from tracker_core.layers.placing import place
 from tracker_core.ocean.config import OceanConfig
 from tracker_core.ocean.network import (
@@ -37,7 +36,7 @@ from tracker_core.ocean.network import (
 )
 from tracker_core.ocean.online_filter import score_maps
 from tracker_core.ocean.online_learning import Learner, start_learning
-from tracker_core.ocean.online_network import CROP, OnlineNetwork, SEARCH_FACTOR
+from tracker_core.ocean.online_network import CROP, OnlineNetwork, SCORES, SEARCH_FACTOR
 from tracker_core.ocean.online_state import (
     judge,
     OnlineSample,
@@ -131,6 +130,8 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
         if config.online:
             online = ready(OnlineNetwork(compact=True)) if compact else build_online(self.weights)
             self.online = place(online, device, precision)
+        counts = map(self.network.cells, (config.search_side, config.small_search_side))
+        self._cells = {count: Cells.of(count, device) for count in counts}
 
     def _start(self, frame: Tensor, box: Box) -> tuple[OceanModel, OceanState]:
         config = self.config
@@ -245,7 +246,8 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
             looks = (self.look(frame, geometry[:, 5:11]),)
             scores = score_maps(looks[0], model[-1])
             peaks = summarize(scores, geometry[:, 11:13].float())
-        result = choose_places(prediction, last, config, scores)
+        cells = self._cells[prediction.logits.shape[-1]]
+        result = choose_places(prediction, last, config, cells, scores)
         if maps:
             rest = model[2 * paths + 1 :]
             if config.refiner:
@@ -394,7 +396,7 @@ def cut_as_released(frame: Tensor, windows: Tensor, side: int, fills: Tensor) ->
         torch.maximum(torch.minimum(p, c[:, None] - 0.5 + reach), c[:, None] - 0.5 - reach)
         for p, c in ((ys, cy), (xs, cx))
     )
-    return sample_grid(frame, ys.float(), xs.float(), fills[:, None, None]).round()
+    return sample_grid(frame, ys.float(), xs.float(), fills).round()
 
 
 def classification(prediction: Prediction, config: OceanConfig) -> Tensor:
@@ -405,8 +407,35 @@ def classification(prediction: Prediction, config: OceanConfig) -> Tensor:
     return torch.lerp(prediction.aligned.sigmoid(), scores, config.regular_weight)
 
 
+@dataclass(frozen=True)
+class Cells:
+    """What is known of the n x n cells of a prediction before there is one.
+
+    Attributes:
+        window: (n, n) Hann window.
+        offsets: (n, n) distance of each cell from the map's middle in x, pixels.
+        finer: (n, 14) interpolates the score maps of the online branch, `finer @ maps @ finer.T`.
+    """
+
+    window: Tensor
+    offsets: Tensor
+    finer: Tensor
+
+    @classmethod
+    def of(cls, count: int, device: torch.device) -> Cells:
+        """Those of a map of so many cells a side."""
+        hann = torch.hann_window(count, periodic=False, device=device)
+        offsets = cell_offsets(count, device).expand(count, count).contiguous()
+        finer = cubic_matrix(SCORES, count, align_corners=False).to(device)
+        return cls(hann[:, None] * hann, offsets, finer)
+
+
 def choose_places(
-    prediction: Prediction, sizes: Tensor, config: OceanConfig, online: Tensor | None = None
+    prediction: Prediction,
+    sizes: Tensor,
+    config: OceanConfig,
+    cells: Cells,
+    online: Tensor | None = None,
 ) -> Tensor:
     """Choose the best cell of each search region and smooth the size of its box (section 4.1).
 
@@ -414,14 +443,14 @@ def choose_places(
         prediction: Of the networks.
         sizes: (N, 2) last width and height of each target, in pixels of the search region.
         config: Parameters.
-        online: (N, m, m) score maps of the online branch.
+        cells: Of the prediction.
+        online: (N, 14, 14) score maps of the online branch.
 
     Returns:
         (N, 5): shift of the target's centre (x, y) from the middle of the search region, new
         width and height, all in pixels of the search region, and the classification score.
     """
     scores = classification(prediction, config)  # (N, n, n)
-    n = scores.shape[-1]
     left, top, right, bottom = prediction.ltrb.unbind(1)
     width, height = left + right, top + bottom
     last_w, last_h = sizes[:, 0, None, None], sizes[:, 1, None, None]
@@ -429,20 +458,18 @@ def choose_places(
     stretch = (last_w / last_h) * (height / width)
     change = torch.maximum(growth, 1 / growth) * torch.maximum(stretch, 1 / stretch)
     penalized = scores * torch.exp(-config.penalty * (change - 1))
-    hann = torch.hann_window(n, periodic=False, device=scores.device)
-    ranking = torch.lerp(penalized, hann[:, None] * hann, config.window_influence)
+    ranking = torch.lerp(penalized, cells.window, config.window_influence)
     if online is not None:
         # the two search regions differ; both have the target in the middle
-        online = F.interpolate(online[:, None], size=(n, n), mode='bicubic', align_corners=False)
-        ranking = torch.lerp(ranking, online[:, 0], config.online_weight)
+        online = cells.finer @ online @ cells.finer.T
+        ranking = torch.lerp(ranking, online, config.online_weight)
     best = ranking.flatten(1).argmax(1, keepdim=True)  # (N, 1)
 
     def at_best(maps: Tensor) -> Tensor:
         return maps.flatten(1).gather(1, best)[:, 0]
 
-    offsets = cell_offsets(n, scores.device).expand(len(best), n, n)
-    shift_x = at_best(offsets + (right - left) / 2)
-    shift_y = at_best(offsets.mT + (bottom - top) / 2)
+    shift_x = at_best(cells.offsets + (right - left) / 2)
+    shift_y = at_best(cells.offsets.T + (bottom - top) / 2)
     rate = config.size_rate * at_best(penalized)
     if config.smooth_twice:
         rate = rate.square()

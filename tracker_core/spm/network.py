@@ -17,6 +17,7 @@ import torch.nn.functional as F
 
 from tracker_core.images import Cut, sample_grid
 from tracker_core.layers.modules import bias_of, members, statistics
+from tracker_core.layers.normalization import window_sum
 from tracker_core.layers.placing import place
 from tracker_core.spm.candidates import make_anchors
 
@@ -58,10 +59,7 @@ class LocalResponseNorm(nn.Module):
         if x.requires_grad:  # in training nothing is overwritten
             return F.local_response_norm(x, 5)
         squares = (x * (1e-4 / 5) ** 0.5).square_()  # scaled first: fits into float16
-        total = squares + 1
-        for shift in (1, 2):
-            total[:, shift:] += squares[:, :-shift]
-            total[:, :-shift] += squares[:, shift:]
+        total = window_sum(squares).add_(1)
         return total.sqrt().mul_(total).rsqrt_().mul_(x)
 
 

@@ -19,12 +19,8 @@ from tracker_core.backbones.vgg import Vgg16
 from tracker_core.boxes import Box
 from tracker_core.errors import ParameterError, WeightsError
 from tracker_core.layers.appearance import appearance, similarity
-from tracker_core.layers.correlation import (
-    correlation_kernels,
-    depthwise_correlation,
-    full_correlation,
-)
-from tracker_core.layers.interpolation import resample
+from tracker_core.layers.correlation import correlation_kernels, full_correlation
+from tracker_core.layers.interpolation import cubic_matrix, resample
 from tracker_core.layers.placing import place
 from tracker_core.refiner.network import BoxRefiner, build_refiner, check_refiner, RefinerNetwork
 from tracker_core.refiner.refine import into_cells, refine, toward
@@ -114,6 +110,7 @@ class TadtTracker(Tracker[TadtConfig, AnyModel, AnyState]):
         self._scales = torch.tensor([1 / step, 1.0, step], device=self.device)
         side = (self._map_side - 1) * stride + 1
         self._hann = torch.hann_window(side, periodic=False, device=self.device)
+        self._finer = cubic_matrix(self._map_side, side, align_corners=True).to(self.device)
 
     @property
     def exportable(self) -> bool:
@@ -221,8 +218,7 @@ class TadtTracker(Tracker[TadtConfig, AnyModel, AnyState]):
         features = select(maps[0], maps[1], shallow_index, deep_index, gains)  # (N, K, n, n)
         response = full_correlation(features, templates, size)  # (N, 3, n, n)
         energy = features.square().sum(dim=1, keepdim=True)
-        energy = F.pad(energy, (size[1] // 2,) * 2 + (size[0] // 2,) * 2)
-        energy = depthwise_correlation(energy.expand(-1, 3, -1, -1), supports)  # (N, 3, n, n)
+        energy = full_correlation(energy, supports.flatten(1)[:, :, None], size)  # (N, 3, n, n)
         cosines = response / (norms * energy.clamp(min=1e-12).sqrt())
 
         if config.ranking == 'similarity':
@@ -230,15 +226,19 @@ class TadtTracker(Tracker[TadtConfig, AnyModel, AnyState]):
         else:
             response = response / self._scales[:, None, None] ** 2  # a larger template sums more
         response = response / response.amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12)
-        fine = F.interpolate(
-            response, size=self._hann.shape * 2, mode='bicubic', align_corners=True
-        )  # (N, 3, m, m), one value per pixel of the search region
+        # (N, 3, m, m), one value per pixel of the search region
+        fine = self._finer @ response @ self._finer.T
         fine = fine + config.window_influence * self._hann[:, None] * self._hann
         fine = fine * torch.where(self._scales != 1, config.scale_penalty, 1.0)[:, None, None]
         index = fine.flatten(1).argmax(dim=1)  # (N,)
         m, n = fine.shape[-1], response.shape[-1]
-        level, row, column = index // (m * m), index // m % m, index % m
-        cell = (row + stride // 2) // stride * n + (column + stride // 2) // stride
+        # not `//`, which exporters make more of
+        level, line = (torch.div(index, by, rounding_mode='floor') for by in (m * m, m))
+        row, column = line % m, index % m
+        near_row, near_column = (
+            torch.div(at + stride // 2, stride, rounding_mode='floor') for at in (row, column)
+        )
+        cell = near_row * n + near_column
         score = cosines.flatten(1).gather(1, (level * n * n + cell)[:, None])[:, 0]
         row, column = (
             row + peak_offset(fine, index, row, m),
