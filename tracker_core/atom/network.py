@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from tracker_core.backbones.compact import CompactBackbone
 from tracker_core.backbones.resnet18 import ResNet18
 from tracker_core.layers.graphs import graphed
-from tracker_core.layers.prroi_pool import bin_weights_and_slopes, prroi_pool
+from tracker_core.layers.prroi_pool import prroi_pool
 
 MIDDLE_BINS, DEEP_BINS = 5, 3  # bins per side of the pooled test features
 
@@ -142,18 +142,40 @@ class _Level:
     """One map's part of the predictor, batch norm folded in.
 
     Attributes:
-        stride: Of the map, in pixels.
         bins: Per side.
+        place: Which of the rows that `IouAscent` has for all bins are those of this level.
         weight: (units, bins * bins * hidden), columns ordered by column bin, row bin, channel.
         bias: (units,).
         readout: (units,) weights of the last layer.
+        stored_readout: The same in the format of `weight`.
     """
 
-    stride: int
     bins: int
+    place: slice
     weight: Tensor
     bias: Tensor
     readout: Tensor
+    stored_readout: Tensor
+
+
+@dataclass(frozen=True)
+class _Edges:
+    """What bins of N targets' B boxes are made of, both axes (x, y) and all bins K at once.
+
+    A bin's weights on a line of S cells are (integral at its end - integral at its start) times
+    `scale`, with the integral of the interpolation's hat function, see `layers/prroi_pool.py`.
+
+    Attributes:
+        weights: (N, B, 2, K, S).
+        parts: (N, B, 2, 4 K, S): integral at the bins' starts and ends, then the hat there.
+        scale: (N, B, 2, K, 1), zero for a box without extent.
+        inverse: (N, B, 2) of the box's sides, zero likewise.
+    """
+
+    weights: Tensor
+    parts: Tensor
+    scale: Tensor
+    inverse: Tensor
 
 
 class IouAscent:
@@ -163,6 +185,9 @@ class IouAscent:
     box; M: the modulated map) the overlap is r . relu(W p + b). Its derivative with respect to p
     is g = W^T (r where the unit is active), and so the derivatives with respect to the weights are
     dR = g (M C^T) and dC = (R^T g) M: two more products of the size of the pooling itself.
+
+    The many small operations cost the time, so the weights of both axes and of both maps are made
+    at once, and so are their derivatives.
 
     Args:
         predictor: In inference mode.
@@ -177,19 +202,46 @@ class IouAscent:
         stored: torch.dtype | None = None,
     ) -> None:
         self.levels = []
-        readouts = predictor.iou_predictor.weight[0].to(dtype).chunk(2)
-        self.offset = predictor.iou_predictor.bias[0].to(dtype)
-        for stride, bins, block, readout in zip(
-            predictor.strides,
-            (MIDDLE_BINS, DEEP_BINS),
-            (predictor.fc3_rt, predictor.fc4_rt),
-            readouts,
-            strict=True,
+        stored = stored or dtype
+        readouts = predictor.iou_predictor.weight[0].detach().to(dtype).chunk(2)
+        # copies: who changes the predictor's precision in place leaves views of another type
+        self.offset = predictor.iou_predictor.bias[0].detach().to(dtype).clone()
+        begin = 0
+        for bins, block, readout in zip(
+            (MIDDLE_BINS, DEEP_BINS), (predictor.fc3_rt, predictor.fc4_rt), readouts, strict=True
         ):
             weight, bias = (value.to(dtype) for value in block.folded())
             weight = weight.reshape(-1, predictor.hidden, bins, bins).permute(0, 3, 2, 1)
-            weight = weight.flatten(1).to(stored or dtype).contiguous()
-            self.levels.append(_Level(stride, bins, weight, bias, readout.contiguous()))
+            weight = weight.flatten(1).to(stored).contiguous()
+            readout = readout.clone()
+            place = slice(begin, begin + bins)
+            self.levels.append(_Level(bins, place, weight, bias, readout, readout.to(stored)))
+            begin += bins
+        self._tabulate(predictor.strides, self.offset)
+
+    def _tabulate(self, strides: Sequence[int], like: Tensor) -> None:
+        """Constants of all bins K: how an edge's place depends on a box, and how the box's
+        gradient follows from the products of `_Edges.parts` with the gradient of the weights."""
+        starts, ends, per_cell, per_side = [], [], [], []
+        for level, stride in zip(self.levels, strides, strict=True):
+            shares = [number / level.bins for number in range(level.bins + 1)]
+            starts += shares[:-1]
+            ends += shares[1:]
+            per_cell += level.bins * [1 / stride]
+            per_side += level.bins * [float(level.bins * stride)]
+        count = len(starts)
+        cells = like.new_tensor(per_cell)
+        shares = like.new_tensor([starts, ends])  # (2, K)
+        self._cells = cells.repeat(2)[:, None]  # (2 K, 1), per pixel of a corner
+        self._shares = (shares * cells).reshape(-1, 1)  # (2 K, 1), per pixel of a side
+        self._sides = like.new_tensor(per_side)[:, None]  # (K, 1)
+        # the parts of bin k matter to weight k only; results: corner, side by its edges, by scale
+        table = like.new_zeros(4, count, count, 3)
+        own = range(count)
+        table[0, own, own, 2], table[1, own, own, 2] = -1, 1
+        table[2, own, own, 0], table[3, own, own, 0] = -cells, cells
+        table[2, own, own, 1], table[3, own, own, 1] = -cells * shares[0], cells * shares[1]
+        self._table = table.reshape(-1, 3)  # (4 K K, 3)
 
     def prepare(self, features: Sequence[Tensor], modulation: Sequence[Tensor]) -> list[Tensor]:
         """Modulate the maps of a frame once for all boxes and steps: two (N, W, H, C)."""
@@ -210,47 +262,113 @@ class IouAscent:
         Returns:
             The prediction (N, B) and its gradient with respect to x, y, w, h (N, B, 4).
         """
-        value = self.offset.expand(boxes.shape[:2])
-        gradient = torch.zeros_like(boxes)
+        hidden, *slopes = self._evaluate(maps, boxes[..., :2], boxes[..., 2:], cells_of(maps))
+        return self._overlap(hidden, len(boxes)), torch.cat(slopes, dim=-1)
+
+    def climb(
+        self, maps: list[Tensor], boxes: Tensor, steps: int, length: float
+    ) -> tuple[Tensor, Tensor]:
+        """Move boxes uphill.
+
+        Args:
+            maps: From `prepare`.
+            boxes: (N, B, 4) x, y, w, h, pixels of the network's input.
+            steps: How many.
+            length: Of a step, as a factor on the gradient in sides of the box.
+
+        Returns:
+            The boxes after the last step, and the prediction (N, B) for those before it.
+        """
+        corners, sides = boxes[..., :2], boxes[..., 2:]
+        cells = cells_of(maps)
+        hidden: list[Tensor] = []
+        for _ in range(steps):
+            hidden, by_corner, by_side = self._evaluate(maps, corners, sides, cells)
+            corners = torch.addcmul(corners, by_corner, sides, value=length)
+            sides = torch.addcmul(sides, by_side, sides, value=length)
+        return torch.cat([corners, sides], dim=-1), self._overlap(hidden, len(boxes))
+
+    def _overlap(self, hidden: Sequence[Tensor], count: int) -> Tensor:
+        """The prediction of the levels' hidden units (N B, units) before their activation."""
+        values = [
+            units.relu() @ level.readout
+            for level, units in zip(self.levels, hidden, strict=True)
+        ]
+        return (values[0] + values[1] + self.offset).view(count, -1)
+
+    def _evaluate(
+        self, maps: Sequence[Tensor], corners: Tensor, sides: Tensor, cells: Tensor
+    ) -> tuple[list[Tensor], Tensor, Tensor]:
+        """The hidden units of both levels, and the gradients with respect to `corners` and `sides`
+        (N, B, 2) of boxes; cells are those of the larger map, negated, (S,)."""
+        edges = self._edges(corners, sides, cells)
+        hidden, slopes = [], []
         for level, m in zip(self.levels, maps, strict=True):
-            part, slope = self._evaluate(level, m, boxes)
-            value, gradient = value + part, gradient + slope
-        return value, gradient
+            units, slope = self._pool(level, m, edges.weights[:, :, :, level.place])
+            hidden.append(units)
+            slopes.append(lengthened(slope, len(cells)))
+        gradient = torch.cat(slopes, dim=3) * edges.scale  # (N, B, 2, K, S)
+        products = edges.parts @ gradient.mT  # (N, B, 2, 4 K, K)
+        by_corner, by_edges, by_scale = (products.flatten(3) @ self._table).unbind(-1)
+        return hidden, by_corner, torch.addcmul(by_edges, by_scale, edges.inverse, value=-1)
 
-    def _evaluate(self, level: _Level, maps: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    def _edges(self, corners: Tensor, sides: Tensor, cells: Tensor) -> _Edges:
+        """See `_Edges`."""
+        # first the distance from each cell, which is exact near it, then the share of the side:
+        # so the bins of small boxes keep their precision
+        places = torch.addcmul(cells, corners[..., None, None], self._cells)
+        places = torch.addcmul(places, sides[..., None, None], self._shares).clamp(-1, 1)
+        size = places.abs()
+        integral = torch.addcmul(places, places, size, value=-0.5)  # but for a constant
+        starts, ends = integral.chunk(2, dim=3)
+        inverse = sides.reciprocal().masked_fill(sides <= 0, 0)
+        scale = inverse[..., None, None] * self._sides
+        parts = torch.cat([integral, 1 - size], dim=3)
+        return _Edges((ends - starts) * scale, parts, scale, inverse)
+
+    @staticmethod
+    def _pool(level: _Level, maps: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """A level's hidden units (N B, units), and the gradient (N, B, 2, bins, S) with respect to
+        `weights`, which are of that shape and on columns and rows of the maps (N, W, H, C), or on
+        more than there are."""
         n, width, height, channels = maps.shape
-        count, k = boxes.shape[1], level.bins
-        low, extent = boxes[..., :2] / level.stride, boxes[..., 2:] / level.stride
-        # (N, B, 2, k, S): both axes at once, since the many small operations cost the time
-        along = bin_weights_and_slopes(low, low + extent, k, max(width, height))
-        columns, *column_slopes = (part[:, :, 0, :, :width] for part in along)  # (N, B, k, W)
-        rows, *row_slopes = (part[:, :, 1, :, :height] for part in along)  # (N, B, k, H)
+        count, k = weights.shape[1], level.bins
+        columns = weights[:, :, 0, :, :width].reshape(n, count * k, width)
+        rows = weights[:, :, None, 1, :, :height].expand(-1, -1, k, -1, -1)
+        rows = rows.reshape(-1, k, height)  # (N B k, k, H), the same for each column bin
+        flat = maps.view(n, width, height * channels)
+        strips = (columns @ flat).view(-1, height, channels)  # (N B k columns, H, C)
+        pooled = rows @ strips  # (N B k columns, k rows, C)
+        hidden = multiply(pooled.view(n * count, -1), level.weight.T, level.bias)  # (N B, units)
 
-        flat = maps.reshape(n, width, height * channels)
-        strips = (columns.reshape(n, count * k, width) @ flat).reshape(
-            n, count, k, height, channels
-        )
-        pooled = rows[:, :, None] @ strips  # (N, B, k columns, k rows, C)
-        # (N B, units)
-        hidden = multiply(pooled.reshape(n * count, -1), level.weight.T) + level.bias
-        value = (hidden.relu() @ level.readout).reshape(n, count)
-
-        active = level.readout * (hidden > 0)
-        g = multiply(active, level.weight).reshape(n, count, k, k, channels)
-        d_rows = (g @ strips.transpose(-1, -2)).sum(dim=2)  # (N, B, k, H)
-        spread = rows[:, :, None].transpose(-1, -2) @ g  # (N, B, k columns, H, C)
-        d_columns = spread.reshape(n, count * k, height * channels) @ flat.transpose(-1, -2)
-        d_columns = d_columns.reshape(n, count, k, width)
-
-        d_left, d_right = ((d_columns * slope).sum(dim=(2, 3)) for slope in column_slopes)
-        d_top, d_bottom = ((d_rows * slope).sum(dim=(2, 3)) for slope in row_slopes)
-        gradient = torch.stack([d_left + d_right, d_top + d_bottom, d_right, d_bottom], dim=-1)
-        return value, gradient / level.stride
+        active = (hidden > 0) * level.stored_readout
+        g = (active @ level.weight).to(maps.dtype).view(-1, k, channels)
+        d_rows = (g @ strips.mT).view(n, count, k, k, height).sum(dim=2)
+        spread = (rows.mT @ g).view(n, count * k, height * channels)
+        d_columns = (spread @ flat.mT).view(n, count, k, width)
+        side = max(width, height)
+        both = [lengthened(d, side) for d in (d_columns, d_rows)]
+        return hidden, torch.stack(both, dim=2)
 
 
-def multiply(values: Tensor, weights: Tensor) -> Tensor:
-    """`values @ weights` in the precision of the weights, returned in that of the values."""
-    return (values.to(weights.dtype) @ weights).to(values.dtype)
+def cells_of(maps: Sequence[Tensor]) -> Tensor:
+    """Numbers of the cells along the larger side of maps (N, W, H, C), negated: (S,)."""
+    side = max(max(m.shape[1:3]) for m in maps)
+    return -torch.arange(side, device=maps[0].device, dtype=maps[0].dtype)
+
+
+def lengthened(lines: Tensor, length: int) -> Tensor:
+    """Lines (..., L) with zeros behind them up to a length."""
+    missing = length - lines.shape[-1]
+    return F.pad(lines, (0, missing)) if missing else lines
+
+
+def multiply(values: Tensor, weights: Tensor, bias: Tensor) -> Tensor:
+    """`values @ weights + bias`, multiplied in the precision of the weights, returned in that of
+    the values, which is the bias'."""
+    if values.dtype == weights.dtype:
+        return torch.addmm(bias, values, weights)
+    return values.to(weights.dtype) @ weights + bias
 
 
 class AtomNetwork(nn.Module):

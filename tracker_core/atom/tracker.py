@@ -278,10 +278,7 @@ class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
         """
         config, middle = self.config, (self.config.search_side - 1) / 2
         boxes = propose(shift.flip(1) + middle, size.flip(1), draws, config)
-        for _ in range(config.ascent_steps):
-            overlap, gradient = self.ascent(maps, boxes)
-            sides = boxes[..., 2:].repeat(1, 1, 2)
-            boxes = boxes + config.step_length * gradient * sides
+        boxes, overlap = self.ascent.climb(maps, boxes, config.ascent_steps, config.step_length)
         sides = boxes[..., 2:].clamp(min=1)
         boxes = torch.cat([boxes[..., :2], sides], dim=-1)  # (N, B, 4)
         aspect = sides[..., 0] / sides[..., 1]

@@ -26,44 +26,17 @@ def bin_weights(low: Tensor, high: Tensor, bins: int, size: int) -> Tensor:
     Returns:
         (..., bins, size); zero for an interval without length. Differentiable in both ends.
     """
-    edges, _, length, empty = _edges(low, high, bins, size)
-    integral = edges.clamp(-1, 1)
-    integral = 0.5 + integral - 0.5 * integral * integral.abs()  # of the hat, from -1 on
-    weights = integral.diff(dim=-2) / length[..., None, None]
-    return torch.where(empty[..., None, None], torch.zeros_like(weights), weights)
-
-
-def bin_weights_and_slopes(
-    low: Tensor, high: Tensor, bins: int, size: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """`bin_weights` with their derivatives with respect to `low` and to `high`, each of the same
-    shape."""
-    edges, share, length, empty = _edges(low, high, bins, size)
-    edges = edges.clamp(-1, 1)
-    length = length[..., None, None]
-    absent = empty[..., None, None]
-    weights = (0.5 + edges - 0.5 * edges * edges.abs()).diff(dim=-2) / length
-    weights = weights.masked_fill(absent, 0)
-    hat = 1 - edges.abs()
-    growth = weights / (length * bins)
-    from_low = ((1 - share) * hat).diff(dim=-2) / length + growth
-    from_high = (share * hat).diff(dim=-2) / length - growth
-    return weights, from_low.masked_fill(absent, 0), from_high.masked_fill(absent, 0)
-
-
-def _edges(
-    low: Tensor, high: Tensor, bins: int, size: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Bin edges relative to every index (..., bins + 1, size), their share of the interval, the
-    length of a bin (1 where there is none), and whether there is none."""
     share = torch.arange(bins + 1, device=low.device, dtype=low.dtype) / bins
     whole = low.detach().floor()  # the edges of small boxes keep their precision relative to it
     grid = torch.arange(size, device=low.device, dtype=low.dtype) - whole[..., None]
     extent = high - low
     edges = (low - whole)[..., None] + share * extent[..., None]
-    edges = edges[..., None] - grid[..., None, :]
+    integral = (edges[..., None] - grid[..., None, :]).clamp(-1, 1)
     empty = extent <= 0
-    return edges, share[:, None], torch.where(empty, torch.ones_like(extent), extent / bins), empty
+    length = torch.where(empty, torch.ones_like(extent), extent / bins)
+    integral = 0.5 + integral - 0.5 * integral * integral.abs()  # of the hat, from -1 on
+    weights = integral.diff(dim=-2) / length[..., None, None]
+    return torch.where(empty[..., None, None], torch.zeros_like(weights), weights)
 
 
 def prroi_pool(maps: Tensor, boxes: Tensor, bins: int) -> Tensor:

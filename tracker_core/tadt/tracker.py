@@ -13,7 +13,6 @@ import math
 
 import torch
 from torch import nn, Tensor
-import torch.nn.functional as F
 
 from tracker_core.backbones.vgg import Vgg16
 from tracker_core.boxes import Box
