@@ -37,12 +37,11 @@ def sample_points(features: Tensor, ys: Tensor, xs: Tensor) -> Tensor:
     first = torch.arange(images, device=features.device)[:, None] * (rows * columns)
     index = first + top.long() * columns + left.long()  # (N, P)
 
-    def corner(offset: int) -> Tensor:
-        return cells.index_select(0, (index + offset).flatten()).view(*index.shape, channels)
-
-    upper = torch.lerp(corner(0), corner(1), wx)
-    lower = torch.lerp(corner(columns), corner(columns + 1), wx)
-    return torch.lerp(upper, lower, wy)
+    pair = torch.arange(2, device=features.device)
+    corners = index[..., None] + (columns * pair[:, None] + pair).flatten()  # (N, P, 4)
+    samples = cells.index_select(0, corners.flatten()).view(*index.shape, 2, 2, channels)
+    samples = torch.lerp(*samples.unbind(3), wx[..., None])  # (N, P, 2, C)
+    return torch.lerp(*samples.unbind(2), wy)
 
 
 def aligned_conv2d(features: Tensor, ys: Tensor, xs: Tensor, weight: Tensor) -> Tensor:

@@ -266,20 +266,19 @@ def sample_boxes(features: Tensor, boxes: Tensor, size: int) -> tuple[Tensor, Te
     y, inside_y = aligned_places(boxes[..., 1], boxes[..., 3], height, size)
     x, y = torch.where(inside_x, x, 0.0), torch.where(inside_y, y, 0.0)
     x0, y0 = x.long(), y.long()  # rounds down: none is negative
-    x1, y1 = (x0 + 1).clamp(max=width - 1), (y0 + 1).clamp(max=height - 1)
-    wx = (x - x0).to(features.dtype)[:, :, None, :, None]
-    wy = (y - y0).to(features.dtype)[:, :, :, None, None]
+    wx, wy = (x - x0).to(features.dtype), (y - y0).to(features.dtype)
+    pair = torch.arange(2, device=boxes.device)
+    columns = (x0[..., None] + pair).clamp(max=width - 1)  # (N, K, size, 2)
+    rows = (y0[..., None] + pair).clamp(max=height - 1)
+    first = height * width * torch.arange(n, device=boxes.device)[:, None, None, None]
+    rows = rows * width + first
+    index = rows[..., None, None] + columns[:, :, None, None]  # (N, K, size, 2, size, 2)
     cells = features.permute(0, 2, 3, 1).reshape(-1, channels)
-    offset = (torch.arange(n, device=boxes.device) * height * width)[:, None, None, None]
-
-    def gather(rows: Tensor, columns: Tensor) -> Tensor:
-        index = offset + rows[..., :, None] * width + columns[..., None, :]
-        return cells.index_select(0, index.flatten()).reshape(*index.shape, channels)
-
-    upper = torch.lerp(gather(y0, x0), gather(y0, x1), wx)
-    lower = torch.lerp(gather(y1, x0), gather(y1, x1), wx)
+    samples = cells.index_select(0, index.flatten()).view(*index.shape, channels)
+    samples = torch.lerp(*samples.unbind(5), wx[:, :, None, None, :, None])
+    samples = torch.lerp(*samples.unbind(3), wy[:, :, :, None, None])
     mask = (inside_y[..., :, None] & inside_x[..., None, :])[..., None].to(features.dtype)
-    return torch.lerp(upper, lower, wy) * mask, mask
+    return samples * mask, mask
 
 
 class BoxFeatures(nn.Module):
