@@ -90,21 +90,21 @@ def sample_grid(
         xs: (N, w) float column positions.
         fill: (3,) or (N, 3) colour outside the frame, blended at the frame's edge like a
             neighbouring pixel; without it the frame's border pixels are repeated.
-        lattice: (N, 3) integers, the first row and column and the step: only these pixels of the
-            frame are seen, and positions count them.
+        lattice: (N, 3) whole numbers in the type of the positions, the first row and column and
+            the step: only these pixels of the frame are seen, and positions count them.
 
     Returns:
         (N, 3, h, w) float32.
     """
     height, width = frame.shape[:2]
-    pair = torch.arange(2, device=frame.device)
+    pair = torch.arange(2, device=frame.device, dtype=ys.dtype)
 
     def neighbours(positions: Tensor, size: int, axis: int) -> tuple[Tensor, Tensor, Tensor]:
         """Of positions (N, m): the share of the second pixel of two (N, m), their indices
-        (N, m, 2), and these moved onto the frame."""
+        (N, m, 2), and these moved onto the frame. Importers do not clip whole numbers."""
         low = positions.floor()
         share = (positions - low).to(torch.float32)
-        wanted = low.long()[:, :, None] + pair
+        wanted = low[:, :, None] + pair
         if lattice is None:
             return share, wanted, wanted.clamp(0, size - 1)
         first, step = lattice[:, axis, None, None], lattice[:, 2, None, None]
@@ -114,7 +114,8 @@ def sample_grid(
 
     wy, wanted_rows, rows = neighbours(ys, height, 0)
     wx, wanted_columns, columns = neighbours(xs, width, 1)
-    index = (rows * width)[:, :, :, None, None] + columns[:, None, None]  # (N, h, 2, w, 2)
+    index = (rows.long() * width)[:, :, :, None, None] + columns.long()[:, None, None]
+    # (N, h, 2, w, 2)
     pixels = frame.reshape(height * width, 3)
     colours = pixels.index_select(0, index.flatten()).to(torch.float32).view(*index.shape, 3)
     if fill is not None:
@@ -122,9 +123,15 @@ def sample_grid(
             :, None, None
         ]
         colours = torch.where(inside[..., None], colours, fill.to(colours).view(-1, *[1] * 4, 3))
-    colours = torch.lerp(*colours.unbind(4), wx[:, None, None, :, None])  # (N, h, 2, w, 3)
-    colours = torch.lerp(*colours.unbind(2), wy[:, :, None, None])  # (N, h, w, 3)
+    colours = lerp_pairs(colours, 4, wx[:, None, None, :, None])  # (N, h, 2, w, 3)
+    colours = lerp_pairs(colours, 2, wy[:, :, None, None])  # (N, h, w, 3)
     return colours.permute(0, 3, 1, 2)
+
+
+def lerp_pairs(values: Tensor, axis: int, share: Tensor) -> Tensor:
+    """Between the two values that lie along an axis, which goes: the first where `share` is 0."""
+    first, second = values.unbind(axis)
+    return torch.lerp(first, second, share)
 
 
 class Cut(Protocol):

@@ -73,6 +73,9 @@ class Stream:
 
 
 class Event:
+    def __init__(self, blocking: bool = False) -> None:
+        pass
+
     def record(self) -> None:
         pass
 

@@ -43,6 +43,7 @@ from tracker_core.runtime.cache import Programs
 from tracker_core.runtime.cuda_graph import Staging
 from tracker_core.runtime.eager import Eager, Joined
 from tracker_core.runtime.export import StepInputs, write_onnx
+from tracker_core.runtime.importer import obstacles
 from tracker_core.runtime.onnx import open_session, run
 from tracker_core.step import StepProgram
 
@@ -284,7 +285,7 @@ def test_onnx_runtime_finds_the_same_boxes(name: str, cache: Path) -> None:
     assert_same_boxes(*(follow(t, images, scene.boxes[0]) for t in (eager, onnx)), 0.05)
     files = list(cache.rglob(f'{name}_*.onnx'))
     assert len(files) == 1
-    assert 'DOUBLE' not in types_inside(files[0])[0]
+    assert not obstacles(files[0])
     cut = [image[:200, :300] for image in images[:3]]
     assert_same_boxes(*(follow(t, cut, scene.boxes[0]) for t in (eager, onnx)), 0.05)
     assert list(cache.rglob(f'{name}_*.onnx')) == files
@@ -299,36 +300,6 @@ def test_onnx_runtime_finds_the_same_boxes(name: str, cache: Path) -> None:
         same = copy.deepcopy(target, {id(eager): onnx})  # it belongs to the other tracker
         tracks.append((onnx.track(image, same, learn=False), eager.track(image, target)))
     assert_same_boxes(*map(list, zip(*tracks, strict=True)), 0.05)
-
-
-def types_inside(path: Path) -> tuple[set[str], set[str]]:
-    """Types of what an ONNX file computes, and the operations that its frame is given to."""
-    import onnx
-
-    model = onnx.load(str(path))
-    names = onnx.TensorProto.DataType.Name
-    inside = onnx.shape_inference.infer_shapes(model).graph.value_info
-    types = {names(value.type.tensor_type.elem_type) for value in inside}
-    return types, {node.op_type for node in model.graph.node if 'frame' in node.input}
-
-
-def test_tensorrt_is_given_types_that_it_has(tmp_path: Path) -> None:
-    """Bytes as inputs only, which are cast at once, and no float64."""
-    for module in ('onnx', 'onnxscript', 'onnxruntime'):
-        pytest.importorskip(module)
-    path = tmp_path / 'step.onnx'
-    for name, preset in (('tadt', 'compact'), ('dat', 'paper')):
-        tracker = prepared(name, preset)
-        program, inputs = step_inputs(tracker, [Box(50, 40, 40, 40)])
-        write_onnx(program, inputs, path, any_size=False, widen=True)
-        types, readers = types_inside(path)
-        assert not types & {'UINT8', 'INT8', 'DOUBLE'}
-        assert readers == {'Cast'}
-        with torch.inference_mode():
-            wanted, *_ = program.run(inputs.frame, inputs.geometry, *inputs.model)
-        found, *_ = run(open_session(path), with_float32(inputs))
-        # what follows are boxes of a random refiner, which lie anywhere
-        np.testing.assert_allclose(found[:, :4], wanted[:, :4], atol=0.05)
 
 
 def skiing(count: int) -> tuple[list[np.ndarray], Box]:

@@ -224,9 +224,9 @@ class IouAscent:
         gradient follows from the products of `_Edges.parts` with the gradient of the weights."""
         starts, ends, per_cell, per_side = [], [], [], []
         for level, stride in zip(self.levels, strides, strict=True):
-            shares = [number / level.bins for number in range(level.bins + 1)]
-            starts += shares[:-1]
-            ends += shares[1:]
+            at = [number / level.bins for number in range(level.bins + 1)]
+            starts += at[:-1]
+            ends += at[1:]
             per_cell += level.bins * [1 / stride]
             per_side += level.bins * [float(level.bins * stride)]
         count = len(starts)

@@ -287,9 +287,9 @@ class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
         best, index = overlap.topk(min(config.averaged, config.proposals), dim=1)
         valid = best > -math.inf
         chosen = boxes.gather(1, index[..., None].expand(-1, -1, 4)) * valid[..., None]
-        count = valid.sum(dim=1, keepdim=True)
+        count = valid.to(boxes.dtype).sum(dim=1, keepdim=True)
         x, y, w, h = (chosen.sum(dim=1) / count.clamp(min=1)).unbind(1)
-        columns = (count[:, 0].to(x.dtype), y + h / 2 - middle, x + w / 2 - middle, h, w)
+        columns = (count[:, 0], y + h / 2 - middle, x + w / 2 - middle, h, w)
         return torch.stack(columns, dim=1)
 
     def _sharpen(self, rows: Tensor, features: Tensor, template: Tensor) -> Tensor:

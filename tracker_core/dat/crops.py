@@ -64,9 +64,10 @@ def crop(frame: Tensor, boxes: Tensor, largest: tuple[int, int], exact: bool = F
     for axis in (0, 1):
         count = math.ceil(largest[axis] * (1 + 2 * PADDING / SIDE)) + 2
         matrices.append(filter_matrix(start[:, axis], end[:, axis], count, exact))
-        index = start[:, axis].long()[:, None] + torch.arange(count, device=frame.device)
-        inside.append((index >= 0) & (index < limits[axis]))
-        indices.append(index.clamp(0, limits[axis] - 1))
+        index = start[:, axis, None] + torch.arange(count, device=frame.device, dtype=start.dtype)
+        kept = index.clamp(0, limits[axis] - 1)
+        inside.append(index == kept)
+        indices.append(kept.long())
     (columns, rows), (xs, ys), (in_x, in_y) = matrices, indices, inside
     pixels = frame.permute(2, 0, 1)[:, ys[:, :, None], xs[:, None, :]]  # (3, N, h, w)
     pixels = torch.where(in_y[:, :, None] & in_x[:, None, :], pixels, int(GRAY)).to(rows.dtype)

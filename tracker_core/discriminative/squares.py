@@ -77,4 +77,4 @@ def cut_squares(frame: Tensor, numbers: Tensor, size: int, positions: torch.dtyp
     places = places * (count / size) - 0.5  # (N, size)
     places = torch.minimum(places.clamp(min=0), count - 1).to(positions)
     ys, xs = (places + first[:, axis, None] for axis in (0, 1))
-    return sample_grid(frame, ys, xs, lattice=numbers[:, :3].long())
+    return sample_grid(frame, ys, xs, lattice=numbers[:, :3].to(positions))

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 import torch.nn.functional as F
 
+from tracker_core.images import lerp_pairs
+
 
 def sample_points(features: Tensor, ys: Tensor, xs: Tensor) -> Tensor:
     """Sample feature vectors bilinearly at any points.
@@ -30,7 +32,7 @@ def sample_points(features: Tensor, ys: Tensor, xs: Tensor) -> Tensor:
     # one cell of zeros around the map: whatever lies further out is clamped onto it
     rows, columns = height + 2, width + 2
     cells = F.pad(features, (1, 1, 1, 1)).permute(0, 2, 3, 1).reshape(-1, channels)
-    ys, xs = (torch.nan_to_num(p + 1, nan=0.0) for p in (ys, xs))
+    ys, xs = (p.masked_fill(p.isnan(), -1) + 1 for p in (ys, xs))
     ys, xs = ys.clamp(0, rows - 1), xs.clamp(0, columns - 1)
     top, left = ys.floor().clamp(max=rows - 2), xs.floor().clamp(max=columns - 2)
     wy, wx = (ys - top)[..., None].to(features), (xs - left)[..., None].to(features)
@@ -40,8 +42,8 @@ def sample_points(features: Tensor, ys: Tensor, xs: Tensor) -> Tensor:
     pair = torch.arange(2, device=features.device)
     corners = index[..., None] + (columns * pair[:, None] + pair).flatten()  # (N, P, 4)
     samples = cells.index_select(0, corners.flatten()).view(*index.shape, 2, 2, channels)
-    samples = torch.lerp(*samples.unbind(3), wx[..., None])  # (N, P, 2, C)
-    return torch.lerp(*samples.unbind(2), wy)
+    samples = lerp_pairs(samples, 3, wx[..., None])  # (N, P, 2, C)
+    return lerp_pairs(samples, 2, wy)
 
 
 def aligned_conv2d(features: Tensor, ys: Tensor, xs: Tensor, weight: Tensor) -> Tensor:

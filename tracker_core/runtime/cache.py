@@ -24,15 +24,20 @@ class Programs(Generic[Prepared]):
 
     Args:
         most: How many are kept.
+        before_clearing: Where programs must not go one by one: is called before all of them go, as
+            soon as there is one too many.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, most: int, before_clearing: Callable[[], None] | None = None) -> None:
+        self._most, self._before_clearing = most, before_clearing
         self._programs: OrderedDict[Hashable, Prepared] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], Prepared]) -> Prepared:
         """The program of a key, made where there is none."""
         if key not in self._programs:
+            if self._before_clearing is not None and len(self._programs) >= self._most:
+                self._before_clearing()
+                self._programs.clear()
             self._programs[key] = make()
             while len(self._programs) > self._most:
                 self._programs.popitem(last=False)

@@ -15,13 +15,16 @@ while the device learns. It runs on the stream of the steps, for the next step n
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import lru_cache, partial
+from dataclasses import dataclass
+from functools import partial
 import logging
+import os
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from tracker_core.errors import ParameterError
 from tracker_core.runtime.cache import Programs
 from tracker_core.runtime.eager import Eager, EagerUpdates, same_tensors
 from tracker_core.step import Rows, StepProgram, Tensors
@@ -33,6 +36,7 @@ log = logging.getLogger(__name__)
 
 MOST_GRAPHS = 16  # steps captured at the same time, and as many updates
 WARM_UPS = 3
+ALIGNMENT = 256  # bytes; what TensorRT wants of addresses, and no less than anything else does
 
 
 class Staging:
@@ -45,16 +49,16 @@ class Staging:
     """
 
     def __init__(self, frame: Tensor, geometry: Tensor, device: torch.device) -> None:
-        head = geometry.nbytes  # a multiple of 8, so the geometry is aligned and the frame follows
+        head = -(-geometry.nbytes // ALIGNMENT) * ALIGNMENT
         pinned = device.type == 'cuda'
         self._host = torch.empty(head + frame.nbytes, dtype=torch.uint8, pin_memory=pinned)
         self._device = torch.empty(self._host.shape, dtype=torch.uint8, device=device)
-        dtype, shape = geometry.dtype, geometry.shape
+        dtype, shape, size = geometry.dtype, geometry.shape, geometry.nbytes
         self._parts = [
-            (block[:head].view(dtype).view(shape), block[head:].view(frame.shape))
+            (block[:size].view(dtype).view(shape), block[head:].view(frame.shape))
             for block in (self._host, self._device)
         ]
-        self._head = head
+        self._head = size
 
     @property
     def geometry(self) -> Tensor:
@@ -82,45 +86,137 @@ class Staging:
             self._device[: self._head].copy_(self._host[: self._head], non_blocking=True)
 
 
-class Captured:
-    """A function of tensors, captured with these as its buffers.
+class ModelBuffers:
+    """The models of several targets on the device, one behind the other, at the same place for
+    ever.
 
     Args:
-        function: What to capture. It may change the buffers.
-        buffers: What it reads.
-        device: Where it runs.
-        pool: Memory that it may share with graphs that never run at the same time.
+        models: The first ones, whose shapes all others have.
+        device: Where.
 
     Attributes:
-        outputs: What it returned; every run writes them anew.
-
-    Raises:
-        RuntimeError: It cannot be captured.
+        tensors: The buffers.
     """
 
-    def __init__(
-        self,
-        function: Callable[..., Tensors],
-        buffers: Sequence[Tensor],
-        device: torch.device,
-        pool: _POOL_HANDLE,
-    ) -> None:
-        stream = torch.cuda.Stream(device)
-        stream.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(stream):
-            for _ in range(WARM_UPS):
-                function(*buffers)
-        torch.cuda.current_stream(device).wait_stream(stream)
-        self._graph = torch.cuda.CUDAGraph()
-        # other threads may go on using the device meanwhile
-        with torch.cuda.graph(
-            self._graph, pool=pool, stream=stream, capture_error_mode='thread_local'
-        ):
-            self.outputs = tuple(function(*buffers))
+    def __init__(self, models: Sequence[Tensors], device: torch.device) -> None:
+        # joined by hand: one that is a part of another tensor would begin anywhere
+        self.tensors = tuple(
+            torch.empty((len(models), *part.shape[1:]), dtype=part.dtype, device=device)
+            for part in models[0]
+        )
+        self._models: list[Tensors] = []
+        self.load(models)
+
+    def load(self, models: Sequence[Tensors]) -> None:
+        """Copy those into the buffers that are not there yet."""
+        for index, model in enumerate(models):
+            known = self._models[index : index + 1]
+            if not same_tensors([model], known):
+                for buffer, tensor in zip(self.tensors, model, strict=True):
+                    buffer[index : index + 1].copy_(tensor)
+        self._models = list(models)
+
+
+class ReadBack:
+    """Brings a step's result to the host, in pinned memory.
+
+    Args:
+        result: (N, R) on the device, where it always is.
+    """
+
+    def __init__(self, result: Tensor) -> None:
+        self._result = result
+        pinned = result.device.type == 'cuda'
+        self._rows = torch.empty(result.shape, dtype=result.dtype, pin_memory=pinned)
+        self._done = torch.cuda.Event(blocking=waits_asleep())
+
+    def __call__(self, outputs: Sequence[Tensor]) -> tuple[Rows, Tensors]:
+        """The rows of what the current stream computes, and copies of the other outputs, which the
+        next frame overwrites."""
+        self._rows.copy_(self._result, non_blocking=True)
+        self._done.record()
+        kept = tuple(tensor.clone() for tensor in outputs)
+        self._done.synchronize()
+        return self._rows.tolist(), kept
+
+
+def waits_asleep() -> bool:
+    """Whether the host sleeps while it waits for a result: $TRACKER_WAIT is `sleep`.
+
+    It wakes up some hundredths of a millisecond later, but leaves the core to others until then.
+    Otherwise it asks again and again.
+    """
+    wanted = os.environ.get('TRACKER_WAIT', 'spin')
+    if wanted not in ('spin', 'sleep'):
+        raise ParameterError(f'TRACKER_WAIT must be spin or sleep, not {wanted!r}')
+    return wanted == 'sleep'
+
+
+class Recorder:
+    """Captures what never runs at the same time: on one stream, so that the graphs share their
+    memory and the workspaces of the libraries.
+
+    Args:
+        device: Where.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream: torch.cuda.Stream | None = None
+        self._pool: _POOL_HANDLE | None = None
+
+    def __call__(self, function: Callable[..., Tensors], buffers: Sequence[Tensor]) -> Captured:
+        """Capture a function of tensors after runs that warm it up.
+
+        Raises:
+            RuntimeError: It cannot be captured.
+        """
+        device = self._device
+        if self._stream is None:
+            self._stream = torch.cuda.Stream(device)
+        if self._pool is None:
+            self._pool = torch.cuda.graph_pool_handle()
+        current = torch.cuda.current_stream(device)
+        graph = torch.cuda.CUDAGraph()
+        tunes, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True
+        try:
+            self._stream.wait_stream(current)
+            with torch.cuda.stream(self._stream):
+                for _ in range(WARM_UPS):
+                    function(*buffers)
+            current.wait_stream(self._stream)
+            # other threads may go on using the device meanwhile
+            with torch.cuda.graph(
+                graph, pool=self._pool, stream=self._stream, capture_error_mode='thread_local'
+            ):
+                outputs = tuple(function(*buffers))
+        finally:
+            torch.backends.cudnn.benchmark = tunes
+            torch.cuda.set_stream(current)  # which a capture that fails leaves as it was
+        return Captured(graph, outputs)
+
+    def renew(self) -> None:
+        """Let the device finish, and begin with memory and a stream of its own: graphs may go, or
+        what was begun may not be usable again."""
+        torch.cuda.synchronize(self._device)
+        self._stream = self._pool = None
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A captured function.
+
+    Attributes:
+        graph: What was captured.
+        outputs: What the function returned; every run writes them anew.
+    """
+
+    graph: torch.cuda.CUDAGraph
+    outputs: Tensors
 
     def run(self) -> None:
         """Launch it."""
-        self._graph.replay()
+        self.graph.replay()
 
 
 class CapturedStep:
@@ -132,7 +228,7 @@ class CapturedStep:
         geometry: The search geometry that goes with it.
         models: The targets' models.
         device: Where it runs.
-        pool: See `Captured`.
+        record: Captures it.
     """
 
     def __init__(
@@ -142,42 +238,22 @@ class CapturedStep:
         geometry: Tensor,
         models: Sequence[Tensors],
         device: torch.device,
-        pool: _POOL_HANDLE,
+        record: Recorder,
     ) -> None:
         self._staging = Staging(frame, geometry, device)
         self._staging.upload(frame, geometry)
-        self._models: list[Tensors] = []
-        self._model = tuple(torch.cat(parts) for parts in zip(*models, strict=True))
-        self._load(models)
-        buffers = (self._staging.frame, self._staging.geometry, *self._model)
-        self._step = Captured(step, buffers, device, pool)
-        result = self._step.outputs[0]
-        self._rows = torch.empty(
-            result.shape, dtype=result.dtype, pin_memory=device.type == 'cuda'
-        )
-        self._done = torch.cuda.Event()
+        self._models = ModelBuffers(models, device)
+        buffers = (self._staging.frame, self._staging.geometry, *self._models.tensors)
+        self._step = record(step, buffers)
+        self._read_back = ReadBack(self._step.outputs[0])
 
     def __call__(
         self, frame: Tensor, geometry: Tensor, models: Sequence[Tensors]
     ) -> tuple[Rows, Tensors]:
         self._staging.upload(frame, geometry)
-        self._load(models)
+        self._models.load(models)
         self._step.run()
-        result, *outputs = self._step.outputs
-        self._rows.copy_(result, non_blocking=True)
-        self._done.record()
-        kept = tuple(tensor.clone() for tensor in outputs)  # the next frame overwrites them
-        self._done.synchronize()
-        return self._rows.tolist(), kept
-
-    def _load(self, models: Sequence[Tensors]) -> None:
-        """Copy the targets' models into the graph's buffers, where they are not yet."""
-        for index, model in enumerate(models):
-            known = self._models[index : index + 1]
-            if not same_tensors([model], known):
-                for buffer, tensor in zip(self._model, model, strict=True):
-                    buffer[index : index + 1].copy_(tensor)
-        self._models = list(models)
+        return self._read_back(self._step.outputs[1:])
 
 
 class CapturedUpdate:
@@ -187,7 +263,7 @@ class CapturedUpdate:
         update: Function of tensors.
         tensors: What it gets, for their shapes.
         device: Where it runs.
-        pool: See `Captured`.
+        record: Captures it.
     """
 
     def __init__(
@@ -195,10 +271,10 @@ class CapturedUpdate:
         update: Callable[..., Tensors],
         tensors: Sequence[Tensor],
         device: torch.device,
-        pool: _POOL_HANDLE,
+        record: Recorder,
     ) -> None:
         self._buffers = [tensor.to(device, copy=True) for tensor in tensors]
-        self._update = Captured(update, self._buffers, device, pool)
+        self._update = record(update, self._buffers)
 
     def __call__(self, tensors: Sequence[Tensor]) -> Tensors:
         for buffer, tensor in zip(self._buffers, tensors, strict=True):
@@ -216,8 +292,9 @@ class CudaGraphs:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._eager = Eager(device)
-        self._captured: Programs[CapturedStep | None] = Programs(MOST_GRAPHS)
-        self._pool = lru_cache(maxsize=1)(torch.cuda.graph_pool_handle)
+        self._record = Recorder(device)
+        # a graph that goes may take workspaces with it that another one still uses
+        self._captured: Programs[CapturedStep | None] = Programs(MOST_GRAPHS, self._record.renew)
 
     def __call__(
         self, program: StepProgram, frame: Tensor, geometry: Tensor, models: Sequence[Tensors]
@@ -236,10 +313,10 @@ class CudaGraphs:
         self, program: StepProgram, frame: Tensor, geometry: Tensor, models: Sequence[Tensors]
     ) -> CapturedStep | None:
         try:
-            return CapturedStep(program.run, frame, geometry, models, self._device, self._pool())
+            return CapturedStep(program.run, frame, geometry, models, self._device, self._record)
         except RuntimeError as error:
-            give_up(f'the step of {program.origin}', error, self._device)
-            self._pool.cache_clear()  # what was begun in it may not be usable again
+            self._record.renew()
+            give_up(f'the step of {program.origin}', error)
             return None
 
 
@@ -249,8 +326,8 @@ class CudaGraphUpdates:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._eager = EagerUpdates()
-        self._captured: Programs[CapturedUpdate | None] = Programs(MOST_GRAPHS)
-        self._pool = lru_cache(maxsize=1)(torch.cuda.graph_pool_handle)
+        self._record = Recorder(device)
+        self._captured: Programs[CapturedUpdate | None] = Programs(MOST_GRAPHS, self._record.renew)
 
     def __call__(
         self, update: Callable[..., Tensors], tensors: Sequence[Tensor], **constants: Hashable
@@ -275,15 +352,14 @@ class CudaGraphUpdates:
     ) -> CapturedUpdate | None:
         try:
             function = partial(update, **constants)
-            return CapturedUpdate(function, tensors, self._device, self._pool())
+            return CapturedUpdate(function, tensors, self._device, self._record)
         except RuntimeError as error:
-            give_up(f'the online update {update.__qualname__}', error, self._device)
-            self._pool.cache_clear()  # what was begun in it may not be usable again
+            self._record.renew()
+            give_up(f'the online update {update.__qualname__}', error)
             return None
 
 
-def give_up(what: str, error: RuntimeError, device: torch.device) -> None:
-    """Say that something cannot be captured, and let the device finish."""
-    torch.cuda.synchronize(device)
+def give_up(what: str, error: RuntimeError) -> None:
+    """Say that something cannot be captured."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     log.warning('%s cannot be captured as a CUDA graph and runs eagerly: %s', what, reason)

@@ -115,8 +115,16 @@ def trace(
                 strict=False,
             )
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise TrackerError(f'the step of {program.origin} cannot be exported: {reason}') from error
+        raise TrackerError(_refusal(program, error)) from error
+
+
+def _refusal(program: StepProgram, error: Exception) -> str:
+    """What to say where an exporter gives up; it wraps the reason in advice of its own."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+    return f'the step of {program.origin} cannot be exported: {reason}'
 
 
 def write_onnx(
@@ -149,14 +157,17 @@ def write_onnx(
             logging.getLogger(talker).setLevel(logging.ERROR)
         traced = trace(program, StepInputs(frame, geometry, model), any_size, widen)
         outputs = len(traced.graph_signature.user_outputs)
-        exported = torch.onnx.export(
-            traced,
-            dynamo=True,
-            opset_version=OPSET,
-            verbose=False,
-            input_names=inputs.names,
-            output_names=['result', *(f'kept_{i}' for i in range(outputs - 1))],
-        )
+        try:
+            exported = torch.onnx.export(
+                traced,
+                dynamo=True,
+                opset_version=OPSET,
+                verbose=False,
+                input_names=inputs.names,
+                output_names=['result', *(f'kept_{i}' for i in range(outputs - 1))],
+            )
+        except Exception as error:
+            raise TrackerError(_refusal(program, error)) from error
     assert exported is not None  # it is, of a traced program
     origin = program.origin
     about = {

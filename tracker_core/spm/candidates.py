@@ -124,7 +124,8 @@ def select_candidates(
     overlap = overlaps(boxes, last, pixel=1.0)
     near = overlap > config.near_overlap
     best_near = torch.where(near, scores, -1.0).argmax(dim=1)
-    kept = torch.where(near.sum(dim=1) > 1, best_near, overlap.argmax(dim=1))[:, None]  # (N, 1)
+    several = near.to(scores.dtype).sum(dim=1) > 1
+    kept = torch.where(several, best_near, overlap.argmax(dim=1))[:, None]  # (N, 1)
 
     pool = scores.scatter(1, kept, -1.0)  # -1: not available
     pool, order = pool.topk(min(MOST_SUPPRESSED, pool.shape[1]), dim=1)  # (N, M), falling

@@ -15,7 +15,7 @@ import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
 
-from tracker_core.images import Cut, sample_grid
+from tracker_core.images import Cut, lerp_pairs, sample_grid
 from tracker_core.layers.modules import bias_of, members, statistics
 from tracker_core.layers.normalization import window_sum
 from tracker_core.layers.placing import place
@@ -265,18 +265,18 @@ def sample_boxes(features: Tensor, boxes: Tensor, size: int) -> tuple[Tensor, Te
     x, inside_x = aligned_places(boxes[..., 0], boxes[..., 2], width, size)  # (N, K, size)
     y, inside_y = aligned_places(boxes[..., 1], boxes[..., 3], height, size)
     x, y = torch.where(inside_x, x, 0.0), torch.where(inside_y, y, 0.0)
-    x0, y0 = x.long(), y.long()  # rounds down: none is negative
+    x0, y0 = x.floor(), y.floor()
     wx, wy = (x - x0).to(features.dtype), (y - y0).to(features.dtype)
-    pair = torch.arange(2, device=boxes.device)
-    columns = (x0[..., None] + pair).clamp(max=width - 1)  # (N, K, size, 2)
-    rows = (y0[..., None] + pair).clamp(max=height - 1)
+    pair = torch.arange(2, device=boxes.device, dtype=x0.dtype)
+    columns = (x0[..., None] + pair).clamp(max=width - 1).long()  # (N, K, size, 2)
+    rows = (y0[..., None] + pair).clamp(max=height - 1).long()
     first = height * width * torch.arange(n, device=boxes.device)[:, None, None, None]
     rows = rows * width + first
     index = rows[..., None, None] + columns[:, :, None, None]  # (N, K, size, 2, size, 2)
     cells = features.permute(0, 2, 3, 1).reshape(-1, channels)
     samples = cells.index_select(0, index.flatten()).view(*index.shape, channels)
-    samples = torch.lerp(*samples.unbind(5), wx[:, :, None, None, :, None])
-    samples = torch.lerp(*samples.unbind(3), wy[:, :, :, None, None])
+    samples = lerp_pairs(samples, 5, wx[:, :, None, None, :, None])
+    samples = lerp_pairs(samples, 3, wy[:, :, :, None, None])
     mask = (inside_y[..., :, None] & inside_x[..., None, :])[..., None].to(features.dtype)
     return samples * mask, mask
 
