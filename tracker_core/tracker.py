@@ -31,6 +31,7 @@ from tracker_core.layers.graphs import attach_sessions
 from tracker_core.layers.tints import tints
 from tracker_core.parameters import ConfigT, describe
 from tracker_core.runtime.eager import Eager, EagerUpdates
+from tracker_core.runtime.exactness import exact_float32
 from tracker_core.squeezing import scaled, squeeze_of, squeezed
 from tracker_core.status import (
     declare_lost,
@@ -184,7 +185,7 @@ class Tracker(ABC, Generic[ConfigT, ModelT, StateT]):
             )
         squeeze = squeeze_of(box, (width, height), self.config)
         seen = scaled(box, (1 / squeeze[0], 1 / squeeze[1]))
-        with torch.inference_mode():
+        with torch.inference_mode(), exact_float32():
             model, state = self._start(squeezed(frame, squeeze), seen)
         tint = Tint(tints(frame, [box])[0])
         return Target(box, box, model, state, owner=self, squeeze=squeeze, tint=tint)
@@ -239,7 +240,7 @@ class Tracker(ABC, Generic[ConfigT, ModelT, StateT]):
         """Run the online update that the last frame left pending, if any; a second call does
         nothing. On CUDA it returns while the device learns; the next step waits for it there.
         Frames that are not to be trusted are not learnt from, see `tracker_core.status`."""
-        with torch.inference_mode():
+        with torch.inference_mode(), exact_float32():
             if not target.may_learn:
                 if target.status is not TrackStatus.LOST:
                     self._recall(target)

@@ -9,6 +9,8 @@ and whatever waits for the device is refused.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+import contextlib
 from typing import Any, ClassVar
 
 import torch
@@ -63,13 +65,36 @@ def place(tensor: Tensor) -> int:
 
 
 class Stream:
-    """One after the other is how a CPU works anyway."""
+    """One after the other is how a CPU works anyway. Which one is current is told like torch does:
+    a capture that fails leaves its own."""
+
+    made: ClassVar[list[Stream]] = []  # of the test that is running
+    current: ClassVar[Stream]
 
     def __init__(self, device: Any = None) -> None:
-        pass
+        Stream.made.append(self)
 
     def wait_stream(self, other: Stream) -> None:
         pass
+
+
+@contextlib.contextmanager
+def on_stream(stream: Stream) -> Iterator[None]:
+    """Stands in for `torch.cuda.stream`."""
+    before, Stream.current = Stream.current, stream
+    try:
+        yield
+    finally:
+        Stream.current = before
+
+
+@contextlib.contextmanager
+def capture(tape: Tape, stream: Stream, **kwargs: Any) -> Iterator[None]:
+    """Stands in for `torch.cuda.graph`."""
+    before, Stream.current = Stream.current, stream
+    with tape:
+        yield
+    Stream.current = before
 
 
 class Event:

@@ -7,6 +7,7 @@ There is no GPU here, so graphs are tapes (`tape.py`); benchmarks/gpu.py checks 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 import contextlib
 import copy
 import logging
@@ -15,14 +16,24 @@ from typing import Any
 import numpy as np
 from presets import LEARNING, PRESETS, REDUCED
 import pytest
-from tape import Event, Stream, Tape
+from tape import capture, Event, on_stream, Stream, Tape
 import torch
 from torch import Tensor
 
-from tracker_core import Box, create_tracker, Target, Track, Tracker, tracker_declaration
+from tracker_core import (
+    Box,
+    create_tracker,
+    ParameterError,
+    Target,
+    Track,
+    Tracker,
+    tracker_declaration,
+)
 from tracker_core.media.scene import render_scene
 from tracker_core.runtime import cuda_graph
-from tracker_core.runtime.cuda_graph import CudaGraphs, CudaGraphUpdates
+from tracker_core.runtime.cuda_graph import CudaGraphs, CudaGraphUpdates, waits_asleep
+from tracker_core.runtime.eager import EagerUpdates
+from tracker_core.runtime.exactness import exact_float32
 
 CPU = torch.device('cpu')
 
@@ -34,18 +45,17 @@ def tapes(monkeypatch: pytest.MonkeyPatch) -> list[Tape]:
     def nothing(*args: Any, **kwargs: Any) -> contextlib.nullcontext:
         return contextlib.nullcontext()
 
-    def graph(tape: Tape, **kwargs: Any) -> Tape:
-        return tape
-
     monkeypatch.setattr(Tape, 'all', [])
+    monkeypatch.setattr(Stream, 'made', [])
+    monkeypatch.setattr(Stream, 'current', Stream(), raising=False)
     monkeypatch.setattr(cuda_graph, 'WARM_UPS', 1)
     for name, value in {
         'CUDAGraph': Tape,
-        'graph': graph,
+        'graph': capture,
         'Stream': Stream,
-        'current_stream': Stream,
-        'stream': nothing,
-        'set_stream': nothing,
+        'current_stream': lambda device=None: Stream.current,
+        'stream': on_stream,
+        'set_stream': lambda stream: setattr(Stream, 'current', stream),
         'device': nothing,
         'Event': Event,
         'graph_pool_handle': nothing,
@@ -153,3 +163,91 @@ def test_outcomes_of_updates_are_their_own(tapes: list[Tape]) -> None:
     ]  # fmt: skip
     assert x.tolist() == [1, 1]
     assert len(tapes) == 2
+
+
+def grown(x: Tensor, by: float) -> tuple[Tensor]:
+    return (x + by,)
+
+
+def test_graphs_share_a_stream(tapes: list[Tape]) -> None:
+    """What is captured on another one shares neither memory nor workspaces."""
+    updates, default = CudaGraphUpdates(CPU), Stream.current
+    for by in range(5):
+        assert updates(grown, [torch.zeros(1)], by=float(by))[0].tolist() == [by]
+    assert len(tapes) == 5
+    assert len(Stream.made) == 2  # the default one and that of the captures
+    assert Stream.current is default
+
+
+def test_graphs_go_together(tapes: list[Tape], monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the device is done: one that goes may take what another one uses."""
+    monkeypatch.setattr(cuda_graph, 'MOST_GRAPHS', 3)
+    waits: list[int] = []
+    monkeypatch.setattr(torch.cuda, 'synchronize', lambda device: waits.append(len(tapes)))
+    updates = CudaGraphUpdates(CPU)
+    for by in (0, 1, 2, 1, 0, 3, 3, 0):
+        assert updates(grown, [torch.zeros(1)], by=float(by))[0].tolist() == [by]
+    assert waits == [3]  # before the fourth
+    assert len(tapes) == 5
+    assert len(Stream.made) == 3  # what comes then begins anew
+
+
+def test_the_stream_comes_back(tapes: list[Tape]) -> None:
+    """Where a capture fails, torch leaves the one that it captured on."""
+    updates, default = CudaGraphUpdates(CPU), Stream.current
+
+    def waits(x: Tensor) -> tuple[Tensor]:
+        return (x * float(x),)
+
+    assert updates(waits, [torch.full((1,), 3.0)])[0].tolist() == [9]
+    assert Stream.current is default
+    assert torch.backends.cudnn.benchmark is False
+
+
+@pytest.fixture
+def rounding() -> Iterator[tuple[Any, Any]]:
+    """Where torch is told that convolutions and products may round; here they may."""
+    holders = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+    if not all(hasattr(holder, 'fp32_precision') for holder in holders):
+        pytest.skip('this torch has other switches')
+    before = [holder.fp32_precision for holder in holders]
+    for holder in holders:
+        holder.fp32_precision = 'tf32'
+    yield holders
+    for holder, value in zip(holders, before, strict=True):
+        holder.fp32_precision = value
+
+
+def test_fits_are_exact(rounding: tuple[Any, Any]) -> None:
+    """In float32, whatever a program allows convolutions and products, and only they."""
+    found: list[tuple[str, str]] = []
+    holders = rounding
+
+    class Watched(EagerUpdates):
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            found.append(tuple(holder.fp32_precision for holder in holders))
+            return super().__call__(*args, **kwargs)
+
+    tracker = make('atom', 'compact')
+    tracker.updates = Watched()
+    scene = render_scene('calm', frames=20, size=(160, 120))
+    target = tracker.start(scene[0], scene.boxes[0])
+    tracker.track(scene[1], target)
+    assert found == [('ieee', 'ieee')]
+    assert [holder.fp32_precision for holder in holders] == ['tf32', 'tf32']
+    with pytest.raises(ValueError, match='inside'), exact_float32():
+        raise ValueError('inside')
+    assert [holder.fp32_precision for holder in holders] == ['tf32', 'tf32']
+
+
+@pytest.mark.parametrize(('wanted', 'asleep'), [('sleep', True), ('spin', False), (None, False)])
+def test_how_the_host_waits(
+    wanted: str | None, asleep: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv('TRACKER_WAIT', raising=False)
+    if wanted:
+        monkeypatch.setenv('TRACKER_WAIT', wanted)
+    assert waits_asleep() is asleep
+    monkeypatch.setenv('TRACKER_WAIT', 'doze')
+    with pytest.raises(ParameterError, match="spin or sleep, not 'doze'"):
+        waits_asleep()

@@ -16,6 +16,7 @@ from torch import Tensor
 SIDE = 107  # pixels of a crop
 PADDING = 16  # pixels on each side of the box, were the box enlarged to the crop's side
 GRAY = 128.0  # subtracted, and what lies outside the frame
+MOST_BYTES = 2**28  # of the pixels that crops are made of at once
 FIXED_POINT = 2.0**22  # image libraries filter with integer weights of this unit
 
 
@@ -41,6 +42,24 @@ def filter_matrix(start: Tensor, end: Tensor, count: int, exact: bool) -> Tensor
     return torch.floor(weights * FIXED_POINT + 0.5) / FIXED_POINT if exact else weights.float()
 
 
+def reach(side: int) -> int:
+    """Pixels along one axis that a crop of a box of this side is made of, at most."""
+    return math.ceil(side * (1 + 2 * PADDING / SIDE)) + 2
+
+
+def crops_at_once(largest: tuple[int, int], exact: bool, most: int) -> int:
+    """How many boxes are cropped at once, so that their pixels need not more than 256 MiB.
+
+    Args:
+        largest: See `crop`, like `exact`.
+        exact: See `crop`.
+        most: So many in any case.
+    """
+    wide, high = map(reach, largest)
+    bytes_of_pixel = 2 + (8 if exact else 4)  # as they are, which are inside, and as numbers
+    return max(min(MOST_BYTES // (3 * wide * high * bytes_of_pixel), most), 1)
+
+
 def crop(frame: Tensor, boxes: Tensor, largest: tuple[int, int], exact: bool = False) -> Tensor:
     """Crops of boxes with the surroundings that the network expects.
 
@@ -62,7 +81,7 @@ def crop(frame: Tensor, boxes: Tensor, largest: tuple[int, int], exact: bool = F
     end = torch.maximum(torch.trunc(centre + half + 0.5), start + 1)
     matrices, indices, inside = [], [], []
     for axis in (0, 1):
-        count = math.ceil(largest[axis] * (1 + 2 * PADDING / SIDE)) + 2
+        count = reach(largest[axis])
         matrices.append(filter_matrix(start[:, axis], end[:, axis], count, exact))
         index = start[:, axis, None] + torch.arange(count, device=frame.device, dtype=start.dtype)
         kept = index.clamp(0, limits[axis] - 1)

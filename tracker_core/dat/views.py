@@ -17,7 +17,7 @@ from torch import Tensor
 import torch.nn.functional as F
 
 from tracker_core.dat.config import DatConfig
-from tracker_core.dat.crops import crop, PADDING, SIDE
+from tracker_core.dat.crops import crop, crops_at_once, PADDING, SIDE
 from tracker_core.dat.learning import Chain, PooledChain, Samples
 from tracker_core.dat.network import FEATURES, Linearised, VggM
 from tracker_core.images import Cut, cut_windows
@@ -71,7 +71,8 @@ class CropViews:
     ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """Features of boxes (N, B, 4) of one frame, (N, B, F), the frame's copy, and nothing for
         the box refiner."""
-        parts = boxes.flatten(0, 1).split(self._crops_at_once)
+        at_once = crops_at_once(largest, self._exact, self._crops_at_once)
+        parts = boxes.flatten(0, 1).split(at_once)
         features = [
             self.network(crop(frame, part, largest, self._exact)).float() for part in parts
         ]
@@ -92,7 +93,7 @@ class CropViews:
             [
                 crop(view.pixels, part, side, self._exact).to(torch.int8)  # a quarter to keep
                 for view, of_view, side in zip(views, boxes, largest, strict=True)
-                for part in of_view.split(self._crops_at_once)
+                for part in of_view.split(crops_at_once(side, self._exact, self._crops_at_once))
             ]
         )
         features = torch.cat(

@@ -154,16 +154,25 @@ class Branch(nn.Module):
         return [encoder(features) for encoder in self.template]
 
     def correlate(self, features: Tensor, kernels: Sequence[Tensor]) -> Tensor:
-        """Weighted sum of the paths' correlations, (N, width, n, n)."""
-        shares = self.path_logits.softmax(0)
+        """Weighted sum of the paths' correlations, (N, width, n, n); in float32, for sums of 25
+        products of what any weight file may make large outgrow float16."""
+        shares = self.path_logits.float().softmax(0)
         responses = [
-            share * depthwise_correlation(encoder(features), kernel)
+            share * depthwise_correlation(encoder(features).float(), kernel.float())
             for share, encoder, kernel in zip(shares, self.search, kernels, strict=True)
         ]
-        return torch.stack(responses).sum(0)
+        return saturated(torch.stack(responses).sum(0), features.dtype)
 
     def forward(self, features: Tensor, kernels: Sequence[Tensor]) -> Tensor:
         return self.tower(self.correlate(features, kernels))
+
+
+def saturated(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """x as another number format; what is too large for it is the largest that there is."""
+    if dtype == torch.float16:
+        largest = torch.finfo(dtype).max
+        x = x.clamp(-largest, largest)
+    return x.to(dtype)
 
 
 class AlignedHead(nn.Module):

@@ -28,6 +28,7 @@ _NUMBERS = _FLOATS | {'INT32', 'INT64'}
 _ALL = _NUMBERS | {'BOOL'}
 _Kind = TypeVar('_Kind')
 
+
 def _all(names: str, what: _Kind) -> dict[str, _Kind]:
     return dict.fromkeys(names.split(), what)
 
