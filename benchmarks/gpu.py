@@ -2,14 +2,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything there is to know of the trackers on a GPU, in one run of less than eight minutes.
 
-    python benchmarks/gpu.py [--out benchmarks/results/gpu_NAME] [--minutes 8]
+    python benchmarks/gpu.py [--out benchmarks/results/gpu_NAME] [--minutes 7.5]
     python benchmarks/gpu.py --device cpu --presets compact    # the same tables of a CPU
     python benchmarks/gpu.py --device cpu --quick      # a dry run
 
-First what the hardware can do, then whether every CUDA path gives the boxes of the float32 step on
-the CPU, then how long things take: start, track, learn; several targets; large images; and how far
-that is from the hardware's floor. Results are written after every item, so that an interrupted
-run leaves what it has measured; an item that fails leaves a line and the rest goes on.
+First what the hardware can do; then whether every CUDA path gives the boxes of the float32 step on
+the CPU, the strictest comparison first; then how long things take: start, track, learn; several
+targets; large images; and how far that is from the hardware's floor. TensorRT comes last, because
+an engine takes minutes.
+
+Everything runs in a process of its own, which is begun anew when an item takes it down: after a
+failed assertion on the device nothing else would run there. Results are written after every item,
+so that an interrupted run leaves what it has measured; an item that fails leaves a line.
+
+It needs: this folder, no ROS and no network; Python with requirements.txt, and torch for CUDA; a
+GPU with 8 GB that nobody else uses; 4 cores and 8 GB on the host, whose float32 results on the CPU
+are what all is compared with (computed once, about a minute of the run); for the items with
+runtime tensorrt also the packages tensorrt, onnx and onnxscript, and one item for each of them
+says so where they are missing.
 """
 
 from __future__ import annotations
@@ -18,9 +28,12 @@ import argparse
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import copy
+from dataclasses import dataclass
 import functools
 import json
+import os
 from pathlib import Path
+import select
 import subprocess
 import sys
 import time
@@ -41,6 +54,8 @@ from tracker_core import Box, create_tracker, list_trackers, Tracker, tracker_de
 from tracker_core.evaluation.machine import describe_machine, machine_line  # noqa: E402
 from tracker_core.media.scene import render_scene  # noqa: E402
 from tracker_core.runtime.eager import EagerUpdates  # noqa: E402
+from tracker_core.runtime.exactness import exact_float32  # noqa: E402
+from tracker_core.target import Target  # noqa: E402
 
 DTYPES = {
     'float32': torch.float32,
@@ -105,15 +120,22 @@ class Report:
         self.data: dict[str, Any] = {'machine': describe_machine(), 'failures': []}
         out.parent.mkdir(parents=True, exist_ok=True)
 
-    def item(self, table: str, name: str, measure: Callable[[], dict[str, Any] | None]) -> None:
-        """Measure something; its result is a row of a table, its failure a line."""
+    def item(
+        self, table: str, name: str, measure: Callable[[], dict[str, Any] | None]
+    ) -> dict[str, Any] | None:
+        """Measure something; its result is a row of a table, its failure a line.
+
+        Raises:
+            OutOfTimeError: It is too late to begin.
+        """
         if time.monotonic() > self.deadline:
             raise OutOfTimeError(f'{table}: {name}')
         begin = time.monotonic()
         try:
             row = measure()
         except Exception as error:
-            text = f'{type(error).__name__}: {error}'.strip().splitlines()[0][:300]
+            text = f'{type(error).__name__}: {error}'.removeprefix('ItemError: ')
+            text = text.strip().splitlines()[0][:300]
             self.data['failures'].append({'table': table, 'item': name, 'error': text})
             row = None
             print(f'FAILED {table} {name}: {text}', flush=True)
@@ -123,6 +145,7 @@ class Report:
             shown = ', '.join(f'{key} {_shown(value)}' for key, value in row.items())
             print(f'{time.monotonic() - self.begin:6.1f}s {table}: {shown}', flush=True)
         self.write()
+        return row
 
     def write(self) -> None:
         self.data['minutes'] = round((time.monotonic() - self.begin) / 60, 2)
@@ -153,6 +176,84 @@ def _shown(value: Any) -> str:
     return f'{value:.4g}' if isinstance(value, float) else str(value)
 
 
+# ----------------------------------------------------------------------------------- the process
+
+
+class ItemError(Exception):
+    """An item failed in the process that it ran in."""
+
+
+class Worker:
+    """A process that runs functions of this file, one after the other, and is begun anew after one
+    that it did not survive.
+
+    Args:
+        deadline: Until when a function may take, on the monotonic clock.
+        longest: And how long at most, seconds.
+    """
+
+    def __init__(self, deadline: float, longest: float = 150.0) -> None:
+        self._deadline, self._longest = deadline, longest
+        self._process: subprocess.Popen[str] | None = None
+
+    def __call__(self, function: str, *arguments: Any) -> Any:
+        """Run a function by its name; arguments and result are what JSON can hold.
+
+        Raises:
+            ItemError: It failed, took too long, or took the process down.
+        """
+        if self._process is None:
+            command = [sys.executable, __file__, '--serve']
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            print(json.dumps([function, arguments]), file=process.stdin, flush=True)
+        seconds = max(min(self._longest, self._deadline - time.monotonic()), 1.0)
+        if not select.select([process.stdout], [], [], seconds)[0]:
+            self.stop()
+            raise ItemError(f'took longer than {seconds:.0f} s')
+        line = process.stdout.readline()
+        if not line:
+            self.stop()
+            raise ItemError(f'took its process down (exit status {process.returncode})')
+        verdict, value = json.loads(line)
+        if verdict != 'ok':
+            if verdict == 'poisoned':
+                self.stop()
+            raise ItemError(value)
+        return value
+
+    def stop(self) -> None:
+        """End the process; the next item begins another one."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+def serve() -> None:
+    """What the process does: a line in, a line out. What is printed meanwhile goes elsewhere."""
+    answers = os.fdopen(os.dup(1), 'w')
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        function, arguments = json.loads(line)
+        try:
+            answer = ['ok', globals()[function](*arguments)]
+        except Exception as error:
+            text = f'{type(error).__name__}: {error}'.strip().splitlines()[0][:300]
+            answer = ['failed', text]
+            try:
+                if torch.cuda.is_available():
+                    torch.cuda.synchronize()
+            except Exception:
+                answer[0] = 'poisoned'
+        print(json.dumps(answer), file=answers, flush=True)
+
+
 # --------------------------------------------------------------------------------- the hardware
 
 
@@ -173,8 +274,9 @@ def fastest(run: Callable[[], Any], device: torch.device, times: int = 5) -> flo
     return min(spans)
 
 
-def matmul_rate(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+def matmul_rate(device: torch.device | str, precision: str) -> dict[str, Any]:
     """Floating-point operations per second of a large matrix product."""
+    device, dtype = torch.device(device), DTYPES[precision]
     side, count = (8192, 4) if device.type == 'cuda' else (512, 1)
     a, b = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
 
@@ -257,32 +359,62 @@ def to_device(model: Sequence[Tensor], tracker: Tracker, like: Sequence[Tensor])
     return tuple(x.to(tracker.device, y.dtype) for x, y in zip(model, like, strict=True))
 
 
-def check(
-    name: str, preset: str, device: torch.device, precision: str, runtime: str, seed: int = 0
-) -> dict[str, Any]:
-    """Steps on the device against the float32 step on the CPU, for the same models: one and
-    several targets, a changed target, a changed image size, and again."""
+@dataclass(frozen=True)
+class Case:
+    """Targets of one program in one image, and what the float32 step on the CPU says of them.
+
+    Attributes:
+        image: (H, W, 3).
+        key: Of the program.
+        targets: On the CPU.
+        geometry: (N, M).
+        wanted: Rows of the result.
+    """
+
+    image: Tensor
+    key: Any
+    targets: list[Target[Any, Any]]
+    geometry: Tensor
+    wanted: list[list[float]]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.image.shape[1], self.image.shape[0]
+
+
+@functools.cache
+def scene_of(frames: int, size: tuple[int, int], seed: int = 0) -> tuple[list[Tensor], list[Box]]:
+    """Images of a rendered scene and the boxes in them."""
+    scene = render_scene(frames=frames, size=size, seed=seed)
+    return [torch.from_numpy(image.copy()) for image in scene], list(scene.boxes)
+
+
+@functools.cache
+def reference(name: str, preset: str, prepares_programs: bool) -> tuple[Tracker, list[Case]]:
+    """A tracker in float32 on the CPU, and what it finds: one and several targets, a changed
+    target, a changed image size, and the first again. Computed once for all paths.
+
+    Args:
+        name: The tracker.
+        preset: Its preset.
+        prepares_programs: Of the runtime that is compared with it, so that shapes are the same.
+    """
     options = LIGHT.get((name, preset), {})
     cpu = make(name, preset, torch.device('cpu'), 'float32', 'eager', **options)
-    there = make(name, preset, device, precision, runtime, **options)
-    cpu.steps.prepares_programs = there.steps.prepares_programs  # so that shapes are the same
-    scene = render_scene(frames=4, size=(320, 240), seed=seed)
-    images = [torch.from_numpy(image) for image in scene]
-    box = scene.boxes[0]
+    cpu.steps.prepares_programs = prepares_programs
+    images, (box, *_) = scene_of(4, (320, 240))
     boxes = [box, Box(box.x + 6, box.y - 4, box.w, box.h), Box(box.x - 5, box.y, box.w, box.h)]
     targets = [cpu.start(images[0], box) for box in boxes]
-    sample = there.model_tensors(there.start(images[0], box))
     wide = F.pad(images[2].permute(2, 0, 1).float(), (0, 40, 0, 24), mode='replicate')
     wide = wide.byte().permute(1, 2, 0).contiguous()
-    cases = [
+    cases = []
+    for image, chosen in (
         (images[1], targets[:1]),
         (images[1], targets[1:2]),
         (images[2], targets),
         (wide, targets[:2]),
         (images[1], targets[:1]),
-    ]
-    pixels, score, again = 0.0, 0.0, []
-    for image, chosen in cases:
+    ):
         size = (image.shape[1], image.shape[0])
         groups: dict[Any, list[Any]] = {}
         for target in chosen:
@@ -291,21 +423,47 @@ def check(
             geometry = torch.stack([cpu.search_geometry(target, size) for target in group])
             models = [cpu.model_tensors(target) for target in group]
             with torch.inference_mode():
-                wanted, *_ = cpu.step(
-                    key, image, geometry, *map(torch.cat, zip(*models, strict=True))
-                )
-                moved = [to_device(model, there, sample) for model in models]
-                rows, kept = there.steps(there.program(key), image, geometry, moved)
-            again.append(rows)
-            for index, (row, right) in enumerate(zip(rows, wanted.tolist(), strict=True)):
-                target = group[index]
-                one = there.proposal(target, row, kept, index, size)
-                other = cpu.proposal(target, right, kept, index, size)
-                assert (one.box is None) == (other.box is None), 'one finds the target, one not'
-                score = max(score, abs(one.raw_score - other.raw_score))
-                if one.box is not None:
-                    a, b = one.box.as_xywh(), other.box.as_xywh()
-                    pixels = max(pixels, *(abs(x - y) for x, y in zip(a, b, strict=True)))
+                joined = map(torch.cat, zip(*models, strict=True))
+                wanted, *_ = cpu.step(key, image, geometry, *joined)
+            cases.append(Case(image, key, group, geometry, wanted.tolist()))
+    return cpu, cases
+
+
+def check(
+    name: str, preset: str, device: torch.device | str, precision: str, runtime: str
+) -> dict[str, Any]:
+    """Steps on the device against the float32 step on the CPU, for the same models; see
+    `reference`."""
+    # whether a float32 convolution may round to TF32 is not what is checked here
+    exact = exact_float32() if precision == 'float32' else contextlib.nullcontext()
+    with exact:
+        return compare(name, preset, torch.device(device), precision, runtime)
+
+
+def compare(
+    name: str, preset: str, device: torch.device, precision: str, runtime: str
+) -> dict[str, Any]:
+    """See `check`."""
+    options = LIGHT.get((name, preset), {})
+    there = make(name, preset, device, precision, runtime, **options)
+    cpu, cases = reference(name, preset, there.steps.prepares_programs)
+    images, (box, *_) = scene_of(4, (320, 240))
+    sample = there.model_tensors(there.start(images[0], box))
+    pixels, score, again = 0.0, 0.0, []
+    for case in cases:
+        models = [to_device(cpu.model_tensors(target), there, sample) for target in case.targets]
+        with torch.inference_mode():
+            rows, kept = there.steps(there.program(case.key), case.image, case.geometry, models)
+        again.append(rows)
+        for index, (row, right) in enumerate(zip(rows, case.wanted, strict=True)):
+            target = case.targets[index]
+            one = there.proposal(target, row, kept, index, case.size)
+            other = cpu.proposal(target, right, kept, index, case.size)
+            assert (one.box is None) == (other.box is None), 'one finds the target, one not'
+            score = max(score, abs(one.raw_score - other.raw_score))
+            if one.box is not None:
+                a, b = one.box.as_xywh(), other.box.as_xywh()
+                pixels = max(pixels, *(abs(x - y) for x, y in zip(a, b, strict=True)))
     limits = TOLERANCES[precision]
     trained = tracker_declaration(name).preset(preset).is_bundled
     fine = score <= limits[1] and (pixels <= limits[0] or (precision != 'float32' and not trained))
@@ -320,18 +478,17 @@ def check(
 
 
 def check_update(
-    name: str, preset: str, device: torch.device, precision: str, runtime: str
+    name: str, preset: str, device: torch.device | str, precision: str, runtime: str
 ) -> dict[str, Any] | None:
     """An online update as the runtime runs it against the same one run eagerly on the device: what
     is learnt of one frame from the same state, relative to its size."""
     options = {**LIGHT.get((name, preset), {}), **EVERY_FRAME[name]}
-    tracker = make(name, preset, device, precision, runtime, **options)
+    tracker = make(name, preset, torch.device(device), precision, runtime, **options)
     if not learns_online(tracker):
         return None
     captured, eager = tracker.updates, EagerUpdates()
-    scene = render_scene(frames=3, size=(320, 240))
-    images = list(scene)
-    target = tracker.start(images[0], scene.boxes[0])
+    images, boxes = scene_of(3, (320, 240))
+    target = tracker.start(images[0], boxes[0])
     worst = 0.0
     for image in images[1:]:
         tracker.track(image, target, learn=False)
@@ -362,16 +519,15 @@ def speed(
 ) -> dict[str, Any]:
     """Milliseconds of start, track and learn; frames per second, updates included."""
     device = tracker.device
-    scene = render_scene(frames=12, size=size)
-    images = [image.copy() for image in scene]
+    images, boxes = scene_of(12, size)
     if device.type == 'cuda':
         torch.cuda.reset_peak_memory_stats(device)
     starts: list[float] = []
     while len(starts) < 4 and sum(starts) < seconds / 2:
         begin = clock(device)
-        first = tracker.start(images[0], scene.boxes[0])
+        first = tracker.start(images[0], boxes[0])
         starts.append(clock(device) - begin)
-    box = scene.boxes[0]
+    box = boxes[0]
     targets = [first]
     for k in range(1, count):
         moved = Box(box.x + 3 * (k % 4), box.y + 3 * (k // 4), box.w, box.h)
@@ -409,15 +565,17 @@ def speed(
 
 
 def roofline(
-    tracker: Tracker, rates: dict[torch.dtype, float], bandwidth: float, track_ms: float
+    tracker: Tracker, rates: dict[str, float], bandwidth: float, track_ms: float
 ) -> dict[str, Any]:
     """Work of a step, the floor it has on this hardware, and how far from it the tracker is."""
-    scene = render_scene(frames=2, size=(640, 480))
-    first, second = (torch.from_numpy(image).to(tracker.device) for image in scene)
-    target = tracker.start(first, scene.boxes[0])
+    images, boxes = scene_of(12, (640, 480))
+    first, second = (image.to(tracker.device) for image in images[:2])
+    target = tracker.start(first, boxes[0])
     geometry = tracker.search_geometry(target, (640, 480))[None].to(tracker.device)
     key = tracker.program_key(target, (640, 480))
-    with torch.no_grad(), Counter(rates, bandwidth) as counter:  # counts what inference mode hides
+    by_type = {DTYPES[precision]: rate for precision, rate in rates.items()}
+    # not inference mode, which hides what is counted
+    with torch.no_grad(), Counter(by_type, bandwidth) as counter:
         tracker.step(key, second, geometry, *tracker.model_tensors(target))
     floor = counter.floor * 1e3
     return {
@@ -429,132 +587,125 @@ def roofline(
     }
 
 
-def measure(report: Report, device: torch.device, chosen: Sequence[str], quick: bool) -> None:
-    """All items, the most wanted first."""
-    is_cuda = device.type == 'cuda'
-    rates: dict[torch.dtype, float] = {}
-    for name, dtype in DTYPES.items():
-        if is_cuda or name == 'float32':
-            report.item('hardware', f'matmul {name}', lambda d=dtype: matmul_rate(device, d))
-            rates[dtype] = report.data['hardware'][-1]['tera_per_second'] * 1e12
-    report.item('hardware', 'memory', lambda: copy_rate(device, device))
-    bandwidth = report.data['hardware'][-1]['giga_per_second'] * 1e9
-    if is_cuda:
-        report.item('hardware', 'upload', lambda: copy_rate('cpu', device))
-
-    best = ('cuda_graph', 'float16') if is_cuda else ('eager', 'float32')
-    others = [
-        ('cuda_graph', 'float32'),
-        ('eager', 'float32'),
-        ('eager', 'float16'),
-        ('cuda_graph', 'bfloat16'),
-    ]
-    others = others if is_cuda else [('eager', 'bfloat16')]
-    exact = contextlib.nullcontext()
-    for runtime, precision in [best, *others]:
-        for name, preset in trackers_of(chosen):
-            label = f'{name} {preset} {runtime} {precision}'
-            # whether a float32 convolution may round to TF32 is not what is checked here
-            if precision == 'float32':
-                exact = torch.backends.cudnn.flags(
-                    enabled=True, benchmark=False, deterministic=False, allow_tf32=False
-                )
-            else:
-                exact = contextlib.nullcontext()
-            with exact:
-                report.item(
-                    'checks',
-                    label,
-                    lambda a=(name, preset, device, precision, runtime): check(*a),
-                )
-                report.item(
-                    'updates',
-                    label,
-                    lambda a=(name, preset, device, precision, runtime): check_update(*a),
-                )
-        if (runtime, precision) == best:
-            speeds(report, device, chosen, quick, best, rates, bandwidth)
-    if not quick:
-        for runtime, precision in others:
-            for name, preset in trackers_of(chosen):
-                if (name, preset) != ('dat', 'paper'):
-                    one_speed(report, 'other paths', device, name, preset, runtime, precision, 1.0)
-
-
-def one_speed(
-    report: Report,
-    table: str,
-    device: torch.device,
+def speed_of(
     name: str,
     preset: str,
-    runtime: str,
+    device: str,
     precision: str,
+    runtime: str,
     seconds: float,
-    size: tuple[int, int] = (640, 480),
+    frames: int,
+    size: Sequence[int] = (640, 480),
     count: int = 1,
-    frames: int = 300,
+) -> dict[str, Any]:
+    """`speed` of a tracker that is made for it."""
+    tracker = make(name, preset, torch.device(device), precision, runtime)
+    return speed(tracker, (size[0], size[1]), count, seconds, frames)
+
+
+def roofline_of(
+    name: str,
+    preset: str,
+    device: str,
+    precision: str,
+    rates: dict[str, float],
+    bandwidth: float,
+    track_ms: float,
+) -> dict[str, Any]:
+    """`roofline` of a tracker that is made for it."""
+    options = LIGHT.get((name, preset), {})
+    if (name, preset) == ('dat', 'paper'):
+        options = {**options, 'candidates': 256}
+    tracker = make(name, preset, torch.device(device), precision, 'eager', **options)
+    return roofline(tracker, rates, bandwidth, track_ms)
+
+
+# the strictest comparison first: what is wrong there is wrong everywhere
+STRICTEST, FASTEST = ('cuda_graph', 'float32'), ('cuda_graph', 'float16')
+OTHERS = [('eager', 'float32'), ('eager', 'float16'), ('cuda_graph', 'bfloat16')]
+
+
+def measure(
+    report: Report, run: Worker, device: torch.device, chosen: Sequence[str], quick: bool
 ) -> None:
-    label = f'{name} {preset} {runtime} {precision}'
-    if table == 'targets':
-        label += f' x{count}'
-    if table == 'image sizes':
-        label += f' {size[0]}x{size[1]}'
+    """All items, the most wanted first."""
+    is_cuda, where = device.type == 'cuda', str(device)
+    rates: dict[str, float] = {}
+    for precision in DTYPES if is_cuda else ('float32',):
+        call = functools.partial(run, 'matmul_rate', where, precision)
+        row = report.item('hardware', f'matmul {precision}', call)
+        if row is not None:
+            rates[precision] = row['tera_per_second'] * 1e12
+    row = report.item('hardware', 'memory', lambda: run('copy_rate', where, where))
+    bandwidth = row['giga_per_second'] * 1e9 if row is not None else 0.0
+    if is_cuda:
+        report.item('hardware', 'upload', lambda: run('copy_rate', 'cpu', where))
 
-    def run() -> dict[str, Any]:
-        tracker = make(name, preset, device, precision, runtime)
-        return speed(tracker, size, count, seconds, frames)
+    def checks(runtime: str, precision: str, presets: Sequence[str] = chosen) -> None:
+        for name, preset in trackers_of(presets):
+            label = f'{name} {preset} {runtime} {precision}'
+            arguments = (name, preset, where, precision, runtime)
+            report.item('checks', label, lambda a=arguments: run('check', *a))
+            if runtime != 'tensorrt':
+                report.item('updates', label, lambda a=arguments: run('check_update', *a))
 
-    report.item(table, label, run)
+    fastest, others = (FASTEST, OTHERS) if is_cuda else (('eager', 'float32'), [])
+    if is_cuda:
+        checks(*STRICTEST)
+    checks(*fastest)
+    speeds(report, run, where, chosen, quick, fastest, rates if bandwidth else {}, bandwidth)
+    for runtime, precision in others if is_cuda else [('eager', 'bfloat16')]:
+        checks(runtime, precision)
+    if not is_cuda:
+        return
+    for runtime, precision in [STRICTEST, *others]:
+        for name, preset in trackers_of(chosen):
+            if (name, preset) != ('dat', 'paper'):
+                label = f'{name} {preset} {runtime} {precision}'
+                arguments = (name, preset, where, precision, runtime, 1.0, 100)
+                report.item('other paths', label, lambda a=arguments: run('speed_of', *a))
+    checks('tensorrt', 'float16', [preset for preset in chosen if preset == 'compact'])
 
 
 def speeds(
     report: Report,
-    device: torch.device,
+    run: Worker,
+    device: str,
     chosen: Sequence[str],
     quick: bool,
-    best: tuple[str, str],
-    rates: dict[torch.dtype, float],
+    fastest: tuple[str, str],
+    rates: dict[str, float],
     bandwidth: float,
 ) -> None:
     """The tables of the fastest path."""
-    runtime, precision = best
-    frames = 12 if quick else 300
+    runtime, precision = fastest
     every = list(trackers_of(chosen))
-    for name, preset in every:
-        one_speed(report, 'speed', device, name, preset, runtime, precision, 4.0, frames=frames)
 
-    for name, preset in every:
-        label = f'{name} {preset} {runtime} {precision}'
-        found = [row for row in report.data.get('speed', []) if row['item'] == label]
+    def one(
+        table: str, name: str, preset: str, note: str = '', seconds: float = 1.0, **more: Any
+    ) -> dict[str, Any] | None:
+        frames = (3 if quick else 100) if note else (12 if quick else 300)
+        arguments = (name, preset, device, precision, runtime, seconds, frames)
+        extent = (more.get('size', (640, 480)), more.get('count', 1))
+        label = f'{name} {preset} {runtime} {precision}{note}'
+        return report.item(table, label, lambda: run('speed_of', *arguments, *extent))
 
-        def run(name: str = name, preset: str = preset, found: Any = found) -> dict[str, Any]:
-            options = LIGHT.get((name, preset), {})
-            if preset == 'paper' and name == 'dat':
-                options = {**options, 'candidates': 256}
-            tracker = make(name, preset, device, precision, 'eager', **options)
-            return roofline(tracker, rates, bandwidth, found[0]['track_ms'])
-
-        if found:
-            report.item('roofline', label, run)
+    found = {each: one('speed', *each, seconds=3.0) for each in every}
+    for (name, preset), row in found.items():
+        if row is not None and rates:
+            label = f'{name} {preset} {runtime} {precision}'
+            arguments = (name, preset, device, precision, rates, bandwidth, row['track_ms'])
+            report.item('roofline', label, lambda a=arguments: run('roofline_of', *a))
 
     scaled = [preset for preset in ('paper', 'compact') if preset in chosen]
-    short = functools.partial(
-        one_speed,
-        report,
-        device=device,
-        runtime=runtime,
-        precision=precision,
-        seconds=1.0,
-        frames=3 if quick else 100,
-    )
     for preset in scaled:
         for name in SIAMESE[:1] if quick else (*SIAMESE, 'atom'):
             for count in TARGETS[:2] if quick else TARGETS:
-                short('targets', name=name, preset=preset, count=count)
+                one('targets', name, preset, f' x{count}', count=count)
     for preset in scaled[:1]:
         for name in SIAMESE[:1] if quick else SIAMESE:
             for size in SIZES[:2] if quick else SIZES:
-                short('image sizes', name=name, preset=preset, size=size)
+                one('image sizes', name, preset, f' {size[0]}x{size[1]}', size=size)
 
 
 def versions(device: torch.device) -> dict[str, str]:
@@ -582,7 +733,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         '--presets', default=','.join(PRESETS), help='separated by commas; default: %(default)s'
     )
     parser.add_argument('--quick', action='store_true', help='a little of the compact presets')
+    parser.add_argument('--serve', action='store_true', help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
+    if args.serve:
+        serve()
+        return 0
     device = torch.device(args.device)
     if device.type == 'cuda' and not torch.cuda.is_available():
         parser.error('torch sees no CUDA device; --device cpu --quick is a dry run')
@@ -597,11 +752,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report = Report(out, args.minutes * 60)
     report.data['versions'] = versions(device)
     print(machine_line(report.data['machine']), report.data['versions'], flush=True)
+    run = Worker(report.deadline)
     try:
-        measure(report, device, chosen, args.quick)
+        measure(report, run, device, chosen, args.quick)
     except OutOfTimeError as item:
         report.data['left_out'] = str(item)
         print(f'out of time: {item} and what follows is left out')
+    run.stop()
     report.write()
     checks = report.data.get('checks', []) + report.data.get('updates', [])
     wrong = [row['item'] for row in checks if row['verdict'] != 'ok']

@@ -14,6 +14,7 @@ from pathlib import Path
 import re
 import runpy
 import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -424,7 +425,7 @@ def test_gpu_benchmark_runs_dry(tmp_path: Path) -> None:
     )
     tracker = compact('tadt', 'eager')
     report.item('speed', 'tadt', lambda: benchmark['speed'](tracker, (160, 120), 2, 1.0, 2))
-    rates = {torch.float32: 1e11}
+    rates = {'float32': 1e11}
     report.item('roofline', 'tadt', lambda: benchmark['roofline'](tracker, rates, 1e10, 20.0))
     report.item('speed', 'broken', lambda: 1 / 0)
     written = json.loads((tmp_path / 'report.json').read_text())
@@ -437,3 +438,26 @@ def test_gpu_benchmark_runs_dry(tmp_path: Path) -> None:
     report.deadline = 0
     with pytest.raises(benchmark['OutOfTimeError']):
         report.item('speed', 'late', dict)
+
+
+def test_an_item_does_not_take_others_with_it() -> None:
+    """It runs in a process that another one can follow, as after an assertion on a GPU."""
+    script = Path(__file__).parents[2] / 'benchmarks' / 'gpu.py'
+    benchmark = runpy.run_path(str(script))
+    run = benchmark['Worker'](time.monotonic() + 300)
+    failed = benchmark['ItemError']
+    try:
+        assert run('copy_rate', 'cpu', 'cpu')['giga_per_second'] > 0
+        with pytest.raises(failed, match='UnknownTrackerError'):
+            run('check', 'nobody', 'compact', 'cpu', 'float32', 'eager')
+        first = run._process
+        assert first.poll() is None
+        first.kill()
+        with pytest.raises(failed, match='took its process down'):
+            run('copy_rate', 'cpu', 'cpu')
+        run._longest = 1.0  # less than it takes to begin another process
+        with pytest.raises(failed, match='took longer than 1 s'):
+            run('copy_rate', 'cpu', 'cpu')
+        assert run._process is None
+    finally:
+        run.stop()
