@@ -156,9 +156,8 @@ class Cut(Protocol):
 
 def cut_windows(frame: Tensor, windows: Tensor, size: int, fills: Tensor | None = None) -> Tensor:
     """`Cut` as a static-shape tensor program, for any device and for exporters."""
-    cx, cy, side = windows.unbind(1)
-    ys, xs = window_positions(cy, side, size), window_positions(cx, side, size)
-    return sample_grid(frame, ys.float(), xs.float(), fills)
+    both = window_positions(windows[:, :2], windows[:, 2:], size).float()  # (N, 2, size)
+    return sample_grid(frame, both[:, 1], both[:, 0], fills)
 
 
 def cut_windows_by_opencv(
@@ -194,12 +193,12 @@ def window_positions(centers: Tensor, sides: Tensor, size: int) -> Tensor:
     """Sampling positions of windows along one axis, pixel areas aligned (half-pixel centres).
 
     Args:
-        centers: (N,) window centres in continuous coordinates.
-        sides: (N,) window sides in pixels.
+        centers: (...) window centres in continuous coordinates.
+        sides: (...) window sides in pixels, or one for several centres.
         size: Number of samples.
 
     Returns:
-        (N, size) positions in index coordinates, ready for `sample_grid`.
+        (..., size) positions in index coordinates, ready for `sample_grid`.
     """
     steps = (torch.arange(size, device=centers.device, dtype=centers.dtype) + 0.5) / size - 0.5
-    return centers[:, None] + sides[:, None] * steps - 0.5
+    return torch.addcmul((centers - 0.5)[..., None], sides[..., None], steps)

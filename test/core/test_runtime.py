@@ -100,6 +100,7 @@ class Refuse(TorchDispatchMode):
     def __init__(self, uploads: bool = False) -> None:
         super().__init__()
         self.uploads = uploads
+        self.operations = 0  # on the device: what only looks at a tensor in another way is none
 
     def __torch_dispatch__(
         self, op: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -115,6 +116,7 @@ class Refuse(TorchDispatchMode):
         if name.startswith(('index.Tensor', 'index_put')):
             assert all(i is None or i.dtype != torch.bool for i in args[1]), f'{name} by a mask'
         result = op(*args, **(kwargs or {}))
+        self.operations += not (op.is_view or name.startswith('_unsafe_view'))
         for value in tree_leaves((args, kwargs, result)):
             if isinstance(value, Tensor):
                 assert value.is_meta, f'{name} touches a tensor that is not on the device'
@@ -146,9 +148,16 @@ def on_meta(value: Any, memo: dict[int, Any]) -> Any:
     return found
 
 
+def most_operations() -> dict[tuple[str, str], int]:
+    """What docs/speed.md says of the steps."""
+    page = (Path(__file__).parents[2] / 'docs' / 'speed.md').read_text()
+    rows = re.findall(r'^\| `(\w+)` \| `(\w+)` \| \d+ \| (\d+) \|$', page, re.MULTILINE)
+    return {(name, preset): int(count) for name, preset, count in rows}
+
+
 @pytest.mark.parametrize(('name', 'preset'), PRESETS)
 def test_a_step_can_be_captured(name: str, preset: str) -> None:
-    """For one and for two targets."""
+    """For one and for two targets, with no more operations than are published."""
     tracker = prepared(name, preset)
     boxes = [Box(50, 40, 40, 40), Box(60, 30, 40, 40)]
     program, inputs = step_inputs(tracker, boxes)
@@ -158,11 +167,13 @@ def test_a_step_can_be_captured(name: str, preset: str) -> None:
         frame, geometry, model = (
             on_meta(x, memo) for x in (inputs.frame, inputs.geometry, inputs.model)
         )
-        with torch.inference_mode(), Refuse():
+        with torch.inference_mode(), Refuse() as refuse:
             result, *_ = there.step(
                 program.key, frame, geometry[:count], *(part[:count] for part in model)
             )
         assert len(result) == count
+        if count == 1:
+            assert 0 < refuse.operations <= most_operations()[name, preset]
 
 
 def test_what_cannot_be_captured_is_noticed() -> None:

@@ -35,7 +35,7 @@ def sample_around(features: Tensor, boxes: Tensor, reach: float) -> Tensor:
     centers = (boxes[..., :2] + boxes[..., 2:]) / 2
     sides = reach * (boxes[..., 2:] - boxes[..., :2])
     at = centers[..., None] + sides[..., None] * steps  # (N, K, 2, 8)
-    xs, ys = 2 * at[:, :, 0] / (width - 1) - 1, 2 * at[:, :, 1] / (height - 1) - 1
+    xs, ys = at[:, :, 0] * (2 / (width - 1)) - 1, at[:, :, 1] * (2 / (height - 1)) - 1
     shape = (n, count, POINTS, POINTS)
     grid = torch.stack((xs[:, :, None, :].expand(shape), ys[:, :, :, None].expand(shape)), dim=-1)
     samples = F.grid_sample(

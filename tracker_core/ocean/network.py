@@ -219,10 +219,11 @@ def tap_positions(ltrb: Tensor) -> tuple[Tensor, Tensor]:
     centre_y = cells[:, None] + ((bottom - top) / 2 - 0.5) / STRIDE
     centre_x = cells + ((right - left) / 2 - 0.5) / STRIDE
     half_h, half_w = (top + bottom + 1) / (2 * STRIDE), (left + right + 1) / (2 * STRIDE)
-    steps = (-1, 0, 1)
-    ys = torch.stack([centre_y + step * half_h for step in steps for _ in steps], 1)
-    xs = torch.stack([centre_x + step * half_w for _ in steps for step in steps], 1)
-    return ys, xs
+    steps = (cells[:3] - 1)[:, None, None]
+    ys = torch.addcmul(centre_y[:, None], steps, half_h[:, None])[:, :, None]  # (N, 3, 1, n, n)
+    xs = torch.addcmul(centre_x[:, None], steps, half_w[:, None])[:, None]  # (N, 1, 3, n, n)
+    shape = (-1, 3, 3, -1, -1)
+    return ys.expand(shape).flatten(1, 2), xs.expand(shape).flatten(1, 2)
 
 
 @dataclass(frozen=True)

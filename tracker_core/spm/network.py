@@ -307,14 +307,15 @@ class BoxFeatures(nn.Module):
         Returns:
             (N, K, sum of C_i, size, size).
         """
-        samples = []
-        for features, norm in zip(maps, self.norms, strict=True):
-            sampled, inside = sample_boxes(features, boxes, self.size)
+        # one behind the other first: all are sampled at the same places
+        sampled, inside = sample_boxes(torch.cat(list(maps), dim=1), boxes, self.size)
+        gains, shifts = [], []
+        for norm in self.norms:
             mean, variance = statistics(norm)
-            gain = norm.weight * (variance + norm.eps).rsqrt()
-            shift = norm.bias - mean * gain
-            samples.append(sampled * gain + shift * inside)
-        return torch.cat(samples, dim=-1).permute(0, 1, 4, 2, 3)
+            gains.append(norm.weight * (variance + norm.eps).rsqrt())
+            shifts.append(norm.bias - mean * gains[-1])
+        samples = torch.addcmul(torch.cat(shifts) * inside, sampled, torch.cat(gains))
+        return samples.permute(0, 1, 4, 2, 3)
 
 
 class RelationNetwork(nn.Module):
