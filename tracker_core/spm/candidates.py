@@ -78,7 +78,8 @@ def decode(anchors: Tensor, deltas: Tensor) -> Tensor:
     Returns:
         (..., 4) corners.
     """
-    growth = torch.where(deltas.isfinite(), deltas, LARGEST_GROWTH)[..., 2:]
+    is_finite = deltas.abs() <= torch.finfo(deltas.dtype).max  # not every importer has isfinite
+    growth = torch.where(is_finite, deltas, LARGEST_GROWTH)[..., 2:]
     sizes = anchors[..., 2:] * growth.clamp(max=LARGEST_GROWTH).exp()
     centers = anchors[..., :2] + deltas[..., :2] * anchors[..., 2:]
     return torch.cat([centers - sizes / 2, centers + sizes / 2], dim=-1)

@@ -362,15 +362,12 @@ def peak_offset(maps: Tensor, peaks: Tensor, places: Tensor, step: int) -> Tenso
     Returns:
         (N,) -0.5 to 0.5, from the peak; 0 on the border.
     """
-    values = maps.flatten(1)
-    last = values.shape[1] - 1
-    before, top, after = (
-        values.gather(1, (peaks + shift).clamp(0, last)[:, None])[:, 0]
-        for shift in (-step, 0, step)
-    )
-    bend = (2 * top - before - after).clamp(min=1e-12)
     inner = (places > 0) & (places < maps.shape[-1] - 1)
-    return torch.where(inner, (0.5 * (after - before) / bend).clamp(-0.5, 0.5), 0.0)
+    away = step * inner.to(peaks.dtype)  # on the border all three are the peak itself
+    three = torch.stack((peaks - away, peaks, peaks + away), dim=1)
+    before, top, after = maps.flatten(1).gather(1, three).unbind(1)
+    bend = (2 * top - before - after).clamp(min=1e-12)
+    return (0.5 * (after - before) / bend).clamp(-0.5, 0.5)
 
 
 def norms_at_three_sizes(kernels: Tensor) -> Tensor:
