@@ -297,7 +297,8 @@ def test_onnx_runtime_finds_the_same_boxes(name: str, cache: Path) -> None:
     assert_same_boxes(*(follow(t, images, scene.boxes[0]) for t in (eager, onnx)), 0.05)
     files = list(cache.rglob(f'{name}_*.onnx'))
     assert len(files) == 1
-    assert not obstacles(files[0])
+    # TensorRT would take them, but for bytes inside, which are widened for it alone
+    assert all(each.endswith('does not take UINT8') for each in obstacles(files[0]))
     cut = [image[:200, :300] for image in images[:3]]
     assert_same_boxes(*(follow(t, cut, scene.boxes[0]) for t in (eager, onnx)), 0.05)
     assert list(cache.rglob(f'{name}_*.onnx')) == files
