@@ -77,6 +77,7 @@ def long_page(report: dict[str, Any]) -> str:
             *(f'{each[key]:.3f}' for key in ('f_score', 'precision', 'recall')),
             *(f'{100 * each[key]:.0f} %' for key in ('found_1s', 'found_3s')),
             f'{each["astray_per_minute"]:.1f}',
+            f'{100 * each["fooled"]:.0f} %',
         ]
         for each in sorted(report['trackers'], key=lambda each: -each['f_score'])
     ]
@@ -85,9 +86,11 @@ def long_page(report: dict[str, Any]) -> str:
         f'{report["dataset"]}: {", ".join(scenes)}. F-score, precision and recall at the best '
         'threshold of the score; share of the returns after which the target was TRACKING, and '
         'rightly, within one and three seconds; how often per minute of absence a lost target was '
-        'taken up where it is not.'
+        'taken up where it is not; share of the frames of absence in which something else was '
+        'TRACKING.'
     )
     header = ['tracker', 'F', 'precision', 'recall', 'back in 1 s', 'in 3 s', 'astray per minute']
+    header.append('fooled')
     return f'{note}\n\n{table(header, rows)}'
 
 

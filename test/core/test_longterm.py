@@ -141,7 +141,7 @@ def test_measures() -> None:
     assert measures.returns == 1
     assert measures.found == (1, 1)  # after 4 frames
     assert measures.astray == 1
-    assert measures.absent_minutes == pytest.approx(10 / 30 / 60)
+    assert (measures.absent, measures.fooled) == (10, 2)
     at = {float(t): i for i, t in enumerate(THRESHOLDS.round(2))}
     # the first frame counts in nothing: 9 + 6 right answers, 3 + 2 wrong ones
     assert measures.precision[at[0.0]] == pytest.approx((9 + 6 * 0.6) / 20)
@@ -154,6 +154,7 @@ def test_measures() -> None:
     assert figures['f_score'] == pytest.approx(2 * p * r / (p + r))
     assert figures['found_1s'] == figures['found_3s'] == 1.0
     assert figures['astray_per_minute'] == pytest.approx(180)
+    assert figures['fooled'] == pytest.approx(0.2)
 
 
 def test_an_uncertain_or_wrong_box_is_not_found() -> None:

@@ -72,7 +72,8 @@ class LongMeasures:
         returns: How often the target came back.
         found: In how many of these it was TRACKING, and rightly, within one and three seconds.
         astray: How often a LOST target was taken up where it is not.
-        absent_minutes: How long it was absent in all.
+        absent: Frames in which it was absent.
+        fooled: In how many of these something else was TRACKING.
     """
 
     precision: np.ndarray
@@ -80,7 +81,8 @@ class LongMeasures:
     returns: int
     found: tuple[int, int]
     astray: int
-    absent_minutes: float
+    absent: int
+    fooled: int
 
 
 def measure_long(run: LongRun, sequence: LongSequence | VideoSequence) -> LongMeasures:
@@ -105,7 +107,8 @@ def measure_long(run: LongRun, sequence: LongSequence | VideoSequence) -> LongMe
         len(starts),
         (int(found[0]), int(found[1])),
         int((taken_up & (run.overlaps < ASTRAY)).sum()),
-        float(sequence.absent.sum() / RATE / 60),
+        int(sequence.absent.sum()),
+        int((sequence.absent & (run.statuses == TrackStatus.TRACKING)).sum()),
     )
 
 
@@ -129,7 +132,8 @@ def evaluate_long(
     Returns:
         What `describe_tracker` says; `f_score`, `precision`, `recall` at the best `threshold`,
         means over sequences; `returns`, `found_1s`, `found_3s` (shares of the returns),
-        `astray_per_minute` of absence; `fps` and `cpu_ms` (processor time a frame); `sequences`:
+        `astray_per_minute` of absence; `fooled` (share of the frames of absence in which something
+        else was TRACKING); `fps` and `cpu_ms` (processor time a frame); `sequences`:
         the same of each.
     """
     runs, measures = [], []
@@ -158,7 +162,8 @@ def summarize(runs: Sequence[LongRun], measures: Sequence[LongMeasures]) -> dict
     f_scores = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     best = int(f_scores.argmax())
     returns = sum(each.returns for each in measures)
-    minutes = sum(each.absent_minutes for each in measures)
+    absent = sum(each.absent for each in measures)
+    minutes = absent / RATE / 60
     frames = sum(len(run.scores) - 1 for run in runs)
     found = [sum(each.found[k] for each in measures) for k in (0, 1)]
     return {
@@ -170,14 +175,15 @@ def summarize(runs: Sequence[LongRun], measures: Sequence[LongMeasures]) -> dict
         'found_1s': found[0] / returns if returns else float('nan'),
         'found_3s': found[1] / returns if returns else float('nan'),
         'astray_per_minute': sum(each.astray for each in measures) / minutes
-        if minutes
+        if absent
         else float('nan'),
+        'fooled': sum(each.fooled for each in measures) / absent if absent else float('nan'),
         'fps': frames / max(sum(run.seconds for run in runs), 1e-9),
         'cpu_ms': 1e3 * sum(run.cpu_seconds for run in runs) / frames,
     }
 
 
-COLUMNS = ('F', 'precision', 'recall', 'from score', 'back in 1 s', 'in 3 s', 'astray/min')
+COLUMNS = ('F', 'precision', 'recall', 'from score', 'back in 1 s', 'in 3 s', 'astray/min', 'fooled')
 
 
 def long_table(results: Sequence[dict[str, Any]], what: str) -> str:
@@ -188,7 +194,9 @@ def long_table(results: Sequence[dict[str, Any]], what: str) -> str:
             *(f'{each[key]:.3f}' for key in ('f_score', 'precision', 'recall')),
             f'{each["threshold"]:.2f}',
             *(f'{each[key]:.2f}' for key in ('found_1s', 'found_3s')),
-            *(f'{each[key]:.1f}' for key in ('astray_per_minute', 'fps', 'cpu_ms')),
+            f'{each["astray_per_minute"]:.1f}',
+            f'{each["fooled"]:.2f}',
+            *(f'{each[key]:.1f}' for key in ('fps', 'cpu_ms')),
         ]
         for each in results
     ]
