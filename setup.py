@@ -25,6 +25,7 @@ setup(
     package_data={'': ['*.json', '*.onnx', '*.safetensors', '*.txt', '*.yaml', 'py.typed']},
     install_requires=[line for line in REQUIREMENTS if line and not line.startswith('#')],
     extras_require={
+        'bag': ['rosbags>=0.11'],
         'onnx': ['onnx>=1.16', 'onnxscript>=0.5'],
         # a Jetson has the only TensorRT that runs there as a package of the system
         'tensorrt': [

@@ -42,10 +42,10 @@ from tracker_nodes.srv import InitTarget
 
 from tracker_core import Box, list_trackers
 from tracker_core.evaluation.machine import describe_machine, machine_line
+from tracker_core.media.encodings import fill_image
 from tracker_core.media.scene import render_scene
 from tracker_core.tables import format_table
 from tracker_nodes.conversions import box_to_message, nanoseconds
-from tracker_nodes.encodings import fill_image
 from tracker_nodes.isolation import isolate
 
 NAMESPACE = '/benchmark'

@@ -18,8 +18,8 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2D, ObjectHypothesisWithPose
 
 from tracker_core import Box, create_tracker, TrackStatus
+from tracker_core.media.encodings import to_rgb
 from tracker_nodes.conversions import box_to_message
-from tracker_nodes.encodings import to_rgb
 
 
 class OwnNode(Node):

@@ -21,9 +21,9 @@ import rclpy
 from rclpy.parameter import Parameter
 
 from tracker_core import list_trackers, tracker_declaration
+from tracker_core.media.encodings import ENCODINGS
 from tracker_core.parameters import describe, ParameterInfo
 from tracker_nodes.annotations import PACKAGE as FOXGLOVE
-from tracker_nodes.encodings import ENCODINGS
 from tracker_nodes.follow_config import FollowConfig
 from tracker_nodes.isolation import isolate
 from tracker_nodes.parameters import constraint, NodeConfig

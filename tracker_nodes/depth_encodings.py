@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 
 from tracker_core.errors import ImageError
-from tracker_core.pose.depth import DepthImage
-from tracker_nodes.encodings import (
+from tracker_core.media.encodings import (
     announced_size,
     CompressedMessage,
     CompressedT,
@@ -22,6 +21,7 @@ from tracker_nodes.encodings import (
     LARGEST_COMPRESSED,
     LONGEST_WORD,
 )
+from tracker_core.pose.depth import DepthImage
 
 # Type of a value, and metres of a value of one
 ENCODINGS = {'16UC1': ('u2', 0.001), 'mono16': ('u2', 0.001), '32FC1': ('f4', 1.0)}

@@ -15,11 +15,11 @@ from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CompressedImage, Image
 
+from tracker_core.media.encodings import compressed_to_rgb, LONGEST_WORD, to_rgb
 from tracker_core.media.gray import GrayRange, Span
 from tracker_nodes.arrivals import Arrivals
 from tracker_nodes.compat import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from tracker_nodes.conversions import nanoseconds
-from tracker_nodes.encodings import compressed_to_rgb, LONGEST_WORD, to_rgb
 from tracker_nodes.fast_dds import profile_variables
 from tracker_nodes.frames import Frame
 from tracker_nodes.qos import (

@@ -13,11 +13,11 @@ from tracker_nodes.msg import TrackStatusArray
 from vision_msgs.msg import Detection2D, Detection2DArray
 
 from tracker_core import Tracker, TrackStatus
+from tracker_core.media.encodings import fill_compressed, fill_image
 from tracker_core.media.overlay import draw_track
 from tracker_nodes.annotations import annotations_message, message_type
 from tracker_nodes.conversions import detection_message, status_message
 from tracker_nodes.diagnostics import Timings
-from tracker_nodes.encodings import fill_compressed, fill_image
 from tracker_nodes.qos import publisher_with_overrides
 from tracker_nodes.worker import Result
 

@@ -26,11 +26,11 @@ from tracker_nodes.srv import InitTarget, RemoveTarget
 from vision_msgs.msg import Detection2DArray
 
 from tracker_core import Box, BoxError, ImageError, TrackerError
+from tracker_core.media.encodings import compressed_to_rgb, to_rgb
 from tracker_core.media.gray import AUTO, BIT_DEPTHS, GrayRange
 from tracker_core.parameters import parameter
 from tracker_nodes.conversions import box_from_message, box_to_message, nanoseconds
 from tracker_nodes.declaring import declare_config
-from tracker_nodes.encodings import compressed_to_rgb, to_rgb
 from tracker_nodes.process import run
 from tracker_nodes.qos import type_name
 from tracker_nodes.selection import Mouse, Request, Selection, View

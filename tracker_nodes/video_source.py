@@ -22,11 +22,11 @@ from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray
 
 from tracker_core import TrackerError
+from tracker_core.media.encodings import fill_compressed, fill_image, OUTPUT_ENCODINGS
 from tracker_core.media.sources import open_frames
 from tracker_core.parameters import parameter
 from tracker_nodes.conversions import nanoseconds
 from tracker_nodes.declaring import declare_config
-from tracker_nodes.encodings import fill_compressed, fill_image, OUTPUT_ENCODINGS
 from tracker_nodes.feed import Feed
 from tracker_nodes.process import run
 from tracker_nodes.stopping import execute

@@ -21,9 +21,9 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from tracker_core import Box, BoxError, ImageError, Target, Tracker
+from tracker_core.motion import Motion
 from tracker_core.parameters import TrackerConfig
 from tracker_nodes.frames import Frame, FrameHistory
-from tracker_nodes.motion import Motion
 
 LONGEST_NAME = 64  # characters of an id or a label
 QUOTED = 24  # of these, where a message quotes a longer one

@@ -41,9 +41,9 @@ if HAS_ROS:
     from vision_msgs.msg import BoundingBox2D, Detection2DArray
 
     from tracker_core import Box
+    from tracker_core.media.encodings import fill_image
     from tracker_core.media.scene import render_scene
     from tracker_nodes.conversions import box_to_message, nanoseconds
-    from tracker_nodes.encodings import fill_image
 
 PATIENCE = 120.0  # seconds after which something that should come counts as absent
 

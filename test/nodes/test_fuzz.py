@@ -30,14 +30,14 @@ from tracker_nodes.srv import InitTarget, RemoveTarget
 from vision_msgs.msg import BoundingBox2D, Detection2D, ObjectHypothesisWithPose
 
 from tracker_core import ImageError
-from tracker_core.media.gray import GrayRange
-from tracker_nodes.encodings import (
+from tracker_core.media.encodings import (
     compressed_to_rgb,
     ENCODINGS,
     fill_compressed,
     fill_image,
     to_rgb,
 )
+from tracker_core.media.gray import GrayRange
 
 MESSAGES = int(os.environ.get('TRACKER_NODES_FUZZ', '1000'))
 SEED = int(os.environ.get('TRACKER_NODES_FUZZ_SEED', '1'))

@@ -29,11 +29,11 @@ from sensor_msgs.msg import Image
 
 from tracker_core import create_tracker, TrackerError, TrackStatus
 from tracker_core.media import sources
+from tracker_core.media.encodings import to_rgb
 from tracker_core.media.sources import open_frames
 from tracker_core.media.writer import VideoWriter
 from tracker_nodes import demo
 from tracker_nodes.conversions import nanoseconds
-from tracker_nodes.encodings import to_rgb
 from tracker_nodes.video_source import VideoSource
 
 FRAMES = 25

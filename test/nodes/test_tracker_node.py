@@ -27,9 +27,9 @@ from tracker_nodes.srv import InitTarget, RemoveTarget
 from vision_msgs.msg import BoundingBox2D, Detection2D, Detection2DArray
 
 from tracker_core import Box, create_tracker, TrackStatus
+from tracker_core.media.encodings import compressed_to_rgb, fill_compressed, to_rgb
 from tracker_core.media.scene import render_scene
 from tracker_nodes.conversions import box_from_message, box_to_message, nanoseconds
-from tracker_nodes.encodings import compressed_to_rgb, fill_compressed, to_rgb
 
 Code = InitTarget.Response
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from tracker_core import Box, create_tracker, ParameterError, TrackStatus
+from tracker_core.motion import Motion
 from tracker_nodes.frames import Frame, FrameHistory
-from tracker_nodes.motion import Motion
 from tracker_nodes.worker import Counts, RefusedError, Result, TrackingWorker
 
 SECOND = 1_000_000_000

@@ -133,7 +133,8 @@ def _begins_as_image(path: Path) -> bool:
     return path.is_file() and is_utf8(path) and cv2.haveImageReader(str(path))
 
 
-def some_names(paths: Sequence[Path], most: int = 5) -> str:
-    """The names of files, the first few, for a sentence."""
+def some_names(paths: Sequence[Path | str], most: int = 5) -> str:
+    """The names of files, or what else is said of frames, the first few, for a sentence."""
     rest = f' and {len(paths) - most} more' if len(paths) > most else ''
-    return ', '.join(path.name for path in paths[:most]) + rest
+    names = (path.name if isinstance(path, Path) else path for path in paths[:most])
+    return ', '.join(names) + rest

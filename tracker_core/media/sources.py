@@ -1,11 +1,13 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""Frames of a video: files, folders of images, cameras, streams, pipes and rendered scenes."""
+"""Frames of a video: files, folders of images, recordings, cameras, streams, pipes and rendered
+scenes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 import contextlib
+from functools import partial
 import os
 from pathlib import Path
 import queue
@@ -28,6 +30,7 @@ from tracker_core.media.folders import (
     read_image,
 )
 from tracker_core.media.gray import GrayRange
+from tracker_core.media.moments import Header, Part, SECOND, Shot
 from tracker_core.media.scene import render_scene
 
 DEFAULT_FPS = 30.0
@@ -35,7 +38,7 @@ STALLED_MS = 10_000  # a stream that sends nothing for so long has ended
 CAMERA_MAJOR = 81  # device number of cameras in Linux
 KINDS_OF_VIDEO = (
     'a video is a file, a folder of images, the number of a camera, a stream such as '
-    "rtsp://HOST/PATH, or 'scene'"
+    "rtsp://HOST/PATH, a recording of ROS (.mcap, .db3, .bag, or the folder of one), or 'scene'"
 )
 
 URL = re.compile(r'[a-z][a-z0-9+.-]+://', re.IGNORECASE)
@@ -58,17 +61,23 @@ class FrameSource:
     Every `iter()` starts with the first frame again. A camera or a stream goes on instead, and at
     its end there is nothing more to iterate over; a pipe can be read only once.
 
+    Nothing is decoded ahead, nor what `part` leaves out.
+
     Attributes:
         name: What was opened, without passwords.
         fps: Frames per second at which it was taken.
         size: Width and height of the first frame in pixels.
-        length: Number of frames; None where it is not known.
-        boxes: Exact boxes of the object, one per frame, of a rendered scene; None elsewhere.
+        length: Number of frames, with those that `part` leaves out; None where it is not known.
+        boxes: Exact boxes of the object, one per frame, those that `part` leaves out as well, of a
+            rendered scene; None elsewhere.
         is_live: Whether it is a camera or a stream, which may end or stall and come back.
         is_repeatable: Whether it can be read again.
-        number: Of the frame that was given last, from 0; a frame that cannot be read counts.
-        unreadable: Files of a folder that could not be decoded when their turn came; they are
-            left out.
+        part: Which frames are given; may be set before `iter()`.
+        number: Of the frame that was given last, from 0; a frame that cannot be read counts, and
+            so do those that `part` leaves out.
+        header: Of that frame; None where frames have none.
+        unreadable: Files of a folder, and images of a recording in words, that could not be
+            decoded when their turn came; they are left out.
     """
 
     def __init__(
@@ -77,7 +86,7 @@ class FrameSource:
         fps: float,
         size: tuple[int, int],
         length: int | None,
-        read: Callable[[], Iterator[np.ndarray | None]],
+        read: Callable[[], Iterator[Shot]],
         boxes: list[Box] | None = None,
         close: Callable[[], None] = lambda: None,
         is_live: bool = False,
@@ -85,17 +94,42 @@ class FrameSource:
     ) -> None:
         self.name, self.fps, self.size, self.length, self.boxes = name, fps, size, length, boxes
         self.is_live, self.is_repeatable = is_live, is_repeatable
+        self.part = Part()
         self.number = 0
-        self.unreadable: list[Path] = []
+        self.header: Header | None = None
+        self.unreadable: list[Path | str] = []
         self._read, self._close = read, close
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return self._numbered(self._read())
+        return self._given(self._read())
 
-    def _numbered(self, frames: Iterator[np.ndarray | None]) -> Iterator[np.ndarray]:
-        for number, frame in enumerate(frames):
+    @property
+    def stamp(self) -> int | None:
+        """When the frame given last was taken, nanoseconds; None where that is not known."""
+        return None if self.header is None else self.header.stamp
+
+    def _given(self, shots: Iterator[Shot]) -> Iterator[np.ndarray]:
+        first: Header | None = None
+        begin = end = 0.0
+        passed = 0  # since the first that is wanted
+        for number, shot in enumerate(shots):
+            if number == 0:
+                first = shot.header
+                begin, end = self.part.limits(self.fps, first)
+            if first is None or shot.header is None:
+                time = number * SECOND / self.fps
+            else:
+                time = shot.header.stamp - first.stamp
+            if time > end:
+                return
+            if time < begin:
+                continue
+            passed += 1
+            if (passed - 1) % self.part.every:
+                continue
+            frame = shot.decode()
             if frame is not None:
-                self.number = number
+                self.number, self.header = number, shot.header
                 yield frame
 
     def close(self) -> None:
@@ -114,7 +148,9 @@ class FrameSource:
         self.close()
 
 
-def open_frames(source: str | int | Path, gray: GrayRange | None = None) -> FrameSource:
+def open_frames(
+    source: str | int | Path, gray: GrayRange | None = None, topic: str | None = None
+) -> FrameSource:
     """Open a video.
 
     Frames are upright: the orientation that a video or a JPEG states is applied, as viewers do.
@@ -122,25 +158,33 @@ def open_frames(source: str | int | Path, gray: GrayRange | None = None) -> Fram
     Args:
         source: A video file, a folder of images (see `list_images`), the number of a camera (0 or
             '0') or its device, a stream (rtsp://, http:// and what else OpenCV's FFMPEG knows, or
-            a GStreamer pipeline that ends in appsink), a pipe such as /dev/stdin, or a rendered
-            scene: 'scene' or 'scene:NAME'.
-        gray: How a folder of 16-bit images is brought to 8 bits; None: by what they hold.
+            a GStreamer pipeline that ends in appsink), a pipe such as /dev/stdin, a recording of
+            ROS (see `recordings`), or a rendered scene: 'scene' or 'scene:NAME'.
+        gray: How 16-bit images of a folder or a recording are brought to 8 bits; None: by what
+            they hold.
+        topic: Of the recording; None: the only one with images.
 
     Raises:
         VideoError: There is no such thing, it cannot be decoded, or it holds no frames.
         ImageError: A file of the folder is no image.
-        ParameterError: There is no such scene.
+        ParameterError: There is no such scene, or what reads recordings is not installed.
     """
+    from tracker_core.media.recordings import is_recording, open_recording
+
     text = str(source)
+    if text.lower().startswith('file://'):
+        text = unquote(text[len('file://') :].removeprefix('localhost'))
+    if is_recording(text):
+        return open_recording(Path(text).expanduser(), gray or GrayRange(), topic)
+    if topic is not None:
+        raise VideoError(f'{without_secrets(text)} is no recording, and only these have topics')
     if not is_utf8(text):
         raise VideoError(f'OpenCV cannot open {text!r}, whose name is not UTF-8; rename it')
     if text == 'scene' or text.startswith('scene:'):
         scene = render_scene(text.partition(':')[2] or 'default')
         return FrameSource(
-            text, scene.fps, scene.size, len(scene), lambda: iter(scene), scene.boxes
+            text, scene.fps, scene.size, len(scene), lambda: map(given, scene), scene.boxes
         )
-    if text.lower().startswith('file://'):
-        text = unquote(text[len('file://') :].removeprefix('localhost'))
     if URL.match(text):
         return _open_live(
             text, cv2.CAP_FFMPEG, 'is it reachable, and are name, password and path right?'
@@ -179,6 +223,11 @@ def open_frames(source: str | int | Path, gray: GrayRange | None = None) -> Fram
     return _open_file(path, text)
 
 
+def given(frame: np.ndarray) -> Shot:
+    """A frame that is there already."""
+    return Shot(lambda: frame)
+
+
 def _open_folder(folder: Path, gray: GrayRange) -> FrameSource:
     files = list_images(folder)
     if not files:
@@ -188,15 +237,18 @@ def _open_folder(folder: Path, gray: GrayRange) -> FrameSource:
     check_images(files)
     height, width = read_image(files[0]).shape[:2]
 
-    def read() -> Iterator[np.ndarray | None]:
+    def read() -> Iterator[Shot]:
         range_of_all = gray.fresh()
         for path in files:
-            try:
-                yield read_image(path, range_of_all)
-            except ImageError:
-                if path not in source.unreadable:
-                    source.unreadable.append(path)
-                yield None
+            yield Shot(partial(decode, path, range_of_all))
+
+    def decode(path: Path, range_of_all: GrayRange) -> np.ndarray | None:
+        try:
+            return read_image(path, range_of_all)
+        except ImageError:
+            if path not in source.unreadable:
+                source.unreadable.append(path)
+            return None
 
     source = FrameSource(str(folder), DEFAULT_FPS, (width, height), len(files), read)
     return source
@@ -220,13 +272,14 @@ def _open_file(path: Path, name: str) -> FrameSource:
             'ffmpeg -i FILE -c:v libx264 out.mp4'
         )
 
-    def read() -> Iterator[np.ndarray]:
+    def read() -> Iterator[Shot]:
         stream = connect()  # seeking in files is not to be relied on
-        while True:
-            is_read, frame = stream.read()
-            if not is_read:
-                return
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        while stream.grab():
+            yield Shot(partial(decode, stream))
+
+    def decode(stream: cv2.VideoCapture) -> np.ndarray | None:
+        is_read, frame = stream.retrieve()
+        return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) if is_read else None
 
     return FrameSource(name, fps, (first.shape[1], first.shape[0]), length, read)
 
@@ -256,7 +309,7 @@ def _open_live(source: str | int, backend: int, cure: str, is_pipe: bool = False
     waiting = [first]
     is_begun = False
 
-    def read() -> Iterator[np.ndarray]:
+    def read() -> Iterator[Shot]:
         nonlocal is_begun
         if is_begun and (is_pipe or live.is_over):
             raise VideoError(
@@ -265,9 +318,9 @@ def _open_live(source: str | int, backend: int, cure: str, is_pipe: bool = False
         is_begun = True
         return frames()
 
-    def frames() -> Iterator[np.ndarray]:
+    def frames() -> Iterator[Shot]:
         while (frame := waiting.pop() if waiting else live.read()) is not None:
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            yield Shot(partial(cv2.cvtColor, frame, cv2.COLOR_BGR2RGB))
 
     return FrameSource(
         name,

@@ -13,11 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 import dataclasses
 from dataclasses import dataclass
-import importlib
 import json
 import logging
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TYPE_CHECKING
 import warnings
 
@@ -25,7 +23,8 @@ import torch
 from torch import nn, Tensor
 
 from tracker_core.boxes import Box
-from tracker_core.errors import ParameterError, TrackerError
+from tracker_core.errors import TrackerError
+from tracker_core.extras import need
 from tracker_core.images import SMALLEST_SIDE
 from tracker_core.step import StepProgram, Tensors
 
@@ -54,21 +53,6 @@ class StepInputs:
     def names(self) -> list[str]:
         """Of the inputs in an exported file, in order."""
         return ['frame', 'geometry', *(f'model_{i}' for i in range(len(self.model)))]
-
-
-def need(module: str, purpose: str, extra: str) -> ModuleType:
-    """Import an optional module.
-
-    Raises:
-        ParameterError: It is not installed.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ParameterError(
-            f'{purpose} needs the Python package {module}, which is not installed ({error}): '
-            f'pip install "tracker_nodes[{extra}]" or pip install {module}'
-        ) from None
 
 
 class ProgramModule(nn.Module):

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TYPE_CHECKING, TypeVar
 
-from tracker_core.runtime.export import need
+from tracker_core.extras import need
 
 if TYPE_CHECKING:
     import onnx

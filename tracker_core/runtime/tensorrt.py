@@ -20,10 +20,11 @@ import torch
 from torch import Tensor
 
 from tracker_core.errors import ParameterError, TrackerError
+from tracker_core.extras import need
 from tracker_core.runtime.cache import cache_folder, program_name, Programs
 from tracker_core.runtime.cuda_graph import ALIGNMENT, ModelBuffers, ReadBack, Staging
 from tracker_core.runtime.eager import Joined
-from tracker_core.runtime.export import need, StepInputs, write_onnx
+from tracker_core.runtime.export import StepInputs, write_onnx
 from tracker_core.step import Rows, StepProgram, Tensors
 
 log = logging.getLogger(__name__)

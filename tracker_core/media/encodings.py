@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 
 from tracker_core.errors import ImageError
+from tracker_core.media.bridge import to_rgb_by_cv_bridge
 from tracker_core.media.gray import GrayRange, Scale
-from tracker_nodes.bridge import to_rgb_by_cv_bridge
 
 Bytes = Union[bytes, bytearray, memoryview, 'array.array[int]']  # rclpy gives an array
 
@@ -432,7 +432,7 @@ def fill_compressed(message: CompressedT, rgb: np.ndarray, quality: int = 90) ->
     return message
 
 
-def _as_array(pixels: np.ndarray) -> array.array:
+def _as_array(pixels: np.ndarray) -> array.array[int]:
     """The one form that a message takes over without looking at every byte."""
     data = array.array('B')
     data.frombytes(pixels.data.cast('B'))

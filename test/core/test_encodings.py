@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 
 from tracker_core import ImageError
-from tracker_core.media.gray import GrayRange
-from tracker_nodes.bridge import problem
-from tracker_nodes.encodings import (
+from tracker_core.media.bridge import problem
+from tracker_core.media.encodings import (
     announced_size,
     compressed_to_rgb,
     ENCODINGS,
@@ -25,6 +24,7 @@ from tracker_nodes.encodings import (
     OUTPUT_ENCODINGS,
     to_rgb,
 )
+from tracker_core.media.gray import GrayRange
 
 BLOCK = 8
 COLOURS = np.array(

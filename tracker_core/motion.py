@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from tracker_core import Box, TrackStatus
+from tracker_core.boxes import Box
+from tracker_core.target import TrackStatus
 
 
 class Motion:
