@@ -15,6 +15,7 @@ from tracker_core.parameters import describe, Value
 from tracker_core.registry import tracker_declaration
 
 if TYPE_CHECKING:
+    from tracker_core.media.moments import Moment
     from tracker_core.tracker import Tracker
 
 DEFAULT = 'default: %(default)s'
@@ -133,6 +134,38 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         metavar='NAME=VALUE',
         help='a parameter of the tracker, see `tracker list T`; may be repeated',
     )
+
+
+def add_part(parser: argparse.ArgumentParser) -> None:
+    """Which frames of a video or a recording; see `Part`."""
+    parser.add_argument(
+        '--topic', metavar='T', help='of the images of a recording; default: the only one'
+    )
+    parser.add_argument(
+        '--at',
+        '--from',
+        dest='begin',
+        type=moment,
+        metavar='TIME',
+        help='where to begin, which is where the boxes hold: seconds from the first frame, or the '
+        "stamp of a recording's image in seconds or nanoseconds",
+    )
+    parser.add_argument(
+        '--to', dest='end', type=moment, metavar='TIME', help='where to end, likewise'
+    )
+    parser.add_argument(
+        '--every', type=count, default=1, metavar='N', help='take every Nth frame; ' + DEFAULT
+    )
+
+
+def moment(text: str) -> Moment:
+    """A time in a video, see `Moment.parse`."""
+    from tracker_core.media.moments import Moment
+
+    try:
+        return Moment.parse(text)
+    except ParameterError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def box(text: str) -> Box:

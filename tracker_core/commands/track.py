@@ -6,17 +6,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from contextlib import ExitStack
-import csv
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 import sys
 import time
-from typing import TextIO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from tracker_core.boxes import Box
 from tracker_core.commands import options
+from tracker_core.commands.outputs import FrameResult, open_output, Output
 from tracker_core.errors import BoxError, VideoError
 from tracker_core.target import Track, TrackStatus
 
@@ -25,15 +24,15 @@ if TYPE_CHECKING:
     from tracker_core.media.sources import FrameSource
 
 NAME = 'track'
-ABOUT = 'follow objects in a video, a folder or a camera'
-COLUMNS = ('frame', 'id', 'x', 'y', 'w', 'h', 'score', 'raw_score', 'status')
+ABOUT = 'follow objects in a video, a folder, a recording or a camera'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'video',
         metavar='VIDEO',
-        help='video file, folder of images, number of a camera, stream (rtsp://, http://, a '
+        help='video file, folder of images, recording of ROS (.mcap, .db3, .bag or the folder of '
+        'one), number of a camera, stream (rtsp://, http://, a '
         "GStreamer pipeline ending in appsink), pipe, or 'scene[:NAME]' (rendered)",
     )
     options.add_tracker_options(parser)
@@ -42,31 +41,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=options.box,
         action='append',
         metavar='X,Y,W,H',
-        help='the object in the first frame: left, top, width, height in pixels, the top-left '
-        'corner of the image being 0,0; give it again for further objects (a rendered scene '
-        'knows its object)',
+        help='the object in the first frame (see --at): left, top, width, height in pixels, the '
+        'top-left corner of the image being 0,0; give it again for further objects (a rendered '
+        'scene knows its object)',
     )
-    parser.add_argument('--out', metavar='FILE', help='write the video with its boxes, .mp4')
-    parser.add_argument('--csv', metavar='FILE', help='write a line per object and frame')
+    parser.add_argument(
+        '--out',
+        action='append',
+        metavar='FILE',
+        help='write the video with its boxes (.mp4), a line per object and frame (.csv), the same '
+        'as .json, or the messages of the node as a recording (.mcap); may be repeated',
+    )
+    parser.add_argument('--csv', metavar='FILE', help='the same as --out, a table')
     parser.add_argument(
         '--frames', type=options.count, metavar='N', help='stop after so many frames'
     )
+    options.add_part(parser)
     parser.add_argument(
         '--bit-depth',
         type=_bit_depth,
         default=0,
         metavar='auto|8..16',
-        help='of a folder of 16-bit images; default: auto (what the images hold)',
+        help='of 16-bit images of a folder or a recording; default: auto (what the images hold)',
     )
 
 
 def run(args: argparse.Namespace) -> int:
     from tracker_core.media.gray import GrayRange
+    from tracker_core.media.moments import Part
     from tracker_core.media.sources import open_frames
 
     wanted = options.TrackerOptions.read(args, args.tracker)
-    with open_frames(args.video, GrayRange(args.bit_depth, _tell_span)) as source:
-        followed = follow(source, wanted, args.box or (), args.frames, args.out, args.csv)
+    files = [*(args.out or ()), *([args.csv] if args.csv else ())]
+    gray = GrayRange(args.bit_depth, _tell_span)
+    with open_frames(args.video, gray, args.topic) as source:
+        source.part = Part(args.begin, args.end, args.every)
+        followed = follow(source, wanted, args.box or (), args.frames, files)
     print(_summary(followed, None if args.box else source.boxes))
     return _tell_unreadable(source)
 
@@ -76,11 +86,13 @@ class Followed:
     """What became of the objects of a video.
 
     Attributes:
-        tracks: For every frame, those of the objects.
+        numbers: Of the frames in the video.
+        tracks: For each of these, those of the objects.
         seconds: Time that the tracker took, for all frames but the first.
         files: What was written.
     """
 
+    numbers: list[int] = field(default_factory=list)
     tracks: list[list[Track]] = field(default_factory=list)
     seconds: float = 0.0
     files: list[Path] = field(default_factory=list)
@@ -91,8 +103,7 @@ def follow(
     wanted: options.TrackerOptions,
     boxes: Sequence[Box] = (),
     limit: int | None = None,
-    video_file: str | None = None,
-    table_file: str | None = None,
+    files: Sequence[str] = (),
 ) -> Followed:
     """Follow objects to the end of a video, or until Ctrl-C.
 
@@ -101,74 +112,65 @@ def follow(
         wanted: The tracker.
         boxes: The objects in the first frame; none: the one that a rendered scene knows.
         limit: Stop after so many frames.
-        video_file: Gets the frames with the boxes.
-        table_file: Gets a line per object and frame.
+        files: To be written, see `outputs`.
 
     Raises:
         BoxError: There is no box, or none that the tracker can start with.
-        VideoError: There is no frame, or the video cannot be written.
+        ParameterError: What writes one of the files is not installed.
+        VideoError: There is no frame, or a file cannot be written.
     """
-    from tracker_core.media.overlay import draw_track
-    from tracker_core.media.writer import VideoWriter
+    from tracker_core.media.moments import Header, SECOND
     from tracker_core.progress import progress_bar
 
-    boxes = boxes or (source.boxes or [])[:1]
-    if not boxes:
+    if not boxes and not source.boxes:
         raise BoxError('where is the object in the first frame? Give --box X,Y,W,H')
     tracker = wanted.create()
     frames = islice(source, limit)
     first = next(frames, None)
     if first is None:
-        raise VideoError(f'{source.name} gives no frames')
-    targets = [tracker.start(first, box) for box in boxes]
-    total = min((n for n in (source.length, limit) if n), default=None)
+        where = '' if source.part.is_all else ' between --from (--at) and --to'
+        raise VideoError(f'{source.name} gives no frames{where}')
+    boxes = boxes or (source.boxes or [])[source.number : source.number + 1]
+    targets = {str(i): tracker.start(first, box) for i, box in enumerate(boxes, start=1)}
     followed = Followed()
-    video: VideoWriter | None = None
-    with ExitStack() as outputs:
-        if video_file:
-            video = outputs.enter_context(VideoWriter(video_file, source.fps))
-        table = outputs.enter_context(_open_table(table_file)) if table_file else None
-        rows = csv.writer(table) if table else None
-        if rows:
-            rows.writerow(COLUMNS)
-        try:
-            for frame in progress_bar(chain([first], frames), 'tracking', total):
-                if frame is first:
-                    tracks = [Track(t.box, t.score, t.status, t.raw_score) for t in targets]
-                else:
-                    begin = time.perf_counter()
-                    tracks = tracker.track_many(frame, targets)
-                    followed.seconds += time.perf_counter() - begin
-                if rows:
-                    rows.writerows(_rows(source.number, tracks))
-                if video:
-                    for i, track in enumerate(tracks, start=1):
-                        draw_track(frame, track, str(i) if len(tracks) > 1 else '')
-                    video.write(frame)
-                followed.tracks.append(tracks)
-        except KeyboardInterrupt:
-            pass  # how a camera's video ends
-    followed.files += [video.path] if video else []
-    followed.files += [Path(table_file)] if table_file else []
+    outputs: list[Output] = []
+    is_complete = False
+    try:
+        for file in files:
+            outputs.append(open_output(file, source, tracker.name, tracker.preset))
+        for frame in progress_bar(chain([first], frames), 'tracking', _expected(source, limit)):
+            seconds = 0.0
+            if frame is first:
+                tracks = [Track(t.box, t.score, t.status, t.raw_score) for t in targets.values()]
+            else:
+                begin = time.perf_counter()
+                tracks = tracker.track_many(frame, list(targets.values()))
+                seconds = time.perf_counter() - begin
+            followed.seconds += seconds
+            stamp = round(source.number * SECOND / source.fps)
+            header = source.header or Header(stamp, '', stamp)
+            result = FrameResult(source.number, header, frame, targets, tracks, seconds)
+            for output in outputs:
+                output.write(result)
+            followed.numbers.append(source.number)
+            followed.tracks.append(tracks)
+        is_complete = True
+    except KeyboardInterrupt:
+        is_complete = True  # how a camera's video ends
+    finally:
+        for output in outputs:
+            output.close(is_complete)
+    followed.files += [output.path for output in outputs]
     return followed
 
 
-def _open_table(path: str) -> TextIO:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    return open(path, 'w', newline='')
-
-
-def _rows(frame: int, tracks: Sequence[Track]) -> list[list[str]]:
-    return [
-        [
-            str(frame),
-            str(i),
-            *(f'{v:.4f}' for v in (*track.box.as_xywh(), track.score)),
-            f'{track.raw_score:.6g}',
-            track.status.name,
-        ]
-        for i, track in enumerate(tracks, start=1)
-    ]
+def _expected(source: FrameSource, limit: int | None) -> int | None:
+    """How many frames there will be, where that is known."""
+    length = source.length
+    if length is not None and not source.part.is_all:
+        part = source.part
+        length = None if part.begin or part.end else -(-length // part.every)
+    return min((n for n in (length, limit) if n), default=None)
 
 
 def _tell_span(span: Span) -> None:
@@ -186,7 +188,7 @@ def _summary(followed: Followed, exact_boxes: Sequence[Box] | None) -> str:
     line = f'{count} frames, {speed} frames/s in the tracker, {sure:.0%} tracked'
     if exact_boxes:
         found = box_rows([tracks[0].box for tracks in followed.tracks])
-        ious = overlap(found, box_rows(exact_boxes[: len(found)]))
+        ious = overlap(found, box_rows([exact_boxes[number] for number in followed.numbers]))
         line += f', mean IoU {ious.mean():.3f} with the exact boxes'
     return line + ''.join(f'; wrote {path}' for path in followed.files)
 

@@ -127,7 +127,7 @@ def _opened(path: Path) -> Any:
     try:
         reader = Reader1(path) if path.suffix == '.bag' and path.is_file() else Reader2(path)
         reader.open()
-    except OSError:
+    except PermissionError:
         raise
     except Exception as error:  # its own, SQLite's, zstd's, and what damaged bytes lead to
         raise VideoError(f'{path} cannot be read ({_brief(error)}); {_cure(path)}') from error
