@@ -36,8 +36,9 @@ from vision_msgs.msg import Detection2DArray
 
 from tracker_core import Box, list_trackers, Track, TrackerError, TrackStatus
 from tracker_core.boxes import startable
+from tracker_core.media.frame_source import FrameSource
 from tracker_core.media.overlay import contact_sheet, draw_box, draw_track
-from tracker_core.media.sources import FrameSource, open_frames
+from tracker_core.media.sources import open_frames
 from tracker_core.media.writer import VideoWriter
 from tracker_nodes import stopping
 from tracker_nodes.conversions import box_from_message, box_to_message, nanoseconds

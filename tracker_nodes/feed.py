@@ -14,7 +14,8 @@ from typing import Protocol
 import numpy as np
 
 from tracker_core import TrackerError
-from tracker_core.media.sources import FrameSource, open_frames
+from tracker_core.media.frame_source import FrameSource
+from tracker_core.media.sources import open_frames
 
 
 class Log(Protocol):

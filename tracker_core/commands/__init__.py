@@ -11,6 +11,7 @@ import sys
 from typing import NoReturn, Protocol
 
 from tracker_core.commands import (
+    annotate,
     benchmark,
     calibrate,
     data,
@@ -47,6 +48,7 @@ class Command(Protocol):
 
 COMMANDS: tuple[Command, ...] = (
     track,
+    annotate,
     evaluate,
     benchmark,
     calibrate,

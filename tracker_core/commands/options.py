@@ -136,11 +136,16 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_part(parser: argparse.ArgumentParser) -> None:
-    """Which frames of a video or a recording; see `Part`."""
+def add_topic(parser: argparse.ArgumentParser) -> None:
+    """Which images of a recording."""
     parser.add_argument(
         '--topic', metavar='T', help='of the images of a recording; default: the only one'
     )
+
+
+def add_part(parser: argparse.ArgumentParser) -> None:
+    """Which frames of a video or a recording; see `Part`."""
+    add_topic(parser)
     parser.add_argument(
         '--at',
         '--from',

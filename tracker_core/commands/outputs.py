@@ -16,8 +16,8 @@ from tracker_core.target import Target, Track
 if TYPE_CHECKING:
     import numpy as np
 
+    from tracker_core.media.frame_source import FrameSource
     from tracker_core.media.moments import Header
-    from tracker_core.media.sources import FrameSource
 
 COLUMNS = ('frame', 'id', 'x', 'y', 'w', 'h', 'score', 'raw_score', 'status')
 

@@ -20,8 +20,8 @@ from tracker_core.errors import BoxError, VideoError
 from tracker_core.target import Track, TrackStatus
 
 if TYPE_CHECKING:
+    from tracker_core.media.frame_source import FrameSource
     from tracker_core.media.gray import Span
-    from tracker_core.media.sources import FrameSource
 
 NAME = 'track'
 ABOUT = 'follow objects in a video, a folder, a recording or a camera'
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='VIDEO',
         help='video file, folder of images, recording of ROS (.mcap, .db3, .bag or the folder of '
         'one), number of a camera, stream (rtsp://, http://, a '
-        "GStreamer pipeline ending in appsink), pipe, or 'scene[:NAME]' (rendered)",
+        "GStreamer pipeline ending in appsink), pipe, or 'scene[:NAME[:FRAMES]]' (rendered)",
     )
     options.add_tracker_options(parser)
     parser.add_argument(
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         source.part = Part(args.begin, args.end, args.every)
         followed = follow(source, wanted, args.box or (), args.frames, files)
     print(_summary(followed, None if args.box else source.boxes))
-    return _tell_unreadable(source)
+    return tell_unreadable(source)
 
 
 @dataclass
@@ -193,7 +193,7 @@ def _summary(followed: Followed, exact_boxes: Sequence[Box] | None) -> str:
     return line + ''.join(f'; wrote {path}' for path in followed.files)
 
 
-def _tell_unreadable(source: FrameSource) -> int:
+def tell_unreadable(source: FrameSource) -> int:
     """Name the frames that could not be read; returns the exit status."""
     from tracker_core.media.folders import some_names
 

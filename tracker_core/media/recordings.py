@@ -20,9 +20,9 @@ import numpy as np
 from tracker_core.errors import ImageError, suggestion, VideoError
 from tracker_core.extras import need
 from tracker_core.media.encodings import compressed_to_rgb, to_rgb
+from tracker_core.media.frame_source import DEFAULT_FPS, FrameSource
 from tracker_core.media.gray import GrayRange, Scale
 from tracker_core.media.moments import Header, SECOND, Shot
-from tracker_core.media.sources import DEFAULT_FPS, FrameSource
 
 STORAGES = ('.mcap', '.db3')
 SUFFIXES = ('.bag', *STORAGES, *(f'{suffix}.zstd' for suffix in STORAGES))

@@ -5,7 +5,7 @@ scenes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 import contextlib
 from functools import partial
 import os
@@ -14,14 +14,12 @@ import queue
 import re
 import stat
 import threading
-from types import TracebackType
 from urllib.parse import unquote
 
 import cv2
 import numpy as np
 
-from tracker_core.boxes import Box
-from tracker_core.errors import ImageError, VideoError
+from tracker_core.errors import ImageError, ParameterError, VideoError
 from tracker_core.media.folders import (
     check_images,
     IMAGE_SUFFIXES,
@@ -29,11 +27,12 @@ from tracker_core.media.folders import (
     list_images,
     read_image,
 )
+from tracker_core.media.frame_source import DEFAULT_FPS, FrameSource
 from tracker_core.media.gray import GrayRange
-from tracker_core.media.moments import Header, Part, SECOND, Shot
+from tracker_core.media.moments import Shot
+from tracker_core.media.recordings import is_recording, open_recording
 from tracker_core.media.scene import render_scene
 
-DEFAULT_FPS = 30.0
 STALLED_MS = 10_000  # a stream that sends nothing for so long has ended
 CAMERA_MAJOR = 81  # device number of cameras in Linux
 KINDS_OF_VIDEO = (
@@ -55,99 +54,6 @@ def without_secrets(source: str) -> str:
     return SECRET.sub(r'\1***', LOGIN.sub('***@', source))
 
 
-class FrameSource:
-    """Frames of a video, (H, W, 3) uint8 RGB; made by `open_frames`. There is at least one.
-
-    Every `iter()` starts with the first frame again. A camera or a stream goes on instead, and at
-    its end there is nothing more to iterate over; a pipe can be read only once.
-
-    Nothing is decoded ahead, nor what `part` leaves out.
-
-    Attributes:
-        name: What was opened, without passwords.
-        fps: Frames per second at which it was taken.
-        size: Width and height of the first frame in pixels.
-        length: Number of frames, with those that `part` leaves out; None where it is not known.
-        boxes: Exact boxes of the object, one per frame, those that `part` leaves out as well, of a
-            rendered scene; None elsewhere.
-        is_live: Whether it is a camera or a stream, which may end or stall and come back.
-        is_repeatable: Whether it can be read again.
-        part: Which frames are given; may be set before `iter()`.
-        number: Of the frame that was given last, from 0; a frame that cannot be read counts, and
-            so do those that `part` leaves out.
-        header: Of that frame; None where frames have none.
-        unreadable: Files of a folder, and images of a recording in words, that could not be
-            decoded when their turn came; they are left out.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        fps: float,
-        size: tuple[int, int],
-        length: int | None,
-        read: Callable[[], Iterator[Shot]],
-        boxes: list[Box] | None = None,
-        close: Callable[[], None] = lambda: None,
-        is_live: bool = False,
-        is_repeatable: bool = True,
-    ) -> None:
-        self.name, self.fps, self.size, self.length, self.boxes = name, fps, size, length, boxes
-        self.is_live, self.is_repeatable = is_live, is_repeatable
-        self.part = Part()
-        self.number = 0
-        self.header: Header | None = None
-        self.unreadable: list[Path | str] = []
-        self._read, self._close = read, close
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return self._given(self._read())
-
-    @property
-    def stamp(self) -> int | None:
-        """When the frame given last was taken, nanoseconds; None where that is not known."""
-        return None if self.header is None else self.header.stamp
-
-    def _given(self, shots: Iterator[Shot]) -> Iterator[np.ndarray]:
-        first: Header | None = None
-        begin = end = 0.0
-        passed = 0  # since the first that is wanted
-        for number, shot in enumerate(shots):
-            if number == 0:
-                first = shot.header
-                begin, end = self.part.limits(self.fps, first)
-            if first is None or shot.header is None:
-                time = number * SECOND / self.fps
-            else:
-                time = shot.header.stamp - first.stamp
-            if time > end:
-                return
-            if time < begin:
-                continue
-            passed += 1
-            if (passed - 1) % self.part.every:
-                continue
-            frame = shot.decode()
-            if frame is not None:
-                self.number, self.header = number, shot.header
-                yield frame
-
-    def close(self) -> None:
-        """Let go of the file, camera or stream."""
-        self._close()
-
-    def __enter__(self) -> FrameSource:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
 def open_frames(
     source: str | int | Path, gray: GrayRange | None = None, topic: str | None = None
 ) -> FrameSource:
@@ -159,7 +65,8 @@ def open_frames(
         source: A video file, a folder of images (see `list_images`), the number of a camera (0 or
             '0') or its device, a stream (rtsp://, http:// and what else OpenCV's FFMPEG knows, or
             a GStreamer pipeline that ends in appsink), a pipe such as /dev/stdin, a recording of
-            ROS (see `recordings`), or a rendered scene: 'scene' or 'scene:NAME'.
+            ROS (see `recordings`), or a rendered scene: 'scene', 'scene:NAME' or
+            'scene:NAME:FRAMES'.
         gray: How 16-bit images of a folder or a recording are brought to 8 bits; None: by what
             they hold.
         topic: Of the recording; None: the only one with images.
@@ -169,8 +76,6 @@ def open_frames(
         ImageError: A file of the folder is no image.
         ParameterError: There is no such scene, or what reads recordings is not installed.
     """
-    from tracker_core.media.recordings import is_recording, open_recording
-
     text = str(source)
     if text.lower().startswith('file://'):
         text = unquote(text[len('file://') :].removeprefix('localhost'))
@@ -181,10 +86,7 @@ def open_frames(
     if not is_utf8(text):
         raise VideoError(f'OpenCV cannot open {text!r}, whose name is not UTF-8; rename it')
     if text == 'scene' or text.startswith('scene:'):
-        scene = render_scene(text.partition(':')[2] or 'default')
-        return FrameSource(
-            text, scene.fps, scene.size, len(scene), lambda: map(given, scene), scene.boxes
-        )
+        return _open_scene(text)
     if URL.match(text):
         return _open_live(
             text, cv2.CAP_FFMPEG, 'is it reachable, and are name, password and path right?'
@@ -223,9 +125,19 @@ def open_frames(
     return _open_file(path, text)
 
 
-def given(frame: np.ndarray) -> Shot:
-    """A frame that is there already."""
-    return Shot(lambda: frame)
+def _open_scene(text: str) -> FrameSource:
+    _, _, rest = text.partition(':')
+    name, _, frames = rest.partition(':')
+    if frames and not frames.isdecimal():
+        raise ParameterError(f'{text!r} is not scene:NAME:FRAMES')
+    name = name or 'default'
+    scene = render_scene(name, int(frames)) if frames else render_scene(name)
+
+    def read() -> Iterator[Shot]:
+        for number in range(len(scene)):
+            yield Shot(partial(scene.__getitem__, number))
+
+    return FrameSource(text, scene.fps, scene.size, len(scene), read, scene.boxes)
 
 
 def _open_folder(folder: Path, gray: GrayRange) -> FrameSource:

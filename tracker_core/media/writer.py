@@ -12,7 +12,7 @@ import numpy as np
 
 from tracker_core.errors import VideoError
 from tracker_core.media.folders import is_utf8
-from tracker_core.media.sources import DEFAULT_FPS
+from tracker_core.media.frame_source import DEFAULT_FPS
 
 
 class VideoWriter:
