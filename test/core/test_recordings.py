@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import json
 from pathlib import Path
 import shutil
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -261,6 +262,20 @@ def test_only_the_frames_that_are_wanted_are_decoded(bag, monkeypatch):
         assert len(calls) == 3
 
 
+@pytest.mark.parametrize('kind', ['ros1', 'sqlite', 'mcap', 'mcap-zstd-chunk'])
+def test_memory_does_not_grow_with_the_length(tmp_path, kind):
+    peaks = []
+    for count in (40, 160):
+        path = write_bag(tmp_path / f'{count}', kind, {'image': [raw(FRAMES[0])] * count})
+        tracemalloc.start()
+        with open_frames(path) as source:
+            assert sum(1 for _ in source) == count
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    size = FRAMES[0].nbytes
+    assert peaks[1] < peaks[0] + 10 * size, [peak / size for peak in peaks]
+
+
 def test_images_that_cannot_be_decoded_are_left_out_and_named(tmp_path, capsys):
     images = [compressed(frame, '.jpg') for frame in FRAMES]
     images[2].data, images[4].data = images[2].data[:200], b'nothing'
@@ -369,7 +384,8 @@ def test_track_writes_tables_film_and_recording(bag, tmp_path, capsys):
     assert [t['box'] for f in frames for t in f['targets']] == [
         [float(row[key]) for key in 'xywh'] for row in rows
     ]
-    assert len(list(open_frames(files[3]))) == 3
+    with open_frames(files[3]) as film:
+        assert (len(list(film)), film.fps) == (3, 12.5)  # as fast as the recording
 
     with highlevel.AnyReader([files[2]]) as reader:
         messages = {DETECTIONS: [], STATUS: []}

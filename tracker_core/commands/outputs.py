@@ -79,7 +79,7 @@ def open_output(path: str, source: FrameSource, tracker: str, preset: str) -> Ou
         return Document(path, source.name, tracker, preset)
     if suffix == '.mcap':
         return Recording(path, tracker, preset)
-    return Film(path, source.fps)
+    return Film(path, source.fps / source.part.every)
 
 
 class Table:
