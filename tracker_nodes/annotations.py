@@ -11,13 +11,12 @@ from typing import Any
 
 from std_msgs.msg import Header
 
+from tracker_core.media.messages import FONT_SIZE, THICKNESS
 from tracker_core.media.overlay import COLOURS, label_text
 from tracker_core.target import TrackStatus
 from tracker_nodes.worker import Followed
 
 PACKAGE = 'foxglove_msgs'
-THICKNESS = 2.0  # pixels
-FONT_SIZE = 14.0  # pixels
 
 
 def message_type() -> Any:

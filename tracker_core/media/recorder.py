@@ -17,16 +17,24 @@ import numpy as np
 from tracker_core.boxes import Box
 from tracker_core.errors import VideoError
 from tracker_core.extras import need
-from tracker_core.media.messages import DETECTIONS, known_types, STATUS
+from tracker_core.media.messages import (
+    ANNOTATIONS,
+    DETECTIONS,
+    FONT_SIZE,
+    known_types,
+    STATUS,
+    THICKNESS,
+)
 from tracker_core.media.moments import Header, SECOND
+from tracker_core.media.overlay import COLOURS, label_text
 from tracker_core.motion import Motion
 from tracker_core.target import Target, TrackStatus
 
-TOPICS = {DETECTIONS: '/detections', STATUS: '/status'}
+TOPICS = {DETECTIONS: '/detections', STATUS: '/status', ANNOTATIONS: '/annotations'}
 
 
 class TrackRecorder:
-    """Writes an .mcap with the messages that the node publishes on `detections` and `status`.
+    """Writes an .mcap with what the node publishes on `detections`, `status` and `annotations`.
 
     There is one of each per frame, with the header of the image, and recorded when that was. The
     latency is 0: nothing waited. The file is there once it is complete.
@@ -75,11 +83,8 @@ class TrackRecorder:
         """
         self._frames += 1
         stamped = self._header(header)
-        detections = [
-            self._detection(stamped, name, target)
-            for name, target in targets.items()
-            if target.status is not TrackStatus.LOST
-        ]
+        live = {n: t for n, t in targets.items() if t.status is not TrackStatus.LOST}
+        detections = [self._detection(stamped, name, target) for name, target in live.items()]
         self._put(header.recorded, DETECTIONS, header=stamped, detections=detections)
         self._put(
             header.recorded,
@@ -92,6 +97,13 @@ class TrackRecorder:
             processing_time=seconds,
             dropped_frames=0,
             frames=self._frames,
+        )
+        self._put(
+            header.recorded,
+            ANNOTATIONS,
+            circles=[],
+            points=[self._outline(stamped, target) for target in live.values()],
+            texts=[self._text(stamped, name, target) for name, target in live.items()],
         )
 
     def close(self) -> None:
@@ -145,6 +157,36 @@ class TrackRecorder:
             bbox=self._box(target.box),
             id=name,
         )
+
+    def _outline(self, header: Any, target: Target[Any, Any]) -> Any:
+        box = target.box
+        corners = [(box.x, box.y), (box.x2, box.y), (box.x2, box.y2), (box.x, box.y2)]
+        return self._message(
+            'foxglove_msgs/msg/PointsAnnotation',
+            timestamp=header.stamp,
+            type=2,  # LINE_LOOP
+            points=[self._message('foxglove_msgs/msg/Point2', x=x, y=y) for x, y in corners],
+            outline_color=self._colour(COLOURS[target.status], 1.0),
+            outline_colors=[],
+            fill_color=self._colour((0, 0, 0), 0.0),
+            thickness=THICKNESS,
+        )
+
+    def _text(self, header: Any, name: str, target: Target[Any, Any]) -> Any:
+        position = self._message('foxglove_msgs/msg/Point2', x=target.box.x, y=target.box.y)
+        return self._message(
+            'foxglove_msgs/msg/TextAnnotation',
+            timestamp=header.stamp,
+            position=position,
+            text=label_text(target, name),
+            font_size=FONT_SIZE,
+            text_color=self._colour((255, 255, 255), 1.0),
+            background_color=self._colour(COLOURS[target.status], 0.5),
+        )
+
+    def _colour(self, rgb: tuple[int, int, int], alpha: float) -> Any:
+        red, green, blue = (channel / 255 for channel in rgb)
+        return self._message('foxglove_msgs/msg/Color', r=red, g=green, b=blue, a=alpha)
 
     def _status(self, header: Header, name: str, target: Target[Any, Any]) -> Any:
         if name in self._motions:
