@@ -16,8 +16,7 @@ from tracker_core.annotating.both_ways import annotate, Guess, merged, reversed_
 from tracker_core.annotating.files import FORMATS
 from tracker_core.commands import main
 from tracker_core.commands.annotate import FORMATS as OFFERED
-from tracker_core.data.annotations import read_ground_truth
-from tracker_core.data.otb import load_dataset
+from tracker_core.data.datasets import load_dataset, read_dataset
 from tracker_core.errors import BoxError, VideoError
 from tracker_core.media.frame_source import FrameSource
 from tracker_core.media.moments import Moment, Part, Shot
@@ -137,13 +136,22 @@ def test_otb_is_read_back(tmp_path):
 
 
 def test_got10k_is_read_back(tmp_path):
-    FORMATS['got10k'](tmp_path, frames(), BOXES)
-    images = sorted(tmp_path.glob('*.jpg'))
-    assert [path.name for path in images] == [f'{n:08}.jpg' for n in (1, 2, 3)]
-    boxes, there = read_ground_truth(tmp_path, images)
-    assert there == images
-    assert boxes == [list(b.as_xywh()) if b else [0, 0, 0, 0] for b in BOXES]
-    assert (tmp_path / 'absence.label').read_text() == '0\n1\n0\n'
+    FORMATS['got10k'](tmp_path / 'mug', frames(), BOXES)
+    (sequence,) = read_dataset(f'got10k:{tmp_path / "mug"}').sequences
+    assert [path.name for path in sequence.frames] == [f'{n:08}.jpg' for n in (1, 2, 3)]
+    np.testing.assert_allclose(sequence.boxes[[0, 2]], [b.as_xywh() for b in BOXES if b])
+    assert list(sequence.absent) == [False, True, False]
+
+
+@pytest.mark.parametrize(('name', 'image'), [('otb', 'img/0001.jpg'), ('got10k', '00000001.jpg')])
+def test_a_sequence_begins_with_a_box(tmp_path, name, image):
+    """So `tracker evaluate` asks."""
+    FORMATS[name](tmp_path / 'mug', frames(), BOXES[1:] + BOXES[:1])
+    (sequence,) = load_dataset(f'{name}:{tmp_path / "mug"}')
+    assert len(sequence.frames) == 2
+    np.testing.assert_allclose(sequence.boxes[0], BOXES[2].as_xywh())
+    difference = cv2.imread(str(tmp_path / 'mug' / image))[..., ::-1].astype(float) - SCENE[1]
+    assert abs(difference).mean() < 6
 
 
 def test_yolo_and_coco_have_what_lies_in_the_image(tmp_path):
@@ -154,14 +162,16 @@ def test_yolo_and_coco_have_what_lies_in_the_image(tmp_path):
     np.testing.assert_allclose([float(word) for word in labels[0].split()], first, atol=1e-6)
 
     FORMATS['coco'](tmp_path / 'coco', frames(), BOXES)
-    content = json.loads((tmp_path / 'coco/annotations.json').read_text())
+    content = json.loads((tmp_path / 'coco/annotations/instances_train.json').read_text())
     assert [(each['image_id'], each['bbox']) for each in content['annotations']] == [
         (0, [0, 3, 8, 20]),
         (2, [150.5, 100, 9.5, 15.25]),
     ]
     for image in content['images']:
         assert (image['width'], image['height']) == (160, 120)
-        assert (tmp_path / 'coco' / image['file_name']).is_file()
+        assert (tmp_path / 'coco/train' / image['file_name']).is_file()
+    (images,) = read_dataset(f'coco:{tmp_path / "coco"}', 'train').images
+    assert images.boxes.tolist() == [[0, 3, 8, 20], [150.5, 100, 9.5, 15.25]]
 
 
 def test_the_command(folder, tmp_path, capsys):

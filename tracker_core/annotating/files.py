@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 import json
 from pathlib import Path
 
@@ -43,17 +44,18 @@ def write_images(
 
 def write_otb(folder: Path, frames: Iterable[np.ndarray], boxes: Sequence[Box | None]) -> None:
     """img/0001.jpg and groundtruth_rect.txt with a line x,y,w,h per image, whose first pixel is
-    (1, 1); 0,0,0,0 where there is no box."""
+    (1, 1); 0,0,0,0 where there is no box. It begins with the first frame that has one."""
+    frames, boxes = _from_the_first_box(frames, boxes)
     write_images(frames, folder / 'img', 4, 1)
-    lines = [_line(box, 1) for box in boxes]
-    (folder / 'groundtruth_rect.txt').write_text(''.join(lines))
+    (folder / 'groundtruth_rect.txt').write_text(''.join(map(_line, boxes)))
 
 
 def write_got10k(folder: Path, frames: Iterable[np.ndarray], boxes: Sequence[Box | None]) -> None:
-    """00000001.jpg, groundtruth.txt with a line x,y,w,h per image, whose first pixel is (0, 0),
-    and absence.label with a 1 where there is no box."""
+    """00000001.jpg, groundtruth.txt with lines as in `write_otb`, and absence.label with a 1 where
+    there is no box. It begins with the first frame that has one."""
+    frames, boxes = _from_the_first_box(frames, boxes)
     write_images(frames, folder, 8, 1)
-    (folder / 'groundtruth.txt').write_text(''.join(_line(box, 0) for box in boxes))
+    (folder / 'groundtruth.txt').write_text(''.join(map(_line, boxes)))
     (folder / 'absence.label').write_text(''.join(f'{int(box is None)}\n' for box in boxes))
 
 
@@ -74,13 +76,14 @@ def write_yolo(folder: Path, frames: Iterable[np.ndarray], boxes: Sequence[Box |
 
 
 def write_coco(folder: Path, frames: Iterable[np.ndarray], boxes: Sequence[Box | None]) -> None:
-    """images/000000.jpg and annotations.json; an image where there is no box has none there."""
+    """train/000000.jpg and annotations/instances_train.json; an image where there is no box has
+    none there."""
     images: list[dict[str, object]] = []
     annotations: list[dict[str, object]] = []
-    written = write_images(frames, folder / 'images', 6, 0)
+    written = write_images(frames, folder / 'train', 6, 0)
     for number, ((path, size), box) in enumerate(zip(written, boxes, strict=True)):
-        name = f'images/{path.name}'
-        images.append({'id': number, 'file_name': name, 'width': size[0], 'height': size[1]})
+        width, height = size
+        images.append({'id': number, 'file_name': path.name, 'width': width, 'height': height})
         seen = _within(box, size)
         if seen is not None:
             annotations.append(
@@ -98,7 +101,8 @@ def write_coco(folder: Path, frames: Iterable[np.ndarray], boxes: Sequence[Box |
         'annotations': annotations,
         'categories': [{'id': 1, 'name': 'object'}],
     }
-    (folder / 'annotations.json').write_text(json.dumps(content) + '\n')
+    (folder / 'annotations').mkdir(parents=True, exist_ok=True)
+    (folder / 'annotations/instances_train.json').write_text(json.dumps(content) + '\n')
 
 
 Write = Callable[[Path, Iterable[np.ndarray], Sequence[Box | None]], None]
@@ -110,10 +114,18 @@ FORMATS: dict[str, Write] = {
 }
 
 
-def _line(box: Box | None, first: int) -> str:
+def _from_the_first_box(
+    frames: Iterable[np.ndarray], boxes: Sequence[Box | None]
+) -> tuple[Iterable[np.ndarray], Sequence[Box | None]]:
+    """What begins with a box, as those ask for who read sequences."""
+    first = next((i for i, box in enumerate(boxes) if box is not None), 0)
+    return islice(frames, first, None), boxes[first:]
+
+
+def _line(box: Box | None) -> str:
     if box is None:
         return '0,0,0,0\n'
-    return f'{box.x + first:.2f},{box.y + first:.2f},{box.w:.2f},{box.h:.2f}\n'
+    return f'{box.x + 1:.2f},{box.y + 1:.2f},{box.w:.2f},{box.h:.2f}\n'
 
 
 def _within(box: Box | None, size: tuple[int, int]) -> Box | None:
