@@ -419,6 +419,20 @@ def test_track_writes_tables_film_and_recording(bag, tmp_path, capsys):
     assert text.text == '1 1.00'
 
 
+def test_what_is_read_is_not_written_over(bag, capsys):
+    (file,) = bag.glob('*.mcap')
+    whole = file.read_bytes()
+    assert main(['track', str(file), *TADT, '--out', str(file.parent / '.' / file.name)]) == 2
+    assert 'is what is read; write to another file' in capsys.readouterr().err
+    assert file.read_bytes() == whole
+
+
+def test_a_table_may_have_any_name(bag, tmp_path):
+    command = ['track', str(bag), *TADT, '--weights', 'random', '--frames', '2']
+    assert main([*command, '--csv', str(tmp_path / 'boxes.txt')]) == 0
+    assert (tmp_path / 'boxes.txt').read_text().startswith('frame,id,x,y,w,h,score')
+
+
 def test_the_messages_are_those_of_the_repository():
     """The definitions in the library, which is installed without msg/, against these files."""
     types = known_types()

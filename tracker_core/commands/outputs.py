@@ -60,11 +60,14 @@ class Output(Protocol):
         ...
 
 
-def open_output(path: str, source: FrameSource, tracker: str, preset: str) -> Output:
-    """The file of this name.
+def open_output(
+    path: str, kind: str, source: FrameSource, tracker: str, preset: str
+) -> Output:
+    """A file to be written.
 
     Args:
-        path: Ends in .csv, .json, .mcap or what a video's name ends in.
+        path: Its name.
+        kind: '.csv', '.json' or '.mcap'; anything else is a video's.
         source: What is followed.
         tracker, preset: By which.
 
@@ -72,12 +75,11 @@ def open_output(path: str, source: FrameSource, tracker: str, preset: str) -> Ou
         ParameterError: The package that writes it is not installed.
         VideoError: It cannot be written.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix == '.csv':
+    if kind == '.csv':
         return Table(path, source.header is not None)
-    if suffix == '.json':
+    if kind == '.json':
         return Document(path, source.name, tracker, preset)
-    if suffix == '.mcap':
+    if kind == '.mcap':
         return Recording(path, tracker, preset)
     return Film(path, source.fps / source.part.every)
 

@@ -72,7 +72,11 @@ def run(args: argparse.Namespace) -> int:
     from tracker_core.media.sources import open_frames
 
     wanted = options.TrackerOptions.read(args, args.tracker)
-    files = [*(args.out or ()), *([args.csv] if args.csv else ())]
+    files = [(name, Path(name).suffix.lower()) for name in args.out or ()]
+    files += [(args.csv, '.csv')] if args.csv else []
+    for name, _ in files:
+        if Path(name).resolve() == Path(args.video).resolve():
+            raise VideoError(f'{name} is what is read; write to another file')
     gray = GrayRange(args.bit_depth, _tell_span)
     with open_frames(args.video, gray, args.topic) as source:
         source.part = Part(args.begin, args.end, args.every)
@@ -103,7 +107,7 @@ def follow(
     wanted: options.TrackerOptions,
     boxes: Sequence[Box] = (),
     limit: int | None = None,
-    files: Sequence[str] = (),
+    files: Sequence[tuple[str, str]] = (),
 ) -> Followed:
     """Follow objects to the end of a video, or until Ctrl-C.
 
@@ -112,7 +116,7 @@ def follow(
         wanted: The tracker.
         boxes: The objects in the first frame; none: the one that a rendered scene knows.
         limit: Stop after so many frames.
-        files: To be written, see `outputs`.
+        files: To be written: name and kind of each, see `open_output`.
 
     Raises:
         BoxError: There is no box, or none that the tracker can start with.
@@ -136,8 +140,8 @@ def follow(
     outputs: list[Output] = []
     is_complete = False
     try:
-        for file in files:
-            outputs.append(open_output(file, source, tracker.name, tracker.preset))
+        for name, kind in files:
+            outputs.append(open_output(name, kind, source, tracker.name, tracker.preset))
         for frame in progress_bar(chain([first], frames), 'tracking', _expected(source, limit)):
             seconds = 0.0
             if frame is first:
