@@ -10,16 +10,23 @@ from types import ModuleType
 from tracker_core.errors import ParameterError
 
 
-def need(module: str, purpose: str, extra: str) -> ModuleType:
+def need(module: str, purpose: str, extra: str, package: str = '') -> ModuleType:
     """Import an optional module.
 
+    Args:
+        module: Its name.
+        purpose: What needs it.
+        extra: Of this project, which brings it.
+        package: Which holds it; default: one of its name.
+
     Raises:
-        ParameterError: It is not installed.
+        ParameterError: It is not installed, or does not work here.
     """
     try:
         return importlib.import_module(module)
-    except ImportError as error:
+    except Exception as error:  # an old package may fail in any way
         raise ParameterError(
-            f'{purpose} needs the Python package {module}, which is not installed ({error}): '
-            f'pip install "tracker_nodes[{extra}]" or pip install {module}'
+            f'{purpose} needs the Python package {package or module}, which is not there '
+            f'({type(error).__name__}: {error}): pip install "tracker_nodes[{extra}]" or '
+            f'pip install {package or module}'
         ) from None

@@ -20,14 +20,14 @@ import pytest
 from tracker_core.commands import main
 from tracker_core.data.datasets import load_dataset, read_dataset
 from tracker_core.data.layouts.vot import region_box
-from tracker_core.errors import TrackerError
+from tracker_core.errors import ParameterError
 from tracker_core.evaluation.report import summarize_runs
 from tracker_core.evaluation.results import result_files, write_submission
 from tracker_core.evaluation.run import run_sequence
 from tracker_core.evaluation.run_all import run_all
+from tracker_core.extras import need
 from tracker_core.factory import create_tracker
 from tracker_core.toolkits import as_got10k
-from tracker_core.toolkits.optional import import_optional
 
 RANDOM = ['--tracker', 'tadt', '--weights', 'random', '--device', 'cpu']
 ROOT = Path(__file__).parents[2]
@@ -55,8 +55,8 @@ def shorten(folder: Path, count: int) -> None:
 
 
 def test_a_package_that_is_not_there() -> None:
-    with pytest.raises(TrackerError, match=r"pip install 'tracker_nodes\[vot\]'\. Importing no_x"):
-        import_optional('no_x', 'no-x', 'vot')
+    with pytest.raises(ParameterError, match=r'no-x, .* pip install "tracker_nodes\[vot\]"'):
+        need('no_x', 'this', 'vot', 'no-x')
 
 
 def test_figures_are_those_of_the_toolkit_got10k(got10k, tmp_path: Path) -> None:

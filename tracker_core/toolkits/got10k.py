@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tracker_core.boxes import Box
-from tracker_core.toolkits.optional import import_optional
+from tracker_core.extras import need
 
 
 def as_got10k(tracker: Any, name: str | None = None, offset: float = 1.0) -> Any:
@@ -29,9 +29,9 @@ def as_got10k(tracker: Any, name: str | None = None, offset: float = 1.0) -> Any
         An object of a subclass of got10k.trackers.Tracker.
 
     Raises:
-        TrackerError: The package is not installed.
+        ParameterError: The package is not installed.
     """
-    module = import_optional('got10k.trackers', 'got10k', 'got10k')
+    module = need('got10k.trackers', 'the adapter', 'got10k', 'got10k')
 
     class Adapted(module.Tracker):  # type: ignore[misc, name-defined]  # has no types
         def __init__(self) -> None:

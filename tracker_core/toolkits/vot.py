@@ -7,9 +7,9 @@ from __future__ import annotations
 from typing import Any
 
 from tracker_core.boxes import Box
+from tracker_core.extras import need
 from tracker_core.media.folders import read_image
 from tracker_core.target import Track, TrackStatus
-from tracker_core.toolkits.optional import import_optional
 
 
 def serve_vot(tracker: Any) -> int:
@@ -26,10 +26,10 @@ def serve_vot(tracker: Any) -> int:
         How many frames were answered.
 
     Raises:
-        TrackerError: The package vot-trax is not installed.
+        ParameterError: The package vot-trax is not installed.
         ImageError: An image cannot be read.
     """
-    trax = import_optional('trax', 'vot-trax', 'vot')
+    trax = need('trax', 'the VOT toolkit', 'vot', 'vot-trax')
     answered = 0
     targets: list[Any] = []
     with trax.Server(
