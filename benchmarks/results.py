@@ -77,7 +77,7 @@ def long_page(report: dict[str, Any]) -> str:
             *(f'{each[key]:.3f}' for key in ('f_score', 'precision', 'recall')),
             *(f'{100 * each[key]:.0f} %' for key in ('found_1s', 'found_3s')),
             f'{each["astray_per_minute"]:.1f}',
-            f'{100 * each["fooled"]:.0f} %',
+            f'{100 * each["fooled"]:.0f} %' if 'fooled' in each else '-',
         ]
         for each in sorted(report['trackers'], key=lambda each: -each['f_score'])
     ]

@@ -84,7 +84,7 @@ class PairDataset(Dataset[dict[str, Tensor]]):
 class Share:
     """Which pairs of every batch are computed at a time, and where.
 
-    A batch is cut into `parts` runs of equal length. A process takes every `processes`th of them.
+    A batch is cut into `parts` runs of equal length. Of these a process takes one in `processes`.
 
     Attributes:
         parts: How many.

@@ -30,7 +30,7 @@ class Draws:
         self.numbers, self.drawn = numbers, 0
 
     def uniform(self, *shape: int) -> Tensor:
-        """(N, *shape) float32, evenly in (0, 1)."""
+        """Float32 of shape (N, ...), evenly in (0, 1)."""
         count = math.prod(shape)
         places = torch.arange(self.drawn, self.drawn + count, device=self.numbers.device)
         self.drawn += count
@@ -38,7 +38,7 @@ class Draws:
         return ((shifted(bits, 41).float() + 0.5) * 2.0**-23).reshape(-1, *shape)
 
     def normal(self, *shape: int) -> Tensor:
-        """(N, *shape) float32, of mean 0 and deviation 1 (Box and Muller, 1958)."""
+        """Float32 of shape (N, ...), of mean 0 and deviation 1 (Box and Muller, 1958)."""
         radius = (-2 * self.uniform(*shape).log()).sqrt()
         return radius * (2 * math.pi * self.uniform(*shape)).cos()
 
