@@ -27,6 +27,6 @@ def need(module: str, purpose: str, extra: str, package: str = '') -> ModuleType
     except Exception as error:  # an old package may fail in any way
         raise ParameterError(
             f'{purpose} needs the Python package {package or module}, which is not there '
-            f'({type(error).__name__}: {error}): pip install "tracker_nodes[{extra}]" or '
+            f'({error}): pip install "tracker_nodes[{extra}]" or '
             f'pip install {package or module}'
         ) from None

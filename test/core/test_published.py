@@ -249,7 +249,7 @@ def test_alexnet_is_that_of_caffe() -> None:
     others = {'fc6.weight': torch.ones(1)}
     load_alexnet(network, Given({**state, **others}, 'imagenet-caffe-alex.mat'))
     assert torch.equal(network.conv4.conv.bias, state['conv4.bias'])
-    with pytest.raises(WeightsError, match="torchvision's AlexNet"):
+    with pytest.raises(WeightsError, match="is torchvision's, which"):
         load_alexnet(network, Given({'features.0.weight': torch.ones(1)}, 'alexnet.pth'))
 
 

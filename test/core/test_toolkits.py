@@ -250,4 +250,4 @@ def test_the_vot_toolkit_reads_the_same_regions(vot, text: str) -> None:
 def test_without_the_toolkit(monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, 'trax', None)
     assert main(['vot', *RANDOM]) == 2
-    assert 'this needs the package vot-trax' in capsys.readouterr().err
+    assert 'needs the Python package vot-trax' in capsys.readouterr().err

@@ -72,7 +72,7 @@ def load_alexnet(backbone: AlexNet, given: Given) -> None:
     """
     if 'features.0.weight' in given.state:
         raise WeightsError(
-            f"{given.source} is torchvision's AlexNet, which has other widths and no groups: give "
+            f"{given.source} is torchvision's, which has other widths and no groups: give "
             "MatConvNet's imagenet-caffe-alex.mat"
         )
     state = {}
