@@ -108,9 +108,9 @@ def select_candidates(
     """Choose what the fine stage looks at: the best few after non-maximum suppression, and one
     box near the last one.
 
-    Which of the best boxes suppress which is found at once. Then a loop of `config.candidates` - 1
-    rounds takes the best score that is left and drops what it suppresses, which is greedy
-    suppression up to there.
+    Suppression is a loop of `config.candidates` - 1 rounds over the best boxes. Each takes the
+    best score that is left and drops what overlaps it, which is greedy suppression up to there.
+    One matrix of all overlaps takes fewer operations, but three times as long on a CPU.
 
     Args:
         boxes: (N, A, 4) corners in the image.
@@ -132,30 +132,17 @@ def select_candidates(
     pool, order = pool.topk(min(MOST_SUPPRESSED, pool.shape[1]), dim=1)  # (N, M), falling
     pool = pool.masked_fill(pool < config.candidate_score * pool[:, :1], -1.0)
     best = boxes.gather(1, order[:, :, None].expand(-1, -1, 4))  # (N, M, 4)
-    # what is subtracted of each score when a box is taken: all of it and more, or nothing
-    loss = 2.0 * suppressions(best, config.candidate_overlap)
     chosen, score = [], []
     for _ in range(config.candidates - 1):
         highest, index = pool.max(dim=1, keepdim=True)  # (N, 1)
         chosen.append(index)
         score.append(highest)
-        pool = pool - loss.gather(1, index[:, :, None].expand(-1, -1, pool.shape[1]))[:, 0]
+        box = best.gather(1, index[:, :, None].expand(-1, -1, 4))[:, 0]
+        pool = pool.masked_fill(overlaps(best, box, pixel=0.0) >= config.candidate_overlap, -1.0)
+        pool = pool.scatter(1, index, -1.0)
     score.append(torch.zeros_like(highest))  # the box near the last one
     chosen = [order.gather(1, torch.cat(chosen, dim=1)), kept]
     return torch.cat(chosen, dim=1), torch.cat(score, dim=1) >= 0
-
-
-def suppressions(boxes: Tensor, limit: float) -> Tensor:
-    """Which of boxes (N, M, 4) overlap each other with an IoU of `limit` or more: (N, M, M) bool;
-    every box overlaps itself, whatever its corners are."""
-    edges = boxes.mT  # (N, 4, M): what is wide and high lies side by side in memory
-    low = torch.maximum(edges[:, :2, :, None], edges[:, :2, None])
-    shared = torch.minimum(edges[:, 2:, :, None], edges[:, 2:, None]).sub_(low).clamp_(min=0)
-    shared = shared[:, 0] * shared[:, 1]  # (N, M, M)
-    area = (edges[:, 2] - edges[:, 0]) * (edges[:, 3] - edges[:, 1])  # (N, M)
-    itself = torch.eye(boxes.shape[1], dtype=torch.bool, device=boxes.device)
-    total = area[:, :, None] + area[:, None]
-    return (shared >= limit / (1 + limit) * total).logical_or(itself)
 
 
 def cosine_window(boxes: Tensor, last_pixel: float) -> Tensor:
