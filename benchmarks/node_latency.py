@@ -320,13 +320,12 @@ def while_away(
     """
     state = rows[:, 6]
     is_away = (passed >= leaves + 1) & (passed < returns)
+    is_lost = is_away & (state == TrackStatus.LOST)
     again = passed[(passed >= returns) & (state == TrackStatus.TRACKING)]
     return {
         'seconds': returns - leaves,
         'rate': float(is_away.sum() / (returns - leaves - 1)),
-        'latency_ms': percentiles(rows[is_away & (state == TrackStatus.LOST), 1])
-        if (is_away & (state == TrackStatus.LOST)).any()
-        else None,
+        'latency_ms': percentiles(rows[is_lost, 1]) if is_lost.any() else None,
         'lost': float(np.mean(state[is_away] == TrackStatus.LOST)),
         'tracking': float(np.mean(state[is_away] == TrackStatus.TRACKING)),
         'tracking_again_after_s': float(again[0] - returns) if len(again) else None,

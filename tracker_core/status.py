@@ -31,7 +31,6 @@ from tracker_core.target import (
     Track,
     TrackStatus,
 )
-from tracker_core.tint import Tint
 
 LARGEST_BOX = 4  # sides of a box in sides of the image; beyond that it says nothing
 STEP = 2.0  # distance of two places that are looked at, in sizes of the target there
@@ -98,7 +97,7 @@ def judge(
         if is_sure:
             follow_velocity(target, box)
             follow_similarity(target, proposal.similarity)
-            if proposal.tint is not None and target.tint is not None:
+            if proposal.tint is not None:
                 target.tint = target.tint.followed_by(proposal.tint)
         target.box, target.state = box, proposal.state
         if is_sure:
@@ -119,10 +118,7 @@ def judge_looks(
         proposals: Of the looks, see `looks`.
         config, image_size: See `judge`.
     """
-    least = RETURN_SHARE * target.usual_similarity
-    sighting = best_sighting(
-        proposals, config, image_size, least, target.tint, target.frames_lost
-    )
+    sighting = best_sighting(target, proposals, config, image_size)
     candidate = target.candidate
     if sighting is None:
         if candidate is not None:
@@ -175,31 +171,27 @@ class Sighting(Generic[StateT]):
 
 
 def best_sighting(
+    target: Target[ModelT, StateT],
     proposals: Sequence[Proposal[StateT]],
     config: TrackerConfig,
     image_size: tuple[int, int],
-    least: float = -1.0,
-    tint: Tint | None = None,
-    frames_lost: int = 0,
 ) -> Sighting[StateT] | None:
     """What looks most like the target, if it looks enough like it, and nothing else nearly as
     much.
 
     Args:
-        proposals, config, image_size: See `judge_looks`.
-        least: Similarity that is enough, beside that of `config`.
-        tint: The usual one of the target.
-        frames_lost: Since it was last seen.
+        target, proposals, config, image_size: See `judge_looks`.
     """
+    least = max(config.same_similarity, RETURN_SHARE * target.usual_similarity)
     sightings = []
     for proposal in proposals:
         box, score = usable_box(proposal, image_size), score_of(proposal, config)
         if box is None or not proposal.is_verified or score < config.tracking_score:
             continue
-        found = proposal.tint
-        if tint is not None and found is not None and not tint.fits(found, frames_lost):
+        tint = proposal.tint
+        if tint is not None and not target.tint.fits(tint, target.frames_lost):
             continue
-        if looks_alike(proposal, max(config.same_similarity, least)):
+        if looks_alike(proposal, least):
             state, raw, likeness = proposal.state, proposal.raw_score, proposal.similarity
             sightings.append(Sighting(box, state, score, raw, likeness))
     if not sightings:

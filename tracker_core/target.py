@@ -118,12 +118,12 @@ class Target(Generic[ModelT, StateT]):
     model: ModelT
     state: StateT
     owner: Tracker[Any, ModelT, StateT] = field(repr=False)
+    tint: Tint
     score: float = 1.0
     raw_score: float = 1.0
     status: TrackStatus = TrackStatus.TRACKING
     similarity: float | None = None
     usual_similarity: float = 0.5
-    tint: Tint | None = None
     sure: tuple[Box, StateT] = field(init=False, repr=False)
     age: int = 0
     frames_low: int = 0

@@ -398,8 +398,10 @@ class Tracker(ABC, Generic[ConfigT, ModelT, StateT]):
             if (target.status is TrackStatus.LOST or target.age % TINT_EVERY == 0)
             and (box := usable_box(proposal, size)) is not None
         }
-        seen = dict(zip(boxes, tints(frame, list(boxes.values())), strict=True))
-        return [replace(each, tint=seen.get(index)) for index, each in enumerate(proposals)]
+        found = list(proposals)
+        for index, tint in zip(boxes, tints(frame, list(boxes.values())), strict=True):
+            found[index] = replace(found[index], tint=tint)
+        return found
 
     # ------------------------------------------------------------------------ for a subclass
 

@@ -11,6 +11,7 @@ from typing import cast, Protocol
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
@@ -27,6 +28,27 @@ class EndingNode(Protocol):
     def close(self) -> None: ...
 
     def destroy_node(self) -> None: ...
+
+
+class StartingNode(EndingNode, Protocol):
+    """A lifecycle node that configures and activates itself."""
+
+    def start(self) -> None: ...
+
+
+def configure_and_activate(node: LifecycleNode, autostart: bool) -> None:
+    """Configure and activate a node, unless its parameter autostart says otherwise."""
+    if not autostart:
+        node.get_logger().info('waiting to be configured and activated (autostart is false)')
+    elif node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+        node.trigger_activate()
+
+
+def started(make_node: Callable[[], StartingNode]) -> StartingNode:
+    """A node that has started itself."""
+    node = make_node()
+    node.start()
+    return node
 
 
 def run(make_node: Callable[[], EndingNode], arguments: list[str] | None = None) -> int:

@@ -9,6 +9,7 @@ matrices, so the executor's thread does it all.
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 import time
 from typing import Any
 
@@ -43,7 +44,7 @@ from tracker_nodes.pose_messages import (
     pose_message,
     stamped,
 )
-from tracker_nodes.process import run
+from tracker_nodes.process import configure_and_activate, run, started
 from tracker_nodes.qos import given_overrides, override_names, publisher_with_overrides
 from tracker_nodes.stopping import execute
 
@@ -104,10 +105,7 @@ class TargetPose(LifecycleNode):
 
     def start(self) -> None:
         """Configure and activate, unless the parameter autostart says otherwise."""
-        if not self._config.autostart:
-            self.get_logger().info('waiting to be configured and activated (autostart is false)')
-        elif self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-            self.trigger_activate()
+        configure_and_activate(self, self._config.autostart)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         if self._qos_problem:
@@ -333,14 +331,7 @@ class TargetPose(LifecycleNode):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is interrupted."""
-    return run(started_node, arguments)
-
-
-def started_node() -> TargetPose:
-    """A node that has configured and activated itself."""
-    node = TargetPose()
-    node.start()
-    return node
+    return run(partial(started, TargetPose), arguments)
 
 
 if __name__ == '__main__':

@@ -10,6 +10,7 @@ itself.
 from __future__ import annotations
 
 from concurrent.futures import Future, wait
+from functools import partial
 import gc
 import time
 from typing import Any
@@ -28,7 +29,7 @@ from tracker_nodes.diagnostics import diagnostic_status
 from tracker_nodes.frames import Frame, FrameHistory
 from tracker_nodes.image_input import image_topic, ImageInput
 from tracker_nodes.parameters import NodeParameters
-from tracker_nodes.process import run
+from tracker_nodes.process import configure_and_activate, run, started
 from tracker_nodes.qos import given_overrides, override_names, publisher_with_overrides
 from tracker_nodes.results import ResultPublishers
 from tracker_nodes.stopping import execute, is_requested
@@ -77,10 +78,7 @@ class TrackerNode(LifecycleNode):
 
     def start(self) -> None:
         """Configure and activate, unless the parameter autostart says otherwise."""
-        if not self._options['autostart']:
-            self.get_logger().info('waiting to be configured and activated (autostart is false)')
-        elif self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-            self.trigger_activate()
+        configure_and_activate(self, self._options['autostart'])
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         options = self._options
@@ -328,14 +326,7 @@ class TrackerNode(LifecycleNode):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is interrupted."""
-    return run(started_node, arguments)
-
-
-def started_node() -> TrackerNode:
-    """A node that has configured and activated itself."""
-    node = TrackerNode()
-    node.start()
-    return node
+    return run(partial(started, TrackerNode), arguments)
 
 
 if __name__ == '__main__':

@@ -136,20 +136,21 @@ def test_the_similarity_counts_in_the_score() -> None:
 
 
 def test_a_lost_target_is_taken_up_only_where_it_looks_alike_and_nothing_else_does() -> None:
-    config = Scripted(same_similarity=0.3).config
-    found = best_sighting(alike((0.9, 0.5), (0.95, 0.2)), config, SIZE)
+    tracker = Scripted(same_similarity=0.3)
+    target, config = tracker.start(IMAGE, START), tracker.config
+    found = best_sighting(target, alike((0.9, 0.5), (0.95, 0.2)), config, SIZE)
     assert found is not None
     assert found.similarity == 0.5
-    assert best_sighting(alike((0.9, 0.2)), config, SIZE) is None
-    assert best_sighting(alike((0.4, 0.9)), config, SIZE) is None  # not sure
+    assert best_sighting(target, alike((0.9, 0.2)), config, SIZE) is None
+    assert best_sighting(target, alike((0.4, 0.9)), config, SIZE) is None  # not sure
     elsewhere = alike((0.9, 0.47), box=Box(10, 10, 20, 20))
-    assert best_sighting([*alike((0.9, 0.5)), *elsewhere], config, SIZE) is None
+    assert best_sighting(target, [*alike((0.9, 0.5)), *elsewhere], config, SIZE) is None
     far_less = alike((0.9, 0.4), box=Box(10, 10, 20, 20))
-    best = best_sighting([*alike((0.9, 0.5)), *far_less], config, SIZE)
+    best = best_sighting(target, [*alike((0.9, 0.5)), *far_less], config, SIZE)
     assert best is not None
     assert best.box == START
     unseen = [Proposal(START, 0.9, 'found', is_verified=False, similarity=0.9)]
-    assert best_sighting(unseen, config, SIZE) is None
+    assert best_sighting(target, unseen, config, SIZE) is None
 
 
 def test_what_looks_far_less_like_the_target_than_usual_is_not_it() -> None:

@@ -91,20 +91,12 @@ class PairConfig:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        for name in ('template_size', 'search_size', 'object_size'):
-            if getattr(self, name) < 16:
-                raise ParameterError(
-                    f'pairs.{name} must be at least 16 pixels, not {getattr(self, name)}'
-                )
+        check_sizes(self)
         if self.context < 0:
             raise ParameterError(f'pairs.context must not be negative, but {self.context} is')
         if not 0 <= self.bend <= 0.2:
             raise ParameterError(f'pairs.bend must lie between 0 and 0.2, not {self.bend}')
-        for name in ('turn', 'paste', 'distractor', 'alike', 'occluder', 'gray'):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ParameterError(
-                    f'pairs.{name} must lie between 0 and 1, not {getattr(self, name)}'
-                )
+        check_shares(self, 'turn', 'paste', 'distractor', 'alike', 'occluder', 'gray')
         for name in ('scale', 'size_jitter'):
             if getattr(self, name) < 1:
                 raise ParameterError(f'pairs.{name} must be at least 1, not {getattr(self, name)}')
@@ -116,6 +108,32 @@ class PairConfig:
             raise ParameterError(
                 f'pairs.sources must be {len(SOURCES)} weights, of {", ".join(SOURCES)}, not '
                 f'{self.sources}'
+            )
+
+
+def check_sizes(pairs: object) -> None:
+    """Refuse crops and objects of a `PairConfig` or `PublishedPairConfig` that are too small.
+
+    Raises:
+        ParameterError: One is.
+    """
+    for name in ('template_size', 'search_size', 'object_size'):
+        if getattr(pairs, name) < 16:
+            raise ParameterError(
+                f'pairs.{name} must be at least 16 pixels, not {getattr(pairs, name)}'
+            )
+
+
+def check_shares(pairs: object, *names: str) -> None:
+    """Refuse parameters of these names that are no shares.
+
+    Raises:
+        ParameterError: One is not between 0 and 1.
+    """
+    for name in names:
+        if not 0 <= getattr(pairs, name) <= 1:
+            raise ParameterError(
+                f'pairs.{name} must lie between 0 and 1, not {getattr(pairs, name)}'
             )
 
 

@@ -19,7 +19,7 @@ from tracker_core.data.arrays import Floats, Image
 from tracker_core.data.augmentation import jitter_colors
 from tracker_core.data.geometry import center_of, map_box, mean_side, view_matrix, warp
 from tracker_core.data.library import Library, read, Seen
-from tracker_core.data.pairs import Pair
+from tracker_core.data.pairs import check_shares, check_sizes, Pair
 from tracker_core.errors import ParameterError
 
 
@@ -74,16 +74,8 @@ class PublishedPairConfig:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        for name in ('template_size', 'search_size', 'object_size'):
-            if getattr(self, name) < 16:
-                raise ParameterError(
-                    f'pairs.{name} must be at least 16 pixels, not {getattr(self, name)}'
-                )
-        for name in ('template_scale', 'scale', 'brightness', 'color', 'gray'):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ParameterError(
-                    f'pairs.{name} must lie between 0 and 1, not {getattr(self, name)}'
-                )
+        check_sizes(self)
+        check_shares(self, 'template_scale', 'scale', 'brightness', 'color', 'gray')
         for name in ('context', 'template_shift', 'shift', 'spread', 'kin', 'negatives'):
             if getattr(self, name) < 0:
                 raise ParameterError(f'pairs.{name} must not be negative')
