@@ -22,10 +22,14 @@ setup(
     maintainer_email=PACKAGE.find('maintainer').get('email'),
     python_requires='>=3.10',
     packages=find_namespace_packages(include=['tracker_core', 'tracker_core.*']),
-    package_data={'': ['*.json', '*.onnx', '*.safetensors', '*.txt', '*.yaml', 'py.typed']},
+    package_data={
+        '': ['*.json', '*.onnx', '*.safetensors', '*.txt', '*.yaml', 'py.typed'],
+        'tracker_core.page': ['static/*'],
+    },
     install_requires=[line for line in REQUIREMENTS if line and not line.startswith('#')],
     extras_require={
         'bag': ['rosbags>=0.11'],
+        'operator': ['aiohttp>=3.8'],
         'onnx': ['onnx>=1.16', 'onnxscript>=0.5'],
         # a Jetson has the only TensorRT that runs there as a package of the system
         'tensorrt': [

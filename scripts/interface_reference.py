@@ -26,6 +26,7 @@ from tracker_core.parameters import describe, ParameterInfo
 from tracker_nodes.annotations import PACKAGE as FOXGLOVE
 from tracker_nodes.follow_config import FollowConfig
 from tracker_nodes.isolation import isolate
+from tracker_nodes.operator_config import OperatorConfig
 from tracker_nodes.parameters import constraint, NodeConfig
 from tracker_nodes.select_target import SelectConfig
 from tracker_nodes.target_pose import TargetPose
@@ -295,6 +296,13 @@ def page() -> str:
         '`detections`, and calls `init_target`, `remove_target` and `reset`.',
         '### Parameters',
         parameter_table(SelectConfig, lambda _: 'start-up only'),
+        '## operator',
+        'A page in the browser, see [operator.md](operator.md). It subscribes to `image` (or '
+        '`image/compressed`) while somebody looks, to `status`, `/diagnostics` and `/rosout`, and '
+        'calls `init_target`, `remove_target`, `reset`, `enable` and the services of '
+        "`tracker_node`'s parameters and lifecycle.",
+        '### Parameters',
+        parameter_table(OperatorConfig, lambda _: 'start-up only'),
         '## Messages and services',
         *(definition(path) for path in files),
     ]

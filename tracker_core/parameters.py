@@ -165,6 +165,17 @@ def describe(config: Parameters | type[Parameters]) -> list[ParameterInfo]:
     return infos
 
 
+def check_fields(config: Parameters) -> None:
+    """For `__post_init__` of a config dataclass: its fields have their types and limits from then
+    on.
+
+    Raises:
+        ParameterError: One of them does not fit.
+    """
+    for info in describe(config):
+        object.__setattr__(config, info.name, info.check(getattr(config, info.name)))
+
+
 ConfigT = TypeVar('ConfigT', bound='TrackerConfig')
 
 
@@ -238,8 +249,7 @@ class TrackerConfig:
         return True
 
     def __post_init__(self) -> None:
-        for info in describe(self):
-            object.__setattr__(self, info.name, info.check(getattr(self, info.name)))
+        check_fields(self)
         if self.lost_score > self.tracking_score:
             raise ParameterError(
                 f'lost_score ({self.lost_score:g}) must not exceed '

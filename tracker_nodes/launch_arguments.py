@@ -14,9 +14,10 @@ from pathlib import Path
 from ament_index_python.packages import get_package_share_directory
 
 from tracker_core import list_trackers, tracker_declaration, UnknownTrackerError
-from tracker_core.parameters import describe, Value
+from tracker_core.parameters import describe, Parameters, Value
 from tracker_nodes.follow_config import FollowConfig
 from tracker_nodes.node_config import NodeConfig
+from tracker_nodes.operator_config import OperatorConfig
 
 
 def parameter_file(tracker: str) -> Path:
@@ -68,9 +69,11 @@ def reason_to_refuse(tracker: str, arguments: Mapping[str, str]) -> str:
     return ''
 
 
-def described_follow(names: Iterable[str]) -> list[tuple[str, str, list[str] | None]]:
-    """The same as `described` for parameters of `target_pose`."""
-    infos = {info.name: info for info in describe(FollowConfig)}
+def described_of(
+    config: type[Parameters], names: Iterable[str]
+) -> list[tuple[str, str, list[str] | None]]:
+    """The same as `described` for parameters of another node, which are fields of `config`."""
+    infos = {info.name: info for info in describe(config)}
     return [
         (
             name,
@@ -81,19 +84,46 @@ def described_follow(names: Iterable[str]) -> list[tuple[str, str, list[str] | N
     ]
 
 
-def follow_parameters(given: Mapping[str, str], depth: str) -> dict[str, Value]:
-    """Parameters of `target_pose` from launch arguments.
+def parsed(config: type[Parameters], given: Mapping[str, str]) -> dict[str, Value]:
+    """Parameters of a node from launch arguments.
 
     Args:
+        config: Whose fields they are.
         given: Values by the names of the parameters; empty where none is given.
-        depth: Topic of the depth images; empty: there are none.
 
     Raises:
         ParameterError: A value that does not fit.
     """
-    infos = {info.name: info for info in describe(FollowConfig)}
-    values = {name: infos[name].parse(text) for name, text in given.items() if text}
+    infos = {info.name: info for info in describe(config)}
+    return {name: infos[name].parse(text) for name, text in given.items() if text}
+
+
+def follow_parameters(given: Mapping[str, str], depth: str) -> dict[str, Value]:
+    """The same as `parsed` for `target_pose`.
+
+    Args:
+        given: See there.
+        depth: Topic of the depth images; empty: there are none.
+
+    Raises:
+        ParameterError: See there.
+    """
+    values = parsed(FollowConfig, given)
     return values if depth else {**values, 'depth_transport': 'none'}
+
+
+def operator_parameters(given: Mapping[str, str], transport: str) -> dict[str, Value]:
+    """The same as `parsed` for `operator`, whose arguments have that in front of the name.
+
+    Args:
+        given: See there.
+        transport: Of the images, as the tracker's; empty: as it is by default.
+
+    Raises:
+        ParameterError: See there.
+    """
+    given = {name.removeprefix('operator_'): text for name, text in given.items()}
+    return parsed(OperatorConfig, {**given, 'image_transport': transport})
 
 
 def camera_info_topic(image: str) -> str:

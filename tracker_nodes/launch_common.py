@@ -23,17 +23,21 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from tracker_core import list_trackers, ParameterError
+from tracker_core.parameters import Value
 from tracker_nodes.executables import what_is_missing
 from tracker_nodes.fast_dds import profile_path, profile_variables
+from tracker_nodes.follow_config import FollowConfig
 from tracker_nodes.launch_arguments import (
     camera_info_topic,
     described,
-    described_follow,
+    described_of,
     follow_parameters,
     logger_name,
+    operator_parameters,
     parameter_file,
     reason_to_refuse,
 )
+from tracker_nodes.operator_config import OperatorConfig
 
 # Handed on to the node if they are given; otherwise the parameter file decides, then the defaults.
 NODE_PARAMETERS = ('preset', 'device', 'precision', 'runtime', 'image_transport')
@@ -44,6 +48,7 @@ FOLLOW_PARAMETERS = (
     'fixed_frame',
     'target_frame',
 )
+OPERATOR_PARAMETERS = ('address', 'port')
 
 
 def tracker_launch(
@@ -110,6 +115,26 @@ def tracker_launch(
             '(needs a display and an OpenCV with windows)',
         ),
         DeclareLaunchArgument(
+            'operator',
+            default_value='false',
+            choices=['true', 'false'],
+            description='Serve a page on which a box is drawn in any browser (needs aiohttp)',
+        ),
+        *(
+            DeclareLaunchArgument(
+                f'operator_{name}',
+                default_value='',
+                description=f'{text}. Of operator; empty: as in operator_params_file',
+                choices=choices,
+            )
+            for name, text, choices in described_of(OperatorConfig, OPERATOR_PARAMETERS)
+        ),
+        DeclareLaunchArgument(
+            'operator_params_file',
+            default_value='',
+            description='Parameter file of operator (token, certificate, ...); empty: none',
+        ),
+        DeclareLaunchArgument(
             'dds_profile',
             default_value='shm',
             choices=['shm', 'none'],
@@ -159,7 +184,7 @@ def _follow_arguments() -> list[DeclareLaunchArgument]:
                 description=f'{text}. Of target_pose; empty: as in follow_params_file',
                 choices=choices,
             )
-            for name, text, choices in described_follow(FOLLOW_PARAMETERS)
+            for name, text, choices in described_of(FollowConfig, FOLLOW_PARAMETERS)
         ),
     ]
 
@@ -219,6 +244,8 @@ def _nodes(
     if value('select') == 'true':
         transport = value('image_transport')
         entities.append(node('select_target', {'image_transport': transport} if transport else {}))
+    if value('operator') == 'true':
+        entities.append(_operator(value, node))
     if value('rviz') == 'true':
         entities.append(
             Node(
@@ -243,22 +270,51 @@ def _target_pose(value: Callable[[str], str], node: Callable[..., Node], share: 
     Raises:
         RuntimeError: One of them does not fit.
     """
-    path = value('follow_params_file')
-    if path and not Path(path).is_file():
-        raise RuntimeError(f'follow_params_file: {path} is no file (seen from {Path.cwd()})')
+    path = _given_file(value, 'follow_params_file')
     given = {name: value(name) for name in FOLLOW_PARAMETERS}
     try:
         parameters = follow_parameters(given, value('depth'))
     except ParameterError as error:
         raise RuntimeError(str(error)) from error
-    words = {
-        name: ParameterValue(each, value_type=type(each)) for name, each in parameters.items()
-    }
+    words = _typed(parameters)
     info = value('camera_info') or camera_info_topic(value('image'))
     topics = {'camera_info': info}
     if value('depth'):
         topics['depth'] = value('depth')
     return node('target_pose', path or str(share / 'config' / 'follow.yaml'), words, topics=topics)
+
+
+def _operator(value: Callable[[str], str], node: Callable[..., Node]) -> Node:
+    """The node operator, by the launch arguments.
+
+    Raises:
+        RuntimeError: One of them does not fit.
+    """
+    path = _given_file(value, 'operator_params_file')
+    names = [f'operator_{name}' for name in OPERATOR_PARAMETERS]
+    given = {name: value(name) for name in names}
+    try:
+        parameters = operator_parameters(given, value('image_transport'))
+    except ParameterError as error:
+        raise RuntimeError(f'operator_{error}') from error
+    return node('operator', path, _typed(parameters))
+
+
+def _given_file(value: Callable[[str], str], argument: str) -> str:
+    """The parameter file that a launch argument names; empty if it names none.
+
+    Raises:
+        RuntimeError: There is no such file.
+    """
+    path = value(argument)
+    if path and not Path(path).is_file():
+        raise RuntimeError(f'{argument}: {path} is no file (seen from {Path.cwd()})')
+    return path
+
+
+def _typed(parameters: Mapping[str, Value]) -> dict[str, ParameterValue]:
+    """Values that stay of their types, even where a text looks like a number."""
+    return {name: ParameterValue(each, value_type=type(each)) for name, each in parameters.items()}
 
 
 def _check_executables(value: Callable[[str], str], follow: bool) -> None:
@@ -280,6 +336,8 @@ def _check_executables(value: Callable[[str], str], follow: bool) -> None:
     if value('select') == 'true':
         wanted.append(('tracker_nodes', 'select_target', 'select:=true'))
         windows.append('select:=true')
+    if value('operator') == 'true':
+        wanted.append(('tracker_nodes', 'operator', 'operator:=true'))
     if value('rviz') == 'true':
         wanted.append(('rviz2', 'rviz2', 'rviz:=true'))
         windows.append('rviz:=true')

@@ -308,6 +308,7 @@ class TrackerNode(LifecycleNode):
         elif stands_still and time.monotonic() - skipped_at < RECENT:
             level, message = DiagnosticStatus.WARN, reason
         values: dict[str, object] = dict(self._results.timings.values())
+        values['enabled'] = self._is_enabled
         values['frames'] = counts.processed
         values['dropped frames'] = counts.dropped
         values['of these older than max_age'] = counts.stale

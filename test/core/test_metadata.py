@@ -22,7 +22,7 @@ CORE = ROOT / 'tracker_core'
 PACKAGE = ElementTree.parse(ROOT / 'package.xml').getroot()
 # Modules whose name differs from that of the package that pip installs
 MODULES = {'opencv-python-headless': 'cv2', 'PyYAML': 'yaml'}
-OPTIONAL = {'onnx', 'rosbags', 'tensorrt'}  # imported where used; extras of setup.py
+OPTIONAL = {'aiohttp', 'onnx', 'rosbags', 'tensorrt'}  # imported where used; extras of setup.py
 OPTIONAL |= {'cv_bridge'}  # of a ROS that may be there
 
 

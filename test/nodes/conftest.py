@@ -74,7 +74,7 @@ class Operator:
     """The rest of the robot: publishes images, calls services, collects what the node says."""
 
     def __init__(self, namespace: str = '') -> None:
-        self.node = Node('operator', namespace=namespace)
+        self.node = Node('rest_of_the_robot', namespace=namespace)
         self._subscriptions: dict[str, Any] = {}
         self.detections: list[Detection2DArray] = []
         self.statuses: list[TrackStatusArray] = []

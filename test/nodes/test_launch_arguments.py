@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from tracker_core import list_trackers, ParameterError, tracker_declaration
+from tracker_nodes.follow_config import FollowConfig
 from tracker_nodes.launch_arguments import (
     camera_info_topic,
     described,
-    described_follow,
+    described_of,
     follow_parameters,
     logger_name,
     parameter_file,
@@ -37,7 +38,7 @@ def test_what_is_said_of_the_target_becomes_parameters():
     assert follow_parameters({}, '') == {'depth_transport': 'none'}
     with pytest.raises(ParameterError, match='object_height must be a number'):
         follow_parameters({'object_height': 'tall'}, '')
-    (transport, height) = described_follow(['depth_transport', 'object_height'])
+    (transport, height) = described_of(FollowConfig, ['depth_transport', 'object_height'])
     assert transport[2] == ['', 'raw', 'compressedDepth', 'none']
     assert height[2] is None
 

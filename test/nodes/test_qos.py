@@ -102,7 +102,7 @@ def test_a_publisher_that_does_not_fit_is_told_once_with_the_cure(start_node: An
     start_node(**overrides('/image', 'subscription', reliability='reliable'))
 
     def told() -> list[str]:
-        return [log.msg for log in logs if 'no image of /operator arrives' in log.msg]
+        return [log.msg for log in logs if 'no image of /rest_of_the_robot arrives' in log.msg]
 
     operator.wait_until(told, 'the warning')
     count = len(diagnostics)

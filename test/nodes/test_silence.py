@@ -69,7 +69,7 @@ def test_publishers_that_go_or_stay_silent_are_told(
     assert operator.camera
     start_node()
     operator.wait_until(lambda: len(warnings()) == 1, 'a word on the silent publisher')
-    assert '/operator is there to publish it, but nothing comes' in warnings()[0]
+    assert '/rest_of_the_robot is there to publish it, but nothing comes' in warnings()[0]
     operator.node.destroy_publisher(operator.camera)
     operator.wait_until(lambda: len(warnings()) == 2, 'a word on its end')
     assert 'nobody publishes it, but /image/compressed comes: set image_tr' in warnings()[1]

@@ -341,9 +341,9 @@ def test_a_publisher_that_comes_and_goes(
     operator.show(frames[0])
     assert operator.init(boxes[0], id='mug').success
     operator.show(frames[1])
-    camera.wait_for_log('/operator publishes /image')
+    camera.wait_for_log('/rest_of_the_robot publishes /image')
     operator.node.destroy_publisher(operator.camera)
-    camera.wait_for_log('/operator has stopped publishing /image; targets are kept')
+    camera.wait_for_log('/rest_of_the_robot has stopped publishing /image; targets are kept')
     camera.wait_for_health(DiagnosticStatus.WARN, 'no image on /image for 2 s: nobody publishes')
 
     operator.camera = operator.node.create_publisher(Image, 'image', QoSProfile(depth=1))

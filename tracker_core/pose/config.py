@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import math
 
 from tracker_core.errors import ParameterError
-from tracker_core.parameters import describe, parameter
+from tracker_core.parameters import check_fields, parameter
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,7 @@ class PoseConfig:
     )
 
     def __post_init__(self) -> None:
-        for info in describe(self):
-            object.__setattr__(self, info.name, info.check(getattr(self, info.name)))
+        check_fields(self)
         if self.min_range >= self.max_range:
             raise ParameterError(
                 f'min_range ({self.min_range:g}) has to lie below max_range ({self.max_range:g})'

@@ -1,0 +1,31 @@
+# Copyright 2026 The tracker_nodes authors
+# SPDX-License-Identifier: Apache-2.0
+"""The parameters of `operator`; neither torch nor ROS is needed to know them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tracker_core.media.gray import AUTO, BIT_DEPTHS
+from tracker_core.page.config import PageConfig
+from tracker_core.parameters import parameter
+
+
+@dataclass(frozen=True)
+class OperatorConfig(PageConfig):
+    """The parameters of `operator`: its page, and what it shows."""
+
+    image_transport: str = parameter(
+        'raw',
+        'What to subscribe to: the topic image, or image/compressed.',
+        choices=('raw', 'compressed'),
+    )
+    bit_depth: int = parameter(
+        AUTO, 'Bits that 16-bit images really have; 0: their range is found.', choices=BIT_DEPTHS
+    )
+    label: str = parameter(
+        '', "What is followed: the label of targets that are given none; empty for 'target'."
+    )
+    tracker_node: str = parameter(
+        'tracker_node', 'Name of the node that tracks, in the same namespace or with its own.'
+    )
