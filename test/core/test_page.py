@@ -390,7 +390,8 @@ def test_the_page_is_small_and_asks_nobody_else():
     'path',
     [
         '../server.py', '..%2fserver.py', '%2e%2e/%2e%2e/etc/passwd', '/etc/passwd', 'page.js/',
-        'static/page.js', 'index.html', '.%00', 'page.js%00.css', '\\..\\server.py', 'socket/..', '*',
+        'static/page.js', 'index.html', '.%00', 'page.js%00.css', 'socket/..', '*',
+        '\\..\\server.py',
     ],
 )  # fmt: skip
 def test_nothing_else_is_served(path: str):
