@@ -270,7 +270,8 @@ function options(list, names, chosen) {
 function showTargets() {
   const list = element('targets');
   const targets = state.targets;
-  if (selected && !targets.some((target) => target.id === selected)) select('');
+  const known = newest ? [...targets, ...newest.header.targets] : targets; // a picture may be ahead of the state
+  if (selected && !known.some((target) => target.id === selected)) select('');
   const rows = new Map([...list.children].map((row) => [row.dataset.id, row]));
   for (const [id, row] of rows) if (!targets.some((target) => target.id === id)) row.remove();
   for (const target of targets) {
@@ -433,6 +434,7 @@ document.addEventListener('keydown', (event) => {
     else if (selected) select('');
     else if (isFrozen) freeze(false);
   }
+  if (event.key === 'Enter' && event.target === element('label')) canvas.focus();
   if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === ' ') {
     event.preventDefault(); // a button that has the focus would be pressed, too
