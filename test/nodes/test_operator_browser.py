@@ -35,6 +35,8 @@ TO_SCREEN = """([x, y]) => {
     const place = canvas.getBoundingClientRect();
     return [place.left + (left + x * scale) / ratio, place.top + (top + y * scale) / ratio];
 }"""
+STATE = '() => JSON.stringify([isFrozen, drawing, selected, shown && shown.header, localNotices, '
+STATE += 'state])'
 PIXEL = '([x, y]) => Array.from(context.getImageData(Math.round(x), Math.round(y), 1, 1).data)'
 
 
@@ -81,9 +83,9 @@ class Hand:
     def wait(self, condition: str, what: str) -> None:
         """Until an expression is true in the page."""
         try:
-            self.page.wait_for_function(condition, timeout=60_000)
+            self.page.wait_for_function(condition, timeout=30_000)
         except playwright.TimeoutError:
-            state = self.js('() => JSON.stringify([state, localNotices])')
+            state = self.js(STATE)
             raise AssertionError(f'{what} did not come: {state}') from None
 
     def see(self) -> str:

@@ -13,8 +13,9 @@ hand there is one way only. The boxes given by hand stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+import itertools
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,10 @@ class Annotation:
 
 
 def annotate(
-    source: FrameSource, tracker: Tracker[Any, Any, Any], hand: Mapping[int, Box]
+    source: FrameSource,
+    tracker: Tracker[Any, Any, Any],
+    hand: Mapping[int, Box],
+    tell: Callable[[float], None] = lambda share: None,
 ) -> Annotation:
     """Find the boxes of all frames.
 
@@ -71,6 +75,7 @@ def annotate(
         source: The video; its `part` is left alone and does not count.
         tracker: That follows the object.
         hand: The boxes given by hand, by the numbers of their frames.
+        tell: Called with the share of the work that is done, 0 to 1, after each frame.
 
     Raises:
         BoxError: There is none, one has no frame, or the tracker cannot start with it.
@@ -82,9 +87,15 @@ def annotate(
         raise VideoError(f'{source.name} can be read only once; write it to a file first')
     if source.length is not None:
         _check(hand, range(source.length), source.name)
-    forwards = _forwards(source, tracker, hand)
+    to_do = (source.length or 0) + max(hand) + 1
+    done = itertools.count(1)
+
+    def tell_frame() -> None:
+        tell(min(next(done) / to_do, 1.0))
+
+    forwards = _forwards(source, tracker, hand, tell_frame)
     _check(hand, forwards, source.name)
-    backwards = _backwards(source, tracker, hand)
+    backwards = _backwards(source, tracker, hand, tell_frame)
     given = sorted(hand)
     boxes: list[Box | None] = []
     for number, forward in forwards.items():
@@ -123,7 +134,10 @@ def _check(hand: Mapping[int, Box], numbers: Any, name: str) -> None:
 
 
 def _forwards(
-    source: FrameSource, tracker: Tracker[Any, Any, Any], hand: Mapping[int, Box]
+    source: FrameSource,
+    tracker: Tracker[Any, Any, Any],
+    hand: Mapping[int, Box],
+    tell: Callable[[], None],
 ) -> dict[int, Guess | None]:
     found: dict[int, Guess | None] = {}
     target: Target[Any, Any] | None = None
@@ -134,11 +148,15 @@ def _forwards(
             found[number] = Guess(hand[number], 1.0)
         else:
             found[number] = _followed(tracker, frame, target)
+        tell()
     return found
 
 
 def _backwards(
-    source: FrameSource, tracker: Tracker[Any, Any, Any], hand: Mapping[int, Box]
+    source: FrameSource,
+    tracker: Tracker[Any, Any, Any],
+    hand: Mapping[int, Box],
+    tell: Callable[[], None],
 ) -> dict[int, Guess | None]:
     found: dict[int, Guess | None] = {}
     with progress_bar(None, 'backwards', max(hand)) as bar:
@@ -151,6 +169,7 @@ def _backwards(
                 else:
                     found[number] = _followed(tracker, frame, target)
                 bar.update()
+                tell()
             first = last + 1
     return found
 

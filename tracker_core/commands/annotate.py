@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+import shutil
+import threading
+from typing import Any, TYPE_CHECKING
 
 from tracker_core.boxes import Box
 from tracker_core.commands import options
@@ -16,6 +18,7 @@ from tracker_core.errors import BoxError
 if TYPE_CHECKING:
     from tracker_core.annotating.both_ways import Annotation
     from tracker_core.media.frame_source import FrameSource
+    from tracker_core.tracker import Tracker
 
 NAME = 'annotate'
 ABOUT = 'make ground truth: track both ways between boxes given by hand'
@@ -34,11 +37,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--box',
         type=_numbered_box,
         action='append',
-        required=True,
+        default=[],
         metavar='FRAME:X,Y,W,H',
         help='the object in the frame of this number, from 0; give it again for further frames, '
         'best where the object looks otherwise or was lost (of a rendered scene, which knows its '
         'object, FRAME is enough)',
+    )
+    parser.add_argument(
+        '--page',
+        action='store_true',
+        help='draw the boxes in the browser, on a page that is served on this machine alone '
+        '(needs aiohttp)',
+    )
+    parser.add_argument(
+        '--port', type=int, default=8080, help='of that page; 0: any that is free (default: 8080)'
     )
     parser.add_argument(
         '--out', required=True, metavar='DIR', help='folder for images and boxes, new or empty'
@@ -48,21 +60,67 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from tracker_core.annotating.both_ways import annotate
-    from tracker_core.annotating.files import FORMATS as WRITERS
     from tracker_core.commands.track import tell_unreadable
     from tracker_core.media.sources import open_frames
 
+    if not args.box and not args.page:
+        raise BoxError('where is the object? Give --box FRAME:X,Y,W,H, or draw it with --page')
     folder = Path(args.out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f'{folder} is there already and not empty; name another folder')
     wanted = options.TrackerOptions.read(args, args.tracker)
     with open_frames(args.video, topic=args.topic) as source:
         hand = _hand(args.box, source)
+        if args.page:
+            return _serve(args, folder, source, wanted.create(), hand)
         found = annotate(source, wanted.create(), hand)
-        frames = (frame for _, frame in source.between(0))
-        WRITERS[args.format](folder, frames, found.boxes)
+        _write(args.format, folder, source, found)
         print(_summary(found, len(hand), source.boxes), f'wrote {folder}', sep='; ')
         return tell_unreadable(source)
+
+
+def _serve(
+    args: argparse.Namespace,
+    folder: Path,
+    source: FrameSource,
+    tracker: Tracker[Any, Any, Any],
+    hand: Mapping[int, Box],
+) -> int:
+    """Serve the page until it is interrupted."""
+    from tracker_core.extras import need
+
+    need('aiohttp', '--page', 'operator')
+    from tracker_core.annotating.desk import RecordingDesk
+    from tracker_core.page.config import PageConfig
+    from tracker_core.page.server import PageServer
+
+    def write(found: Annotation, given: int) -> str:
+        if folder.exists():  # of the time before; when the command began, nothing was in it
+            shutil.rmtree(folder)
+        _write(args.format, folder, source, found)
+        return f'{_summary(found, given, source.boxes)}; wrote {folder}'
+
+    desk = RecordingDesk(source, tracker, hand, write)
+    page = PageServer(PageConfig(port=args.port), desk)
+    desk.page = page
+    page.open()
+    try:
+        desk.open()
+        print(f'open {page.url} in a browser; Ctrl-C ends it', flush=True)
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        page.close()
+        desk.close()
+    return 0
+
+
+def _write(kind: str, folder: Path, source: FrameSource, found: Annotation) -> None:
+    from tracker_core.annotating.files import FORMATS as WRITERS
+
+    frames = (frame for _, frame in source.between(0))
+    WRITERS[kind](folder, frames, found.boxes)
 
 
 def _hand(given: Sequence[tuple[int, Box | None]], source: FrameSource) -> dict[int, Box]:

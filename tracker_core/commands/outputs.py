@@ -60,9 +60,7 @@ class Output(Protocol):
         ...
 
 
-def open_output(
-    path: str, kind: str, source: FrameSource, tracker: str, preset: str
-) -> Output:
+def open_output(path: str, kind: str, source: FrameSource, tracker: str, preset: str) -> Output:
     """A file to be written.
 
     Args:

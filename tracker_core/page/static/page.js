@@ -23,6 +23,9 @@ let drawing = null; // [x, y, x, y] in the image: where the box began, and the p
 let selected = ''; // id of a target
 let view = {zoom: 1, x: 0.5, y: 0.5}; // the image's point, in shares, that is in the middle
 let scores = new Map(); // id: [time, score, status] ...
+let isSeeking = false; // a frame of a recording is on its way
+let wantedFrame = 0;
+let askedFrame = 0;
 let localNotices = []; // [time, is_error, text]
 const pointers = new Map(); // id: {x, y} on the canvas, in CSS pixels
 let pinch = null; // {distance, zoom}
@@ -51,7 +54,13 @@ function send(request) {
 }
 
 function onText(message) {
-  if (message.kind === 'answer') note(!message.success, message.message);
+  if (message.kind === 'answer') {
+    if (!message.success) {
+      isSeeking = false;
+      wantedFrame = askedFrame;
+    }
+    note(!message.success, message.message);
+  }
   if (message.kind === 'scores') {
     const now = performance.now() / 1000;
     scores = new Map(Object.entries(message.scores).map(
@@ -73,10 +82,16 @@ async function onPicture(data) {
     bitmap = await createImageBitmap(new Blob([new Uint8Array(data, 4 + length)], {type: 'image/jpeg'}));
   } catch (error) {
     note(true, 'A picture could not be read.');
+    send({kind: 'seen', number: header.number, width: wantedWidth()});
     return;
+  }
+  if (newest && newest.header.number > header.number) { // it was decoded faster
+    bitmap.close();
+    return; // who sees a picture has seen those before it
   }
   if (newest && newest !== shown) newest.bitmap.close();
   newest = {bitmap, header};
+  sought();
   if (!isFrozen && !drawing) showNewest();
   requestAnimationFrame(() => {
     draw();
@@ -159,7 +174,7 @@ function drawTarget(target, scale, left, top, ratio) {
   context.setLineDash(isLost ? [2 * ratio, 6 * ratio] : target.status === 'UNCERTAIN' ? [10 * ratio, 5 * ratio] : []);
   context.strokeRect(x, y, w, h);
   context.setLineDash([]);
-  const text = isLost ? `${target.id}: lost` : `${target.id} ${Math.round(100 * target.score)} %`;
+  const text = state && state.recording ? target.id : isLost ? `${target.id}: lost` : `${target.id} ${Math.round(100 * target.score)} %`;
   const width = context.measureText(text).width + 8 * ratio;
   const line = 18 * ratio;
   const above = y >= line ? y : Math.min(y + h + line, canvas.height);
@@ -212,6 +227,7 @@ function showState() {
   const film = state.recording;
   element('film').hidden = !film;
   for (const id of ['pause', 'freeze']) element(id).hidden = Boolean(film);
+  document.body.classList.toggle('recorded', Boolean(film));
   if (film) showFilm(film);
   pressed('pause', state.paused, state.paused ? 'Resume' : 'Pause');
   const problem = element('problem');
@@ -279,7 +295,7 @@ function showTargets() {
     if (!row.parentNode) list.append(row);
     row.setAttribute('aria-current', String(target.id === selected));
     row.querySelector('.name').textContent = target.label === 'target' || !target.label ? target.id : `${target.id} (${target.label})`;
-    row.querySelector('.state').textContent = `${target.status.toLowerCase()} ${Math.round(100 * target.score)} %`;
+    row.querySelector('.state').textContent = state.recording ? '' : `${target.status.toLowerCase()} ${Math.round(100 * target.score)} %`;
     drawScore(row.querySelector('canvas'), target.id);
   }
 }
@@ -297,7 +313,7 @@ function newRow(id) {
   parts[2].setAttribute('aria-label', `Stop following ${id}`);
   parts[2].onclick = (event) => { event.stopPropagation(); send({kind: 'remove', id}); };
   row.append(...parts);
-  row.onclick = () => select(selected === id ? '' : id);
+  row.onclick = () => (state.recording ? seek(Number(id.split(' ')[1])) : select(selected === id ? '' : id));
   row.onkeydown = (event) => { if (event.key === 'Enter' && event.target === row) row.onclick(); };
   return row;
 }
@@ -420,6 +436,7 @@ canvas.addEventListener('wheel', (event) => {
 }, {passive: false});
 
 function pick([x, y]) {
+  if (state && state.recording) return; // a box is drawn anew there
   const hit = shown.header.targets
     .filter(({box}) => x >= box[0] && y >= box[1] && x <= box[0] + box[2] && y <= box[1] + box[3])
     .sort((a, b) => a.box[2] * a.box[3] - b.box[2] * b.box[3]);
@@ -442,6 +459,8 @@ document.addEventListener('keydown', (event) => {
   } else if (event.key === 'Delete' || event.key === 'Backspace') {
     const only = state && state.targets.length === 1 ? state.targets[0].id : '';
     if (selected || only) send({kind: 'remove', id: selected || only});
+  } else if (event.key === 'ArrowLeft' || event.key === 'ArrowRight') {
+    if (shown) seek(Number(shown.header.stamp) + (event.key === 'ArrowLeft' ? -1 : 1) * (event.shiftKey ? 10 : 1));
   } else if (event.key === 'p' || event.key === 'P') {
     element('pause').click();
   }
@@ -474,7 +493,24 @@ element('choose').onclick = () => {
   element('choose').disabled = true;
 };
 
-element('frame').oninput = () => send({kind: 'seek', frame: Number(element('frame').value)});
+function seek(frame) {
+  // One at a time; of those that come meanwhile the last one counts
+  const film = state && state.recording;
+  if (!film) return;
+  wantedFrame = Math.min(Math.max(frame, 0), film.length - 1);
+  element('frame').value = String(wantedFrame);
+  if (isSeeking) return;
+  isSeeking = true;
+  askedFrame = wantedFrame;
+  send({kind: 'seek', frame: askedFrame});
+}
+
+function sought() {
+  isSeeking = false;
+  if (wantedFrame !== askedFrame) seek(wantedFrame);
+}
+
+element('frame').oninput = () => seek(Number(element('frame').value));
 element('frame').onchange = () => element('frame').blur();
 element('finish').onclick = () => send({kind: 'finish'});
 
