@@ -5,6 +5,7 @@
 tracker evaluate --tracker all --peers --dataset otb:DIR --json benchmarks/results/accuracy.json
 tracker evaluate --tracker all --peers --dataset longterm:scenes --json .../longterm.json
 tracker benchmark --tracker T --preset P --json benchmarks/results/speed_T_P.json
+tracker calibrate --tracker T ... --json benchmarks/results/calibration_T.json (see docs/weights.md)
 python benchmarks/node_latency.py --tracker T --json benchmarks/results/node_latency_T.json
 python benchmarks/node_latency.py --tracker T --overhead --json .../node_overhead_T.json
 python benchmarks/pose.py --tracker tadt --json benchmarks/results/pose.json
@@ -25,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 from tracker_core import list_trackers, tracker_declaration  # noqa: E402
 from tracker_core.evaluation.machine import machine_line  # noqa: E402
+from tracker_core.evaluation.plots import write_reliability  # noqa: E402
 
 RESULTS = ROOT / 'benchmarks' / 'results'
 BEGIN, END = '<!-- written by benchmarks/results.py -->', '<!-- end -->'
@@ -94,6 +96,30 @@ def long_page(report: dict[str, Any]) -> str:
     return f'{note}\n\n{table(header, rows)}'
 
 
+def calibration_page(reports: list[dict[str, Any]]) -> str:
+    """What the scores keep of what they promise, as a picture and in figures."""
+    write_reliability(
+        {f'{each["name"]} {each["preset"]}': each['reliability'] for each in reports},
+        ROOT / 'docs' / 'images' / 'reliability.png',
+    )
+    rows = [
+        [
+            f'{each["name"]} {each["preset"]}',
+            str(each['held_out']),
+            *(f'{each[key]:.3f}' for key in ('error', 'brier', 'brier_base')),
+        ]
+        for each in reports
+    ]
+    note = (
+        'Frames that the scores were not fitted to: by how much the share of right boxes differs '
+        'from the score, tenth by tenth (expected calibration error), and the Brier score beside '
+        'that of a constant score. The larger a dot, the more frames.'
+    )
+    header = ['tracker', 'frames', 'calibration error', 'Brier score', 'of a constant']
+    picture = '![Share of right boxes over the score](images/reliability.png)'
+    return f'{note}\n\n{table(header, rows)}\n\n{picture}'
+
+
 def node_page(latency: dict[str, Any], overhead: dict[str, Any]) -> str:
     """What the node makes of the tracker: latency over minutes, and its own time per frame."""
     frames, memory = latency['frames'], latency['memory_mb']
@@ -112,10 +138,23 @@ def node_page(latency: dict[str, Any], overhead: dict[str, Any]) -> str:
         f'{latency["tracker"]} {latency["preset"]}, {width} x {height}, {latency["rate"]:.0f} Hz, '
         f'{latency["minutes"]:.0f} minutes: {frames["answered"]} of {frames["sent"]} frames '
         f'answered ({100 * share:.2f} % dropped), memory {memory[0]:.0f} MiB at the start and '
-        f'{memory[-1]:.0f} MiB at the end; {latency["middleware"]}. '
+        f'{memory[-1]:.0f} MiB at the end; {latency["middleware"]}. {away_sentence(latency)}'
         f"The node's own time is that at {overhead['size'][0]} x {overhead['size'][1]}."
     )
     return f'{note}\n\n{table(["milliseconds", "median", "p99"], rows)}'
+
+
+def away_sentence(latency: dict[str, Any]) -> str:
+    """What became of the target while it was out of sight; empty where it never was."""
+    away = latency.get('away')
+    if not away:
+        return ''
+    return (
+        f'For {away["seconds"]:.0f} seconds the target was away: LOST in '
+        f'{100 * away["lost"]:.0f} % of the frames, TRACKING in {100 * away["tracking"]:.0f} %, '
+        f'at {away["rate"]:.1f} frames/s and {away["latency_ms"]["median"]:.1f} ms; TRACKING '
+        f'again {away["tracking_again_after_s"]:.1f} s after its return. '
+    )
 
 
 def pose_cells(entry: dict[str, Any], digits: int) -> list[str]:
@@ -231,6 +270,9 @@ def main() -> None:
     if long_term.is_file():
         report = json.loads(long_term.read_text())
         parts += ['## Out of sight and back', long_page(report)]
+    fits = [json.loads(path.read_text()) for path in sorted(RESULTS.glob('calibration_*.json'))]
+    if fits:
+        parts += ['## Does a score mean a probability?', calibration_page(fits)]
     if speeds:
         parts += [
             '## Speed: milliseconds, median and 99th percentile',

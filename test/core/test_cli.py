@@ -213,10 +213,12 @@ def test_calibrate(tmp_path, capsys):
     # sizes that run away make for boxes of both kinds
     wild = ['--set', 'scale_step=1.3', '--set', 'scale_penalty=1', '--set', 'scale_rate=1']
     wild += ['--set', 'refiner=false']
-    arguments = ['--scenes', '3', '--frames', '10', '--json', str(file)]
+    plot = tmp_path / 'c.png'
+    arguments = ['--scenes', '3', '--frames', '10', '--json', str(file), '--plot', str(plot)]
     assert main(['calibrate', *RANDOM, *wild, *arguments]) == 0
     result = json.loads(file.read_text())
     assert result['slope'] > 0
+    assert cv2.imread(str(plot)).std() > 5, 'something is drawn'
     assert f'score_midpoint = {result["midpoint"]:.4f}' in capsys.readouterr().out
 
 

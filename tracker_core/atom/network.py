@@ -291,8 +291,7 @@ class IouAscent:
     def _overlap(self, hidden: Sequence[Tensor], count: int) -> Tensor:
         """The prediction of the levels' hidden units (N B, units) before their activation."""
         values = [
-            units.relu() @ level.readout
-            for level, units in zip(self.levels, hidden, strict=True)
+            units.relu() @ level.readout for level, units in zip(self.levels, hidden, strict=True)
         ]
         return (values[0] + values[1] + self.offset).view(count, -1)
 

@@ -49,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--sequences', type=options.names, metavar='A,B', help='only these')
     parser.add_argument('--json', metavar='FILE', help='write the result')
+    parser.add_argument(
+        '--plot', metavar='FILE', help='write a reliability diagram: what the score keeps'
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -58,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         Footage,
         scenes_for_calibration,
     )
+    from tracker_core.evaluation.plots import write_reliability
     from tracker_core.evaluation.report import write_json
 
     if args.scenes < FEWEST_SCENES:
@@ -70,8 +74,12 @@ def run(args: argparse.Namespace) -> int:
     result = calibrate(tracker, scenes, args.scenes + len(sequences))
     print(f'{tracker.name} {tracker.preset}\n{calibration_table(result)}')
     if args.json:
-        write_json(args.json, dataclasses.asdict(result))
+        which = {'name': tracker.name, 'preset': tracker.preset}
+        write_json(args.json, {**which, **dataclasses.asdict(result)})
         print(f'wrote {args.json}')
+    if args.plot:
+        write_reliability({f'{tracker.name} {tracker.preset}': result.reliability}, args.plot)
+        print(f'wrote {args.plot}')
     return 0
 
 

@@ -1,9 +1,10 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""Success and precision plots."""
+"""Plots of success, precision and reliability."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,3 +50,31 @@ def _write_plot(
     )
     figure.savefig(path, dpi=150)
     return path
+
+
+def write_reliability(
+    lines: Mapping[str, Sequence[tuple[int, float, float]]], path: str | Path
+) -> Path:
+    """Write a reliability diagram: the share of right boxes over the score that was given.
+
+    Args:
+        lines: By name, what `Calibration.reliability` holds.
+        path: Of the image.
+    """
+    figure = Figure(figsize=(5.6, 4.8), layout='constrained')
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color='#cccccc', linewidth=1, zorder=0)
+    for (name, tenths), colour in zip(lines.items(), COLOURS * len(lines), strict=False):
+        frames, scores, shares = zip(*tenths, strict=True)
+        total = sum(frames)
+        axes.plot(scores, shares, color=colour, linewidth=1, label=name)
+        sizes = [600 * count / total for count in frames]  # of the dots: how many frames
+        axes.scatter(scores, shares, sizes, color=colour, alpha=0.5, linewidths=0)
+    axes.set(xlabel='score', ylabel='share of right boxes', xlim=(0, 1), ylim=(0, 1.02))
+    axes.set_title('Held-out frames, tenth by tenth', loc='left')
+    axes.grid(color='#eeeeee')
+    axes.spines[['top', 'right']].set_visible(False)
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=120)
+    return Path(path)

@@ -36,9 +36,7 @@ def tints(frame: Tensor, boxes: Sequence[Box]) -> list[Hue]:
     return [(red, blue) for red, blue in hues]
 
 
-def grid_mean(
-    frame: Tensor, boxes: Sequence[Box], sides: Sequence[tuple[float, float]]
-) -> Tensor:
+def grid_mean(frame: Tensor, boxes: Sequence[Box], sides: Sequence[tuple[float, float]]) -> Tensor:
     """Logarithms (N, 3) of the mean colours in rectangles around the centres of boxes."""
     height, width = frame.shape[:2]
     steps = (torch.arange(POINTS, dtype=torch.float64) + 0.5) / POINTS - 0.5

@@ -72,9 +72,7 @@ ATTRIBUTES: dict[str, dict[str, frozenset[Any]]] = {
                 'align_corners',
             }
         ),
-        'nearest_mode': frozenset(
-            {'floor', 'ceil', 'round_prefer_floor', 'round_prefer_ceil'}
-        ),
+        'nearest_mode': frozenset({'floor', 'ceil', 'round_prefer_floor', 'round_prefer_ceil'}),
         'keep_aspect_ratio_policy': frozenset({'stretch'}),
         'antialias': frozenset({0}),
     },

@@ -86,9 +86,7 @@ class TensorRT:
         signature = tuple((tuple(part.shape), str(part.dtype)) for part in models[0])
 
         def make_engine() -> Engine:
-            path = engine_path(
-                program, (len(models), signature), tuple(frame.shape), self._device
-            )
+            path = engine_path(program, (len(models), signature), tuple(frame.shape), self._device)
             if not path.exists():
                 there = frame.to(self._device), geometry.to(self._device)
                 write_engine(program, StepInputs(*there, self._join(models)), path)
