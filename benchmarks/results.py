@@ -5,12 +5,13 @@
 tracker evaluate --tracker all --peers --dataset otb:DIR --json benchmarks/results/accuracy.json
 tracker evaluate --tracker all --peers --dataset longterm:scenes --json .../longterm.json
 tracker benchmark --tracker T --preset P --json benchmarks/results/speed_T_P.json
-tracker calibrate --tracker T ... --json benchmarks/results/calibration_T.json (see docs/weights.md)
+tracker calibrate --tracker T ... --json .../calibration_T.json (docs/weights.md says of what)
 python benchmarks/node_latency.py --tracker T --json benchmarks/results/node_latency_T.json
 python benchmarks/node_latency.py --tracker T --overhead --json .../node_overhead_T.json
 python benchmarks/pose.py --tracker tadt --json benchmarks/results/pose.json
 python benchmarks/pose.py --cost --json benchmarks/results/pose_cost.json
 python benchmarks/pose.py --minutes 10 --json benchmarks/results/pose_memory.json
+python benchmarks/page.py --browser --json benchmarks/results/page.json
 python benchmarks/results.py
 """
 
@@ -216,6 +217,37 @@ def pose_memory_page(report: dict[str, Any]) -> str:
     )
 
 
+def page_page(report: dict[str, Any]) -> str:
+    """What the operator's page costs, by viewers."""
+    width, height = report['size']
+    rows = [
+        [
+            str(row['viewers']),
+            f'{100 * row["processors"]:.0f} %',
+            f'{row["rate"]:.1f}' if row['viewers'] else '',
+            *(f'{row["age_ms"][key]:.0f}' if row['age_ms'] else '' for key in ('median', 'p99')),
+            f'{row["megabits"]:.1f}' if row['viewers'] else '',
+        ]
+        for row in report['viewers']
+    ]
+    note = (
+        f'{machine_line(report["machine"])}\n\nImages of {width} x {height} at '
+        f'{report["rate"]:.0f} Hz with one target; viewers that show {report["width"]} pixels. A '
+        "processor's share is that of the node operator alone; the age of a picture goes from the "
+        "image's stamp to its arrival in another process of this machine."
+    )
+    header = ['viewers', 'of a processor', 'pictures/s', 'age, ms', 'p99', 'Mbit/s each']
+    parts = [note, table(header, rows)]
+    if report['browser']:
+        ages = report['browser']['age_ms']
+        parts.append(
+            f'On the screen of Chromium, without a GPU, on the same machine: '
+            f'{report["browser"]["rate"]:.1f} pictures/s, {ages["median"]:.0f} ms after their '
+            f'stamps (p99 {ages["p99"]:.0f}).'
+        )
+    return '\n\n'.join(parts)
+
+
 def readme_table(accuracy: dict[str, Any], speeds: list[dict[str, Any]]) -> str:
     """One line per tracker."""
     measured = {(t['name'], t['preset']): t['mean'] for t in accuracy['trackers']}
@@ -295,6 +327,9 @@ def main() -> None:
     ]
     pages = [page(json.loads(path.read_text())) for path, page in pose if path.is_file()]
     parts += ['## Where the target is', *pages] if pages else []
+    page = RESULTS / 'page.json'
+    if page.is_file():
+        parts += ["## The operator's page", page_page(json.loads(page.read_text()))]
     (ROOT / 'docs' / 'results.md').write_text('\n\n'.join(parts) + '\n')
 
     readme = ROOT / 'README.md'

@@ -18,11 +18,12 @@ import pytest
 from tracker_core import Box, list_trackers, tracker_declaration
 from tracker_core.parameters import describe
 from tracker_nodes.follow_config import FollowConfig
+from tracker_nodes.operator_config import OperatorConfig
 from tracker_nodes.parameters import NodeConfig
 from tracker_nodes.video_source import SourceConfig
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = (FollowConfig, NodeConfig, SourceConfig)
+CONFIGS = (FollowConfig, NodeConfig, OperatorConfig, SourceConfig)
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 
 
