@@ -268,8 +268,8 @@ class ImageInput:
         self._node.get_logger().warning(
             f'{self._loss()}. On one machine: Fast DDS needs config/dds/fastdds_shm.xml for the '
             f"camera's process too ({' or '.join(profile_variables())}), Cyclone DDS larger "
-            'receive buffers; between machines compressed images help. See "Images between two '
-            'processes" in the README'
+            'receive buffers; between machines compressed images help. See "Frames that arrive" '
+            'in docs/first_hour.md'
         )
 
     def _loss(self) -> str:

@@ -49,6 +49,8 @@ FOLLOW_PARAMETERS = (
     'target_frame',
 )
 OPERATOR_PARAMETERS = ('address', 'port')
+# Of tracker_node, unless its parameter file says otherwise: who draws a box takes his time
+FOR_DRAWING = {'history_seconds': 10.0}
 
 
 def tracker_launch(
@@ -232,6 +234,7 @@ def _nodes(
     entities.append(
         node(
             'tracker_node',
+            *([FOR_DRAWING] if value('operator') == 'true' else []),
             value('params_file') or str(parameter_file(tracker)),
             {name: text(word) for name, word in {'tracker': tracker, **given}.items()},
         )

@@ -41,7 +41,7 @@ RECENT = 3.0  # seconds for which diagnostics repeat why a frame was skipped
 
 
 class TrackerNode(LifecycleNode):
-    """See the table of topics, services and parameters in the README."""
+    """See the tables of topics, services and parameters in docs/interface.md."""
 
     is_over = False  # it runs until it is interrupted
 
