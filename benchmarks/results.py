@@ -336,9 +336,7 @@ def main() -> None:
     before, rest = readme.read_text().split(BEGIN)
     after = rest.split(END)[1]
     written = readme_table(accuracy, json.loads(long_term.read_text()))
-    readme.write_text(f'{before}{BEGIN}
-{written}
-{END}{after}')
+    readme.write_text(f'{before}{BEGIN}\n{written}\n{END}{after}')
 
 
 if __name__ == '__main__':
