@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+import contextlib
 import json
 from pathlib import Path
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,29 +59,34 @@ class Page:
         return await self.until(lambda m: m['kind'] == 'picture' and m['stamp'] == str(frame))
 
 
-def with_page(out: Path, act: Callable[[Page], Awaitable[Any]], *options: str) -> tuple[Any, int]:
-    """Start the command, do something on its page, and end it; what came of both."""
+@contextlib.contextmanager
+def annotating(out: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command with its page, and the address of that."""
     code = 'import sys; from tracker_core.commands import main; sys.exit(main())'
     given = ['annotate', 'scene:calm:12', '--tracker', 'spm', '--device', 'cpu', '--page']
     given += ['--port', '0', '--out', str(out), '--format', 'otb', *options]
     process = subprocess.Popen(
         [sys.executable, '-c', code, *given], stdout=subprocess.PIPE, text=True
     )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    url = line.split()[1]
+    try:
+        assert process.stdout is not None
+        yield process, process.stdout.readline().split()[1]
+    finally:
+        process.kill()
 
-    async def main() -> Any:
+
+def with_page(out: Path, act: Callable[[Page], Awaitable[Any]], *options: str) -> tuple[Any, int]:
+    """Start the command, do something on its page, and end it; what came of both."""
+
+    async def look(url: str) -> Any:
         async with (
             aiohttp.ClientSession() as session,
             session.ws_connect(f'{url}socket', headers={'Origin': url.rstrip('/')}) as talk,
         ):
             return await act(Page(talk))
 
-    try:
-        return asyncio.run(main()), end(process)
-    finally:
-        process.kill()
+    with annotating(out, *options) as (process, url):
+        return asyncio.run(look(url)), end(process)
 
 
 def end(process: subprocess.Popen[str]) -> int:
@@ -161,3 +168,58 @@ def test_a_frame_that_cannot_be_read_is_named():
     with pytest.raises(VideoError, match='frame 0 cannot be read'):
         desk.open()
     desk.close()
+
+
+def test_in_a_real_browser(tmp_path: Path):
+    driver = pytest.importorskip(
+        'playwright.sync_api', reason='needs pip install -r requirements/browser.txt'
+    )
+    chromium = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser'))), None)
+    if chromium is None:
+        pytest.skip('Chromium is not installed (apt install chromium)')
+    with annotating(tmp_path / 'calm') as (_, url), driver.sync_playwright() as playing:
+        browser = playing.chromium.launch(
+            executable_path=chromium,
+            args=['--no-sandbox', '--disable-gpu', '--disable-background-networking'],
+        )
+        page = browser.new_page(viewport={'width': 1000, 'height': 700})
+
+        def frame(number: int) -> None:
+            page.wait_for_function(f"() => shown && shown.header.stamp === '{number}'")
+
+        def draw(number: int) -> None:
+            frame(number)
+            box = SCENE.boxes[number]
+            for step, (x, y) in enumerate(((box.x, box.y), (box.cx, box.cy), (box.x2, box.y2))):
+                place = page.evaluate(
+                    """([x, y]) => {
+                        const {scale, left, top} = placement();
+                        const ratio = canvas.width / canvas.clientWidth;
+                        return [(left + x * scale) / ratio, (top + y * scale) / ratio];
+                    }""",
+                    [x, y],
+                )
+                page.mouse.move(*place)
+                if step == 0:
+                    page.mouse.down()
+            page.mouse.up()
+            page.wait_for_function(f'() => state.recording.given.includes({number})')
+
+        page.goto(url)
+        draw(0)
+        page.keyboard.press('ArrowRight')
+        frame(1)
+        page.keyboard.press('Shift+ArrowRight')
+        draw(11)
+        page.click('#finish')
+        page.wait_for_function('() => state.notices.length === 1', timeout=120_000)
+        assert 'wrote' in page.locator('#notices').inner_text()
+        page.locator('#targets li').first.click()
+        frame(0)
+        page.keyboard.press('ArrowLeft')  # there is nothing before
+        for number in range(1, 6):
+            page.keyboard.press('ArrowRight')
+            frame(number)
+        assert page.evaluate('() => shown.header.targets[0].id') == 'found'
+        browser.close()
+    assert (tmp_path / 'calm' / 'groundtruth_rect.txt').is_file()
