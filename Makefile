@@ -8,8 +8,9 @@ VIDEO ?=
 BOX ?=
 ARGS ?=
 JOBS ?= $(shell nproc)
+COVERED ?= $(wildcard test/core/test_*.py test/nodes/test_*.py)
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs build clean distclean
+.PHONY: help demo test coverage lint docs linkcheck build clean distclean
 
 bootstrap = DISTRO='$(DISTRO)' TORCH='$(TORCH)' $(PYTHON) scripts/bootstrap.py
 # A domain of its own, on this machine alone
@@ -22,10 +23,12 @@ help:
 	@echo 'make demo VIDEO=FILE BOX=x,y,w,h  the same in your video or folder of images'
 	@echo '          TRACKER=tadt          which tracker; ARGS="--help" lists further options'
 	@echo 'make test [ARGS="-k NAME"]      lint and run all tests against the installed package'
+	@echo 'make coverage                   which lines the tests run: benchmarks/results/coverage.json, QUALITY_DECLARATION.md'
 	@echo 'make build                      set up .venv and build; then: source .venv/activate-ros'
 	@echo 'make lint                       ruff, flake8 with the rules of the ament linters, and mypy'
 	@echo 'make clean | distclean          remove what was built | and .venv, out'
 	@echo 'make docs                       pages and API reference: out/docs/html/index.html'
+	@echo 'make linkcheck                  the same, and whether addresses elsewhere answer'
 	@echo
 	@echo 'With a ROS 2 sourced that one is used, else wheels. PYTHON=python3.12 chooses the Python (3.10 to 3.14),'
 	@echo 'DISTRO=kilted other wheels than jazzy, TORCH="torch==..." another torch.'
@@ -48,11 +51,26 @@ docs: build
 	@.venv/bin/python -m sphinx -W --keep-going -q -d out/docs/doctrees docs out/docs/html
 	@echo 'See out/docs/html/index.html'
 
+# A link between pages that leads nowhere fails `make docs`. Addresses elsewhere need a network; what does not answer is told.
+linkcheck: docs
+	@.venv/bin/python -m sphinx -q -b linkcheck -d out/docs/doctrees docs out/docs/linkcheck || \
+		echo 'Not all addresses answered: out/docs/linkcheck/output.txt'
+
 # Run in build/: from here Python would import the source folders before the installed package. The plugins of a sourced
 # ROS 2 were written for another pytest. A process for each core, each with one thread: small tensors gain little by more.
 test: lint
 	@$(environment) && cd build && OMP_NUM_THREADS=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest \
 		-p xdist -n $(JOBS) --dist loadfile $(ARGS) $(addprefix '$(CURDIR)'/,$(wildcard test/core test/nodes test/launch))
+
+# The tests of core and nodes once more, a process a file, and which lines ran, theirs and those of what they start.
+coverage: build
+	@rm -rf out/coverage && mkdir -p out/coverage
+	@$(environment) && cd build && \
+		export COVERAGE_FILE='$(CURDIR)/out/coverage/data' OMP_NUM_THREADS=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 && \
+		printf '%s\n' $(COVERED) | xargs -P $(JOBS) -I {} sh -c \
+		'python -m coverage run --rcfile "$(CURDIR)/pyproject.toml" -m pytest \
+		--junitxml "$(CURDIR)/out/coverage/$$(basename {} .py).xml" $(ARGS) "$(CURDIR)/{}"'; \
+		status=$$?; python '$(CURDIR)'/scripts/coverage_table.py && exit $$status
 
 clean:
 	rm -rf build install log docs/api

@@ -1,6 +1,7 @@
 # Copyright 2026 The tracker_nodes authors
 # SPDX-License-Identifier: Apache-2.0
-"""Write docs/results.md and the README's table from the JSON files in benchmarks/results.
+"""Write docs/results.md, and the tables of the README and of docs/trackers, from the JSON files in
+benchmarks/results.
 
 tracker evaluate --tracker all --peers --dataset otb:DIR --json benchmarks/results/accuracy.json
 tracker evaluate --tracker all --peers --dataset longterm:scenes --json .../longterm.json
@@ -287,6 +288,50 @@ def readme_table(accuracy: dict[str, Any], long_term: dict[str, Any]) -> str:
     return f'{text}\n\n{note}'
 
 
+def tracker_table(name: str, accuracy: dict[str, Any], long: dict[str, Any]) -> str:
+    """What a tracker's preset compact was measured at, beside the best and the worst of all."""
+    found = {t['name']: t for t in accuracy['trackers'] if t['name'] in list_trackers()}
+    away = {t['name']: t for t in long['trackers'] if t['name'] in list_trackers()}
+    rows = [
+        (label, lambda t, key=key: t['mean'][key], found, '.3f', 1)
+        for label, key in (('AUC', 'auc'), ('P@20px', 'precision'), ('SR@0.5', 'success'))
+    ]
+    rows.append(('frames/s', lambda t: t['mean']['fps'], found, '.0f', 1))
+    rows.append(('processor ms a frame', lambda t: t['mean']['cpu_ms'], found, '.1f', -1))
+    rows.append(('F-score, out of sight at times', lambda t: t['f_score'], away, '.3f', 1))
+    rows.append(('back in 1 s, share', lambda t: t['found_1s'], away, '.2f', 1))
+    rows.append(
+        ('astray per minute of absence', lambda t: t['astray_per_minute'], away, '.1f', -1)
+    )
+    cells = []
+    for label, value, of, form, sign in rows:
+        values = sorted((sign * value(each) for each in of.values()), reverse=True)
+        own = value(of[name])
+        cells.append(
+            [
+                label,
+                format(own, form),
+                f'{1 + values.index(sign * own)} of {len(values)}',
+                format(sign * values[0], form),
+                format(sign * values[-1], form),
+            ]
+        )
+    sequences = sorted(found[name]['sequences'], key=lambda each: each['auc'])
+    worst = ', '.join(f'{each["name"]} ({each["auc"]:.3f})' for each in sequences[:3])
+    best = ', '.join(f'{each["name"]} ({each["auc"]:.3f})' for each in sequences[:-4:-1])
+    return (
+        f'{table(["compact", "here", "rank", "best", "worst"], cells)}\n\n'
+        f'Weakest on {worst}; strongest on {best}.\n\n'
+        'Of [results.md](../results.md), which says on what machine.'
+    )
+
+
+def write_between(page: Path, text: str) -> None:
+    """Renew the part of a page that is written here."""
+    before, rest = page.read_text().split(BEGIN)
+    page.write_text(f'{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}')
+
+
 def main() -> None:
     accuracy = json.loads((RESULTS / 'accuracy.json').read_text())
     speeds = [json.loads(path.read_text()) for path in sorted(RESULTS.glob('speed_*.json'))]
@@ -332,11 +377,11 @@ def main() -> None:
         parts += ["## The operator's page", page_page(json.loads(page.read_text()))]
     (ROOT / 'docs' / 'results.md').write_text('\n\n'.join(parts) + '\n')
 
-    readme = ROOT / 'README.md'
-    before, rest = readme.read_text().split(BEGIN)
-    after = rest.split(END)[1]
-    written = readme_table(accuracy, json.loads(long_term.read_text()))
-    readme.write_text(f'{before}{BEGIN}\n{written}\n{END}{after}')
+    long = json.loads(long_term.read_text())
+    write_between(ROOT / 'README.md', readme_table(accuracy, long))
+    for name in list_trackers():
+        page = ROOT / 'docs' / 'trackers' / f'{name}.md'
+        write_between(page, tracker_table(name, accuracy, long))
 
 
 if __name__ == '__main__':

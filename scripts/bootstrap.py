@@ -36,7 +36,7 @@ DEV_REQUIREMENTS = ROOT / 'requirements' / 'dev.txt'
 OLDEST, NEWEST = (3, 10), (3, 14)
 TORCH = 'torch==2.13.0'
 # development requirements that ROS lacks
-TOOLS = ('codespell', 'flake8', 'mypy', 'pytest', 'rosbags', 'ruff', 'types-')
+TOOLS = ('codespell', 'coverage', 'flake8', 'mypy', 'pytest', 'rosbags', 'ruff', 'types-')
 APT = 'on Debian and Ubuntu: sudo apt install g++ make python3-dev python3-venv'
 
 

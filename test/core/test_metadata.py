@@ -9,6 +9,7 @@ from importlib.util import find_spec
 import os
 from pathlib import Path
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -166,3 +167,39 @@ def test_pip_installs_every_file(tmp_path: Path) -> None:
 def test_every_tracker_has_its_launch_file() -> None:
     for name in list_trackers():
         assert f"tracker_launch('{name}')" in (ROOT / f'launch/{name}.launch.py').read_text()
+
+
+def test_the_debian_package_is_of_this_version_and_needs_the_same() -> None:
+    folder = ROOT / 'packaging' / 'debian'
+    version = PACKAGE.findtext('version')
+    assert (folder / 'changelog').read_text().startswith(f'ros-jazzy-tracker-nodes ({version}-0')
+    build, package = (folder / 'control').read_text().split('\n\n')
+    for text, kinds in (
+        (build, ('buildtool_depend', 'depend')),
+        (package, ('depend', 'exec_depend')),
+    ):
+        names = {tag.text for kind in kinds for tag in PACKAGE.iter(kind)}
+        for name in names:
+            debian = name if name.startswith('python3-') else f'ros-jazzy-{name}'
+            assert f' {debian.replace("_", "-")},\n' in text, name
+
+
+def test_the_service_is_one(tmp_path: Path) -> None:
+    """As systemd reads it, where there is one; and its settings are those that are documented."""
+    folder = ROOT / 'packaging' / 'systemd'
+    settings = re.findall(r'^(\w+)=', (folder / 'tracker_nodes.default').read_text(), re.MULTILINE)
+    page = (ROOT / 'docs' / 'autostart.md').read_text()
+    assert all(f'`{name}`' in page for name in settings)
+    used = re.findall(r'\$\$(\w+)', (folder / 'tracker_nodes.service').read_text())
+    assert {*used} <= {*settings}
+    program = shutil.which('systemd-analyze')
+    if program is None:
+        pytest.skip('there is no systemd-analyze')
+    command = [program, 'verify', '--man=no', str(folder / 'tracker_nodes.service')]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, '')
+
+
+def test_what_was_not_tried_says_so() -> None:
+    for name in ('Dockerfile', 'Dockerfile.jetpack', 'packaging/debian/rules'):
+        assert '# Not tried' in (ROOT / name).read_text()[:80], name

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+import re
 import runpy
 import subprocess
 import sys
@@ -131,6 +132,18 @@ def test_the_example(got10k, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     runpy.run_path(str(ROOT / 'examples' / 'got10k_toolkit.py'), run_name='__main__')
     (report,) = tmp_path.rglob('performance.json')
     assert 0 < json.loads(report.read_text())['tadt_compact']['overall']['ao'] <= 1
+
+
+def test_the_lines_of_the_page(got10k, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Python of docs/toolkits.md."""
+    miniatures.got10k(tmp_path / 'set')
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(
+        r'```python\n(.*?)```', (ROOT / 'docs' / 'toolkits.md').read_text(), re.DOTALL
+    )
+    exec(code.replace('/data/GOT-10k', f'{tmp_path}/set'), {})
+    (report,) = tmp_path.rglob('performance.json')
+    assert json.loads(report.read_text()).keys() == {'ocean_compact'}
 
 
 @pytest.mark.parametrize('rate', [30, 240])

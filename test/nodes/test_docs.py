@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -24,7 +25,11 @@ from tracker_nodes.video_source import SourceConfig
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = (FollowConfig, NodeConfig, OperatorConfig, SourceConfig)
-PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
+PAGES = [
+    path
+    for folder in ('.', 'docs', 'docs/trackers', 'benchmarks', '.github')
+    for path in sorted((ROOT / folder).glob('*.md'))
+]
 
 
 def test_the_interface_reference_is_up_to_date():
@@ -50,8 +55,10 @@ def test_links_lead_somewhere(page: Path):
 
 def test_every_page_is_in_the_contents():
     """Of what `make docs` builds."""
-    contents = (ROOT / 'docs' / 'index.md').read_text().splitlines()
-    assert {page.stem for page in PAGES if page.parent.name == 'docs'} - {*contents} == {'index'}
+    docs = ROOT / 'docs'
+    contents = (docs / 'index.md').read_text().splitlines()
+    pages = {page.relative_to(docs).with_suffix('') for page in PAGES if docs in page.parents}
+    assert {page.as_posix() for page in pages} - {*contents} == {'index'}
 
 
 def parameters() -> set[str]:
@@ -110,3 +117,23 @@ def test_the_example_follows_a_target(start_process: Any, operator: Any, still: 
     assert abs(x - box.cx) < box.w / 4
     assert abs(y - box.cy) < box.h / 4
     assert 0 <= score <= 1
+
+
+def test_both_nodes_share_a_process(ros: None, make_operator: Any):
+    """The Python of docs/follow_me.md, as a user would run it."""
+    (code,) = re.findall(
+        r'```python\n(.*?)```', (ROOT / 'docs' / 'follow_me.md').read_text(), re.DOTALL
+    )
+    operator = make_operator('together')
+    options = ['--ros-args', '-r', '__ns:=/together', '-p', 'device:=cpu', '-p', 'weights:=random']
+    both = subprocess.Popen([sys.executable, '-c', code, *options])
+    try:
+
+        def names() -> set[str]:
+            found = operator.node.get_node_names_and_namespaces()
+            return {name for name, space in found if space == '/together'}
+
+        operator.wait_until(lambda: names() >= {'tracker_node', 'target_pose'}, 'both nodes')
+    finally:
+        both.send_signal(signal.SIGINT)
+        both.wait(60)
