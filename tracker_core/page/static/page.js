@@ -294,7 +294,7 @@ function showTargets() {
     const row = rows.get(target.id) || newRow(target.id);
     if (!row.parentNode) list.append(row);
     row.setAttribute('aria-current', String(target.id === selected));
-    row.querySelector('.name').textContent = target.label === 'target' || !target.label ? target.id : `${target.id} (${target.label})`;
+    row.querySelector('.name').textContent = target.label === 'target' || !target.label ? target.id : `${target.label} (${target.id})`;
     row.querySelector('.state').textContent = state.recording ? '' : `${target.status.toLowerCase()} ${Math.round(100 * target.score)} %`;
     drawScore(row.querySelector('canvas'), target.id);
   }
