@@ -289,7 +289,7 @@ def own(root: Path) -> None:
     write(root / 'rover/clip/tracks.csv', 'file,track,x,y,w,h,label\n' + rows)
     write(root / 'rover/clip/masks/000.png', 'no image')
     write_frames(root / 'walk', '%03d.png', range(COUNT))
-    write(root / 'walk/groundtruth.txt', lines(boxes()))
+    write(root / 'walk/groundtruth.txt', lines(np.add(boxes(), (1, 1, 0, 0))))
 
 
 class Drifting:

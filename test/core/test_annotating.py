@@ -16,6 +16,7 @@ from tracker_core.annotating.both_ways import annotate, Guess, merged, reversed_
 from tracker_core.annotating.files import FORMATS
 from tracker_core.commands import main
 from tracker_core.commands.annotate import FORMATS as OFFERED
+from tracker_core.data import load_pool
 from tracker_core.data.datasets import load_dataset, read_dataset
 from tracker_core.errors import BoxError, VideoError
 from tracker_core.media.frame_source import FrameSource
@@ -141,6 +142,11 @@ def test_got10k_is_read_back(tmp_path):
     assert [path.name for path in sequence.frames] == [f'{n:08}.jpg' for n in (1, 2, 3)]
     np.testing.assert_allclose(sequence.boxes[[0, 2]], [b.as_xywh() for b in BOXES if b])
     assert list(sequence.absent) == [False, True, False]
+    (own,) = read_dataset(f'own:{tmp_path / "mug"}').sequences
+    np.testing.assert_array_equal(own.boxes[[0, 2]], sequence.boxes[[0, 2]])
+    assert not own.has_box[1]
+    photos = load_pool(tmp_path / 'mug', 'all').sequences
+    np.testing.assert_allclose([region.box for region in photos[0]], sequence.boxes[[0, 2]])
 
 
 @pytest.mark.parametrize(('name', 'image'), [('otb', 'img/0001.jpg'), ('got10k', '00000001.jpg')])

@@ -67,8 +67,8 @@ def read_ground_truth(
 ) -> tuple[list[list[float]] | None, list[Path]]:
     """One box per frame from an annotation file of the OTB or GOT-10k form, or None.
 
-    OTB folders have their frames in `img`, beside which the file stands and counts pixels from
-    one; GOT-10k folders have file and frames together.
+    OTB folders have their frames in `img`, beside which the file stands; GOT-10k folders have file
+    and frames together. Both count pixels from one; the boxes count from zero.
 
     Args:
         directory: Where the frames are.
@@ -82,17 +82,15 @@ def read_ground_truth(
             is not known of this sequence (see `published_images`).
     """
     beside, within = directory.parent / 'groundtruth_rect.txt', directory / 'groundtruth.txt'
-    if directory.name == 'img' and beside.is_file():
-        path, offset = beside, 1.0
-    elif within.is_file():
-        path, offset = within, 0.0
-    else:
+    is_otb = directory.name == 'img' and beside.is_file()
+    if not is_otb and not within.is_file():
         return None, list(images)
-    boxes = read_boxes(path, offset)
+    path = beside if is_otb else within
+    boxes = read_boxes(path, offset=1.0)
     if len(boxes) == len(images):
         return boxes.tolist(), list(images)
     name = directory.parent.name
-    frames = published_images(name, images, len(boxes)) if offset else None
+    frames = published_images(name, images, len(boxes)) if is_otb else None
     if frames is None:
         raise DatasetError(f'{path} has {len(boxes)} boxes for {len(images)} frames')
     return boxes.tolist(), list(frames)
