@@ -272,6 +272,22 @@ def test_parts_of_a_batch_add_up(tmp_path):
             torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize('part', [head.name for head in HEADS])
+def test_networks_take_synchronised_batch_norms(part, tmp_path):
+    """As several processes on GPUs have them; for one process they are batch norms."""
+    plain, synchronised = (small_run(part, tmp_path / name) for name in ('plain', 'synchronised'))
+    torch.nn.SyncBatchNorm.convert_sync_batchnorm(synchronised.learner)
+    kinds = {type(module) for module in synchronised.part.network.modules()}
+    assert torch.nn.BatchNorm2d not in kinds
+    assert (torch.nn.SyncBatchNorm in kinds) == (part != 'refiner')
+    batch = first_batches(plain, 1)[0]
+    expected, found = plain.learn([batch], 1e-3), synchronised.learn([batch], 1e-3)
+    for name, loss in expected.items():
+        assert float(found[name]) == pytest.approx(float(loss), rel=1e-5)
+    for name, value in plain.averaged.state_dict().items():
+        torch.testing.assert_close(synchronised.averaged.state_dict()[name], value)
+
+
 def test_a_pause_leaves_a_checkpoint(tmp_path):
     run = small_run('backbone', tmp_path)
     assert not run.run(steps=3, progress=False, pause_at=0.0)

@@ -11,9 +11,9 @@ from torch import nn, Tensor
 Kind = TypeVar('Kind', bound=nn.Module)
 
 
-def members(modules: nn.ModuleList | nn.Sequential, kind: type[Kind]) -> list[Kind]:
-    """The modules of a list, all of one kind."""
-    found = [module for module in modules if isinstance(module, kind)]
+def members(modules: nn.ModuleList | nn.Sequential, *kinds: type[Kind]) -> list[Kind]:
+    """The modules of a list, all of these kinds."""
+    found = [module for module in modules if isinstance(module, kinds)]
     assert len(found) == len(modules)
     return found
 
@@ -24,7 +24,7 @@ def bias_of(convolution: nn.Conv2d) -> Tensor:
     return convolution.bias
 
 
-def statistics(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def statistics(norm: nn.BatchNorm2d | nn.SyncBatchNorm) -> tuple[Tensor, Tensor]:
     """Running mean and variance of a batch norm that keeps them, (channels,) each."""
     mean, variance = norm.running_mean, norm.running_var
     assert mean is not None

@@ -290,9 +290,9 @@ class BoxFeatures(nn.Module):
         self.bn_list = nn.ModuleList(nn.BatchNorm2d(count) for count in channels)
 
     @property
-    def norms(self) -> list[nn.BatchNorm2d]:
+    def norms(self) -> list[nn.BatchNorm2d | nn.SyncBatchNorm]:
         """One for each map."""
-        return members(self.bn_list, nn.BatchNorm2d)
+        return members(self.bn_list, nn.BatchNorm2d, nn.SyncBatchNorm)
 
     def forward(self, maps: Sequence[Tensor], boxes: Tensor) -> Tensor:
         """Sample maps inside boxes.

@@ -38,7 +38,7 @@ class Architecture(Generic[Network, Config]):
         pretrained: What learns more slowly, and later.
         files: By name of a weight file, what of the network is written to it, for preset paper.
         check: Figures by name of a network, held-out footage, a device and how pairs are cut.
-        shown, has_batch_norms: See `Part`.
+        shown: See `Part`.
     """
 
     name: str
@@ -54,7 +54,6 @@ class Architecture(Generic[Network, Config]):
     files: Mapping[str, Callable[[Network], dict[str, Tensor]]]
     check: Callable[[Network, Footage, torch.device, PublishedPairConfig], dict[str, float]]
     shown: tuple[str, ...]
-    has_batch_norms: bool = True
 
     def part(self, config: Config, given: Mapping[str, Given], footage: Footage) -> Part[Network]:
         """The network, to be trained on from what is given: weights of preset paper, those of an
@@ -78,7 +77,6 @@ class Architecture(Generic[Network, Config]):
             lambda averaged, held_out, device: self.check(averaged, held_out, device, pairs),
             self.shown,
             self.pretrained(network) if given else (),
-            self.has_batch_norms,
         )
 
     @property

@@ -67,8 +67,8 @@ class TrainingRun:
             self.device, memory_format=torch.channels_last
         )
         self.averaged = copy.deepcopy(part.network).eval().requires_grad_(False)
-        if part.has_batch_norms and self.compute.is_gpu and self.processes.count > 1:
-            learner = nn.SyncBatchNorm.convert_sync_batchnorm(learner)  # CPUs have none
+        if self.compute.is_gpu and self.processes.count > 1:  # CPUs have none
+            learner = nn.SyncBatchNorm.convert_sync_batchnorm(learner)
         self.learner = learner
         self.optimizer = make_optimizer(self.learner, config, part.pretrained)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.compute.format == 'fp16')

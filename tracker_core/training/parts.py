@@ -68,8 +68,6 @@ class Part(Generic[Network]):
         check: Figures by name from the averaged network and held-out footage.
         shown: Names of the figures that the picture shows; they lie between 0 and 1.
         pretrained: Layers of the network that came trained, and learn more slowly.
-        has_batch_norms: Whether batch norms use the statistics of the batch, which then is the
-            batch of all processes.
     """
 
     name: str
@@ -79,7 +77,6 @@ class Part(Generic[Network]):
     check: Callable[[Network, Footage, torch.device], dict[str, float]]
     shown: tuple[str, ...]
     pretrained: tuple[nn.Module, ...] = ()
-    has_batch_norms: bool = False
 
 
 @dataclass(frozen=True)

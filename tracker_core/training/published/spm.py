@@ -146,5 +146,4 @@ ARCHITECTURE = Architecture(
     },
     check=partial(spm.check, config=OTB),
     shown=('mean_iou', 'success_at_half', 'score_of_impostors'),
-    has_batch_norms=False,
 )
