@@ -27,12 +27,19 @@ SMALL_DAT = {
     'mined_from': 8,
     'hidden': 64,
 }
-# parameters that make the first frame affordable; the step stays what it is
+# parameters that make the first frame cheap; the step stays what it is
 REDUCED = {
     ('atom', 'compact'): {'newton_steps': 1, 'first_iterations': 1},
-    ('atom', 'paper'): {'newton_steps': 1, 'first_iterations': 1, 'step_length': 0.01},
+    ('atom', 'paper'): {
+        'newton_steps': 1,
+        'first_iterations': 1,
+        'rotations': False,
+        'dropouts': 0,
+        'step_length': 0.01,
+    },
     ('ocean', 'compact_online'): {'online_first_steps': 1},
     ('ocean', 'paper_online'): {'online_first_steps': 1},
+    ('dat', 'compact'): {'first_iterations': 1, 'iterations': 1},
     ('dat', 'paper'): SMALL_DAT,
 }
 # an update after every frame

@@ -7,6 +7,8 @@ Presets without bundled weights run on seeded random ones: contracts do not depe
 
 from __future__ import annotations
 
+from collections.abc import Callable
+import copy
 import dataclasses
 import math
 
@@ -21,6 +23,7 @@ from tracker_core import (
     create_tracker,
     ImageError,
     ParameterError,
+    Target,
     Track,
     Tracker,
     tracker_declaration,
@@ -31,11 +34,14 @@ from tracker_core import (
 )
 from tracker_core.parameters import describe
 
+Begin = Callable[[Tracker], Target]
 
-def make_tracker(name: str, preset: str) -> Tracker:
-    """With so little learning that it is affordable, where it does not have to find anything."""
+
+def make_tracker(name: str, preset: str, finds: bool = False) -> Tracker:
+    """With so little learning that it is affordable, unless it has to find something and has
+    weights for that."""
     weights = None if has_bundled_weights(name, preset) else 'random'
-    reduced = REDUCED.get((name, preset), {}) if weights else {}
+    reduced = {} if finds and not weights else REDUCED.get((name, preset), {})
     return create_tracker(name, preset, 'cpu', 'float32', weights=weights, **reduced)
 
 
@@ -51,7 +57,29 @@ def which(request: pytest.FixtureRequest) -> tuple[str, str]:
 
 @pytest.fixture(scope='module')
 def tracker(which: tuple[str, str]) -> Tracker:
+    """For what does not depend on how much it has learnt."""
     return make_tracker(*which)
+
+
+@pytest.fixture(scope='module')
+def finder(which: tuple[str, str], tracker: Tracker) -> Tracker:
+    """For what has to be found, and learnt from."""
+    is_reduced = has_bundled_weights(*which) and which in REDUCED
+    return make_tracker(*which, finds=True) if is_reduced else tracker
+
+
+@pytest.fixture(scope='module')
+def begin(which: tuple[str, str]) -> Begin:
+    """Gives targets that begin in `scene_box(0)` of the first image; copies of one per tracker,
+    since `start` gives the same again (`test_deterministic`) and may take seconds."""
+    begun: dict[int, Target] = {}
+
+    def copy_of(tracker: Tracker) -> Target:
+        if id(tracker) not in begun:
+            begun[id(tracker)] = tracker.start(scene(1)[0], scene_box(0))
+        return copy.deepcopy(begun[id(tracker)], {id(tracker): tracker})
+
+    return copy_of
 
 
 def scene(frames: int, size: tuple[int, int] = (120, 160), seed: int = 0) -> list[np.ndarray]:
@@ -73,7 +101,11 @@ def scene_box(k: int) -> Box:
 
 
 def follow(tracker: Tracker, images: list[np.ndarray], box: Box) -> list[Track]:
-    target = tracker.start(images[0], box)
+    return go_on(tracker, tracker.start(images[0], box), images)
+
+
+def go_on(tracker: Tracker, target: Target, images: list[np.ndarray]) -> list[Track]:
+    """In the second image and its followers."""
     return [tracker.track(image, target) for image in images[1:]]
 
 
@@ -84,48 +116,48 @@ def assert_well_formed(track: Track) -> None:
     assert isinstance(track.raw_score, float)
 
 
-def test_follows_and_reports(tracker: Tracker) -> None:
-    target = tracker.start(scene(1)[0], scene_box(0))
+def test_follows_and_reports(finder: Tracker, begin: Begin) -> None:
+    target = begin(finder)
     assert target.box == target.first_box == scene_box(0)
     assert (target.age, target.status) == (0, TrackStatus.TRACKING)
     for age, image in enumerate(scene(3)[1:], start=1):
-        track = tracker.track(image, target)
+        track = finder.track(image, target)
         assert_well_formed(track)
         assert (target.age, target.box, target.score) == (age, track.box, track.score)
-    if has_bundled_weights(tracker.name, tracker.preset):
+    if has_bundled_weights(finder.name, finder.preset):
         assert track.box.iou(scene_box(2)) > 0.5
 
 
-def test_compares_with_the_first_frame(tracker: Tracker) -> None:
+def test_compares_with_the_first_frame(finder: Tracker, begin: Begin) -> None:
     """The compact presets do; what is not the target looks less like it."""
     images = scene(2)
-    target = tracker.start(images[0], scene_box(0))
-    tracker.track(images[1], target)
-    if tracker.network_kind != 'compact':
+    target = begin(finder)
+    finder.track(images[1], target)
+    if finder.network_kind != 'compact':
         assert target.similarity is None
         return
     assert target.similarity is not None
     assert 0.6 < target.similarity <= 1.0
     empty = np.random.default_rng(7).integers(60, 120, images[0].shape, dtype=np.uint8)
-    tracker.track(empty, target)
+    finder.track(empty, target)
     assert -1.0 <= target.similarity < 0.4
     assert target.status != TrackStatus.TRACKING
     assert not target.may_learn
 
 
-def test_a_lost_target_is_found_elsewhere(tracker: Tracker) -> None:
-    if not has_bundled_weights(tracker.name, tracker.preset):
+def test_a_lost_target_is_found_elsewhere(finder: Tracker) -> None:
+    if not has_bundled_weights(finder.name, finder.preset):
         pytest.skip('random weights find nothing')
     small = scene(1)[0]
     image = np.random.default_rng(0).integers(60, 120, (240, 320, 3), dtype=np.uint8)
     first, later = image.copy(), image.copy()
     first[40:70, 50:80] = later[190:220, 250:280] = small[40:70, 50:80]
-    target = tracker.start(first, scene_box(0))
-    tracker.lose(target)
+    target = finder.start(first, scene_box(0))
+    finder.lose(target)
     held = target.box
     tracks = []
     for _ in range(80):
-        tracks.append(tracker.track(later, target))
+        tracks.append(finder.track(later, target))
         if tracks[-1].status is TrackStatus.TRACKING:
             break
     assert tracks[0].status is TrackStatus.LOST
@@ -142,8 +174,8 @@ def test_image_sizes(tracker: Tracker, size: tuple[int, int]) -> None:
         assert_well_formed(track)
 
 
-def test_image_size_may_change_between_frames(tracker: Tracker) -> None:
-    target = tracker.start(scene(1)[0], scene_box(0))
+def test_image_size_may_change_between_frames(tracker: Tracker, begin: Begin) -> None:
+    target = begin(tracker)
     for size in ((90, 130), (240, 320)):
         assert_well_formed(tracker.track(scene(1, size)[0], target))
 
@@ -191,8 +223,8 @@ OTHER_IMAGES: list[object] = [
 ]
 
 
-def test_refuses_other_images(tracker: Tracker) -> None:
-    target = tracker.start(scene(1)[0], scene_box(0))
+def test_refuses_other_images(tracker: Tracker, begin: Begin) -> None:
+    target = begin(tracker)
     for image in OTHER_IMAGES:
         with pytest.raises(ImageError, match='image'):
             tracker.start(image, scene_box(0))
@@ -208,7 +240,7 @@ def test_refuses_boxes_outside(tracker: Tracker, box: Box) -> None:
 
 
 def test_numpy_and_torch_images_give_equal_results(tracker: Tracker) -> None:
-    images = scene(3)
+    images = scene(2)
     padded = [np.pad(image, ((0, 0), (0, 8), (0, 0)))[:, :160] for image in images]  # strided
     frozen = [image.copy() for image in images]
     for image in frozen:
@@ -218,9 +250,10 @@ def test_numpy_and_torch_images_give_equal_results(tracker: Tracker) -> None:
     assert results[1:] == results[:-1]
 
 
-def test_deterministic(tracker: Tracker) -> None:
+def test_deterministic(tracker: Tracker, begin: Begin) -> None:
+    """Of one tracker and of another like it, also in going on from a copy of a target."""
     images = scene(3)
-    first = follow(tracker, images, scene_box(0))
+    first = go_on(tracker, begin(tracker), images)
     torch.manual_seed(123)
     np.random.seed(5)  # the global generators must not matter
     assert follow(tracker, images, scene_box(0)) == first
@@ -235,20 +268,21 @@ def test_images_are_left_alone(tracker: Tracker) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(images, copies, strict=True))
 
 
-def test_targets_do_not_influence_each_other(tracker: Tracker) -> None:
+def test_targets_do_not_influence_each_other(finder: Tracker, begin: Begin) -> None:
     """Alone, interleaved and batched, a target's tracks are the same."""
     images = scene(3)
     boxes = [scene_box(0), Box(20, 60, 40, 30), Box(110, 10, 24, 36)]
-    if not has_bundled_weights(tracker.name, tracker.preset):
+    if not has_bundled_weights(finder.name, finder.preset):
         boxes = boxes[:2]  # whose first frames take seconds
-    alone = [follow(tracker, images, box) for box in boxes]
+    alone = [go_on(finder, begin(finder), images)]
+    alone += [follow(finder, images, box) for box in boxes[1:]]
 
-    targets = [tracker.start(images[0], box) for box in boxes]
-    interleaved = [[tracker.track(image, t) for t in targets] for image in images[1:]]
+    targets = [finder.start(images[0], box) for box in boxes]
+    others = [copy.deepcopy(target, {id(finder): finder}) for target in targets]
+    interleaved = [[finder.track(image, t) for t in targets] for image in images[1:]]
     assert [list(tracks) for tracks in zip(*interleaved, strict=True)] == alone
 
-    targets = [tracker.start(images[0], box) for box in boxes]
-    batched = [tracker.track_many(image, targets) for image in images[1:]]
+    batched = [finder.track_many(image, others) for image in images[1:]]
     for tracks, expected in zip(zip(*batched, strict=True), alone, strict=True):
         for track, reference in zip(tracks, expected, strict=True):
             np.testing.assert_allclose(track.box.as_xywh(), reference.box.as_xywh(), atol=0.01)
@@ -260,11 +294,11 @@ def test_track_many_of_nothing(tracker: Tracker) -> None:
     assert tracker.track_many(scene(1)[0], []) == []
 
 
-def test_when_it_learns_does_not_matter(tracker: Tracker) -> None:
+def test_when_it_learns_does_not_matter(tracker: Tracker, begin: Begin) -> None:
     """Learning at once or just before the next frame gives the same tracks."""
     images = scene(3)
-    at_once = follow(tracker, images, scene_box(0))
-    target = tracker.start(images[0], scene_box(0))
+    at_once = go_on(tracker, begin(tracker), images)
+    target = begin(tracker)
     later = []
     for image in images[1:]:
         later.append(tracker.track(image, target, learn=False))
@@ -273,19 +307,18 @@ def test_when_it_learns_does_not_matter(tracker: Tracker) -> None:
     assert later == at_once
 
 
-def test_a_target_belongs_to_its_tracker(tracker: Tracker) -> None:
+def test_a_target_belongs_to_its_tracker(tracker: Tracker, begin: Begin) -> None:
     other = make_tracker(tracker.name, tracker.preset)
-    target = other.start(scene(1)[0], scene_box(0))
     with pytest.raises(TrackerError, match='started it'):
-        tracker.track(scene(1)[0], target)
+        other.track(scene(1)[0], begin(tracker))
 
 
-def test_random_images_never_break_it(tracker: Tracker) -> None:
+def test_random_images_never_break_it(tracker: Tracker, begin: Begin) -> None:
     """Whatever comes, a frame is answered, and boxes stay finite."""
     rng = np.random.default_rng(3)
     images = [rng.integers(0, 256, (120, 160, 3), dtype=np.uint8) for _ in range(6)]
     images += [np.zeros((120, 160, 3), np.uint8), np.full((120, 160, 3), 255, np.uint8)]
-    for track in follow(tracker, [scene(1)[0], *images], scene_box(0)):
+    for track in go_on(tracker, begin(tracker), [scene(1)[0], *images]):
         assert_well_formed(track)
 
 
