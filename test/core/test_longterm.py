@@ -12,6 +12,7 @@ import pytest
 
 from tracker_core import Box, TrackStatus
 from tracker_core.commands import main
+from tracker_core.data import longterm
 from tracker_core.data.datasets import load_dataset
 from tracker_core.data.longterm import (
     ABSENCES,
@@ -174,7 +175,14 @@ def test_short_absences_are_no_returns() -> None:
     assert returns_of(sequence([True] * 3 + [False] * 40)) == []
 
 
-def test_the_command(short: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(
+    short: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(longterm, 'SHOWN', 15)
+    monkeypatch.setattr(longterm, 'ABSENCES', (12, 20))
     report = tmp_path / 'long.json'
     arguments = ['evaluate', '--dataset', f'longterm:{short}', '--tracker', 'tadt']
     assert main([*arguments, '--device', 'cpu', '--json', str(report)]) == 0

@@ -298,6 +298,13 @@ def test_a_pause_leaves_a_checkpoint(tmp_path):
     assert run.step == 3
 
 
+def test_a_run_that_saves_often_is_checked_as_often(tmp_path):
+    run = small_run('refiner', tmp_path)
+    often = {'snapshot_minutes': 0, 'saved_steps': 1, 'held_out': noise_pool()}
+    assert run.run(steps=3, progress=False, **often)
+    assert [entry['step'] for entry in run.history if 'held_out' in entry] == [1, 2, 3]
+
+
 def test_resuming_with_another_config_is_refused(tmp_path):
     pool, config = noise_pool(), small_config()
     loop.TrainingRun(backbone.make_part(config, LITE0_GIVEN, pool), pool, config, tmp_path).save()

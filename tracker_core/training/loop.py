@@ -262,15 +262,15 @@ class TrainingRun:
             now = time.monotonic()
             self.seconds, before = self.seconds + now - before, now
             bar.update(1 if steps else round(self.seconds) - bar.n)
-            if len(losses) == RECORDED_STEPS:
+            saves = saved_steps > 0 and self.step % saved_steps == 0
+            if saves or len(losses) == RECORDED_STEPS:
                 self.record(losses)
                 latest = self.history[-1]
                 bar.set_postfix_str(f'step {self.step}, loss {latest["loss"]:.3f}', refresh=False)
             if not losses and now - last > snapshot_minutes * 60 and self.step != steps:
                 self.snapshot(held_out)
                 last = time.monotonic()
-            elif saved_steps and self.step % saved_steps == 0:
-                self.record(losses)
+            elif saves:
                 self.save()
         self.record(losses)
         bar.close()
