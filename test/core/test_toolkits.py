@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import json
 import os
 from pathlib import Path
 import re
 import runpy
-import subprocess
 import sys
 import zipfile
 
@@ -180,19 +180,25 @@ def test_the_toolkit_got10k_reads_the_same_of_vid(
         np.testing.assert_array_equal(boxes[:, 2:], kept[:, 2:] + 1)  # it counts the last pixel
 
 
-def run_vot(*arguments: str) -> str:
-    """The toolkit's command."""
+@pytest.fixture
+def run_vot(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> Callable[..., str]:
+    """The toolkit's command, in this process; the trackers that it starts have theirs."""
+    from vot.utilities.cli import main as vot_main
+
     path = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
-    result = subprocess.run(
-        [sys.executable, '-m', 'vot', *arguments],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env={**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1'},
-    )
-    said = result.stdout + result.stderr
-    assert result.returncode == 0, said
-    return said
+    for name, value in {'PYTHONPATH': path, 'OMP_NUM_THREADS': '1', 'VOT_REGISTRY': ''}.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str) -> str:
+        monkeypatch.setattr(sys, 'argv', ['vot', *arguments])
+        with pytest.raises(SystemExit) as ended:
+            vot_main()
+        assert ended.value.code == 0, caplog.text
+        return caplog.text
+
+    return run
 
 
 def register_tracker(workspace: Path) -> None:
@@ -208,7 +214,7 @@ def trajectory(path: Path) -> list[tuple[float, ...]]:
     return [(r.x, r.y, r.width, r.height) for r in read_trajectory(str(path))[1:]]
 
 
-def test_several_targets_under_the_vot_toolkit(vot, tmp_path: Path) -> None:
+def test_several_targets_under_the_vot_toolkit(vot, run_vot, tmp_path: Path) -> None:
     miniatures.vots(tmp_path)
     register_tracker(tmp_path)
     said = run_vot('evaluate', '--workspace', str(tmp_path), 'Ours')
@@ -222,7 +228,7 @@ def test_several_targets_under_the_vot_toolkit(vot, tmp_path: Path) -> None:
         np.testing.assert_allclose(trajectory(path), alone[1:], atol=1e-3)
 
 
-def test_figures_are_those_of_the_vot_toolkit(vot, tmp_path: Path) -> None:
+def test_figures_are_those_of_the_vot_toolkit(vot, run_vot, tmp_path: Path) -> None:
     workspace = tmp_path / 'workspace'
     miniatures.vot2022(workspace)
     register_tracker(workspace)
