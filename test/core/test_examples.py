@@ -6,9 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 import importlib
-import os
 from pathlib import Path
-import subprocess
+import runpy
 import sys
 
 import cv2
@@ -89,27 +88,21 @@ def test_exported_it_finds_the_same(which: tuple[str, str], cache: Path) -> None
     test_runtime.test_onnx_runtime_finds_the_same_boxes(which[0], cache)
 
 
-def test_what_users_copy_runs(tmp_path: Path) -> None:
-    """Each as a process, all at the same time, on a folder of images."""
+def test_what_users_copy_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each as a program, on a folder of images."""
+    monkeypatch.setattr(registry, '_others', {})
     scene = render_scene('calm', frames=3, size=(160, 120))
     for i, frame in enumerate(scene):
         cv2.imwrite(str(tmp_path / f'{i}.png'), frame[..., ::-1])
     box = ','.join(map(str, scene.boxes[0].as_xywh()))
     boxes = {'follow': [box], 'several_targets': [box, '10,10,40,30']}
     boxes['correlation_tracker'] = [box]
-    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(EXAMPLES / f'{name}.py'), str(tmp_path), *given],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        for name, given in boxes.items()
-    ]
-    for process in processes:
-        lines, complaints = process.communicate(timeout=300)
-        assert process.returncode == 0, complaints
+    for name, given in boxes.items():
+        path = str(EXAMPLES / f'{name}.py')
+        monkeypatch.setattr(sys, 'argv', [path, str(tmp_path), *given])
+        runpy.run_path(path, run_name='__main__')
+        lines = capsys.readouterr().out
         assert len(lines.splitlines()) == len(scene) - 1
     assert 'TRACKING' in lines

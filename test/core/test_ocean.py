@@ -323,7 +323,7 @@ def test_skiing(name: str, preset: str, weight_file: Path) -> None:
 
 @pytest.mark.parametrize('preset', ['paper', 'paper_otb'])
 def test_skiing_in_bfloat16(preset: str, weight_file: Path) -> None:
-    images = [cv2.imread(str(frame))[..., ::-1] for frame in sequence_frames('Skiing', 8)]
+    images = [cv2.imread(str(frame))[..., ::-1] for frame in sequence_frames('Skiing', 5)]
     trackers = [
         make_tracker(preset, weight_file, precision=precision)
         for precision in ('float32', 'bfloat16')

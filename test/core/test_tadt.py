@@ -140,7 +140,7 @@ def test_template_follows_a_target_that_changes() -> None:
 
 
 def test_skiing_in_bfloat16() -> None:
-    images = [cv2.imread(str(path))[..., ::-1] for path in sequence_frames('Skiing', 8)]
+    images = [cv2.imread(str(path))[..., ::-1] for path in sequence_frames('Skiing', 5)]
     trackers = [
         create_tracker('tadt', 'paper', 'cpu', precision, weights='random', recover=False)
         for precision in ('float32', 'bfloat16')

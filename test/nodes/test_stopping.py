@@ -29,9 +29,9 @@ AT_A_TIME = 2
 BOUND = 10.0  # seconds; 2 on a computer that has nothing else to do
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NODES = {  # arguments, what is printed when the start is over, and how many moments are tried
-    'video_source': (['--ros-args', '-p', 'loop:=true'], 'frames per second', 8),
-    'tracker_node': (['--ros-args', '-p', 'device:=cpu'], 'is ready', 6),
-    'select_target': ([], 'the window is open', 4),
+    'video_source': (['--ros-args', '-p', 'loop:=true'], 'frames per second', 5),
+    'tracker_node': (['--ros-args', '-p', 'device:=cpu'], 'is ready', 4),
+    'select_target': ([], 'the window is open', 3),
     'demo': (['--device', 'cpu', '--out', 'out'], ' frames [', 2),
 }
 
