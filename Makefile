@@ -58,9 +58,10 @@ linkcheck: docs
 
 # Run in build/: from here Python would import the source folders before the installed package. The plugins of a sourced
 # ROS 2 were written for another pytest. A process for each core, each with one thread: small tensors gain little by more.
+# Files in their order: by the number of their tests, those that take minutes with a few would come last.
 test: lint
 	@$(environment) && cd build && OMP_NUM_THREADS=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest \
-		-p xdist -n $(JOBS) --dist loadfile $(ARGS) $(addprefix '$(CURDIR)'/,$(wildcard test/core test/nodes test/launch))
+		-p xdist -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS) $(addprefix '$(CURDIR)'/,$(wildcard test/core test/nodes test/launch))
 
 # The tests of core and nodes once more, a process a file, and which lines ran, theirs and those of what they start.
 coverage: build

@@ -3,7 +3,7 @@
 """TensorRT's importer takes the steps, as far as that can be told without a GPU.
 
 An export takes ten seconds, so that some of all are made: of the networks that differ, those that
-`test_runtime.py` does not make. `TRACKER_ALL_EXPORTS=1 pytest test/core/test_exports.py` makes all.
+test_runtime.py does not make. `TRACKER_ALL_EXPORTS=1 pytest test/core/test_exports.py` makes all.
 Where the package `tensorrt-rtx-cu12` is installed, which needs no GPU, NVIDIA's own importer reads
 them, too.
 """
