@@ -4,7 +4,7 @@
 
 Each image is answered by a status or skipped with a reason in the log, each request is answered,
 the node lives, and its memory stays bounded. A run is reproducible: the messages follow from SEED.
-TRACKER_NODES_FUZZ is the number of messages (default 400), TRACKER_NODES_FUZZ_SEED another seed.
+TRACKER_NODES_FUZZ is the number of messages (default 1,000), TRACKER_NODES_FUZZ_SEED another seed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from tracker_core.media.encodings import (
 )
 from tracker_core.media.gray import GrayRange
 
-MESSAGES = int(os.environ.get('TRACKER_NODES_FUZZ', '400'))
+MESSAGES = int(os.environ.get('TRACKER_NODES_FUZZ', '1000'))
 SEED = int(os.environ.get('TRACKER_NODES_FUZZ_SEED', '1'))
 MAX_TARGETS = 3
 HISTORY_MB = 16
