@@ -44,6 +44,7 @@ __all__ = [
     'register',
     'tracker_declaration',
 ]
+__version__ = '0.1.0'  # that of package.xml
 NEED_TORCH = {'Tracker': 'tracker_core.tracker', 'create_tracker': 'tracker_core.factory'}
 
 

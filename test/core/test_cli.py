@@ -13,8 +13,9 @@ import sys
 import cv2
 import numpy as np
 import pytest
+import torch
 
-from tracker_core import create_tracker
+from tracker_core import __version__, create_tracker
 from tracker_core.commands import main
 from tracker_core.data.datasets import load_dataset
 from tracker_core.data.text import read_boxes
@@ -220,6 +221,14 @@ def test_calibrate(tmp_path, capsys):
     assert result['slope'] > 0
     assert cv2.imread(str(plot)).std() > 5, 'something is drawn'
     assert f'score_midpoint = {result["midpoint"]:.4f}' in capsys.readouterr().out
+
+
+def test_versions_for_a_report(capsys):
+    with pytest.raises(SystemExit, match=r'^0$'):
+        main(['--version'])
+    out = capsys.readouterr().out
+    for words in (f'tracker_nodes {__version__}\n', 'Python 3.', f'torch {torch.__version__}'):
+        assert words in out
 
 
 def test_list(capsys):

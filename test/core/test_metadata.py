@@ -16,7 +16,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from tracker_core import list_trackers
+from tracker_core import __version__, list_trackers
 
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / 'tracker_core'
@@ -44,6 +44,10 @@ def test_pip_sees_what_package_xml_says() -> None:
         PACKAGE.findtext('maintainer'),
         PACKAGE.find('maintainer').get('email'),
     ]
+
+
+def test_the_library_says_the_version_of_package_xml() -> None:
+    assert __version__ == PACKAGE.findtext('version')
 
 
 def test_a_type_checker_knows_the_library(tmp_path: Path) -> None:

@@ -61,6 +61,17 @@ COMMANDS: tuple[Command, ...] = (
 )
 
 
+class ShowVersion(argparse.Action):
+    """Prints what a report of a fault should have: versions and the machine."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from tracker_core import __version__
+        from tracker_core.evaluation.machine import describe_machine, machine_line
+
+        print(f'tracker_nodes {__version__}\n{machine_line(describe_machine())}')
+        parser.exit()
+
+
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
 
@@ -96,6 +107,9 @@ def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
     parser = Parser(
         prog='tracker',
         description='Follow objects in video with deep single-object trackers.',
+    )
+    parser.add_argument(
+        '--version', action=ShowVersion, nargs=0, help='versions and hardware, for a report'
     )
     parsers = parser.add_subparsers(title='commands', metavar='COMMAND', required=True)
     for command in COMMANDS:
