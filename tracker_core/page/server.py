@@ -14,6 +14,7 @@ from concurrent.futures import Future
 import contextlib
 from importlib.resources import files
 import ipaddress
+import logging
 import socket
 import threading
 import time
@@ -182,8 +183,15 @@ class PageServer:
             application.router.add_get(path, self._on_file)
         application.router.add_get('/socket', self._on_socket)
         application.on_response_prepare.append(self._add_headers)
+        quiet = logging.getLogger('tracker_core.page')
+        quiet.addHandler(logging.NullHandler())
+        quiet.propagate = False  # aiohttp logs a traceback for everything that is no HTTP
         runner = web.AppRunner(
-            application, access_log=None, handle_signals=False, keepalive_timeout=15.0
+            application,
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=15.0,
+            logger=quiet,
         )
         await runner.setup()
         address, port = self._config.address, self._config.port
