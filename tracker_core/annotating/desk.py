@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-import contextlib
 import time
 from typing import Any, TYPE_CHECKING
 
@@ -134,8 +133,11 @@ class RecordingDesk:
             self._say(True, str(error))
         self._progress = None
         self._next = None  # tracking has read on
-        with contextlib.suppress(VideoError):
+        try:
             self._seek(self._frame)
+        except VideoError as error:
+            self._say(True, str(error))
+            self._tell()
 
     def _note(self, share: float) -> None:
         self._progress = share
