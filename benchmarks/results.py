@@ -18,6 +18,7 @@ python benchmarks/results.py
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 import sys
@@ -32,6 +33,11 @@ from tracker_core.evaluation.plots import write_reliability  # noqa: E402
 
 RESULTS = ROOT / 'benchmarks' / 'results'
 BEGIN, END = '<!-- written by benchmarks/results.py -->', '<!-- end -->'
+
+
+def reports(pattern: str) -> list[dict[str, Any]]:
+    """The results whose files have such names."""
+    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob(pattern))]
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
@@ -100,10 +106,6 @@ def long_page(report: dict[str, Any]) -> str:
 
 def calibration_page(reports: list[dict[str, Any]]) -> str:
     """What the scores keep of what they promise, as a picture and in figures."""
-    write_reliability(
-        {f'{each["name"]} {each["preset"]}': each['reliability'] for each in reports},
-        ROOT / 'docs' / 'images' / 'reliability.png',
-    )
     rows = [
         [
             f'{each["name"]} {each["preset"]}',
@@ -326,15 +328,16 @@ def tracker_table(name: str, accuracy: dict[str, Any], long: dict[str, Any]) -> 
     )
 
 
-def write_between(page: Path, text: str) -> None:
-    """Renew the part of a page that is written here."""
+def renewed(page: Path, text: str) -> str:
+    """A page with the part that is written here."""
     before, rest = page.read_text().split(BEGIN)
-    page.write_text(f'{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}')
+    return f'{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}'
 
 
-def main() -> None:
+def pages() -> dict[Path, str]:
+    """All that is written here, as it has to be."""
     accuracy = json.loads((RESULTS / 'accuracy.json').read_text())
-    speeds = [json.loads(path.read_text()) for path in sorted(RESULTS.glob('speed_*.json'))]
+    speeds = reports('speed_*.json')
     parts = [
         '# Results',
         'Written by `benchmarks/results.py` from the files in `benchmarks/results`; '
@@ -347,7 +350,7 @@ def main() -> None:
     if long_term.is_file():
         report = json.loads(long_term.read_text())
         parts += ['## Out of sight and back', long_page(report)]
-    fits = [json.loads(path.read_text()) for path in sorted(RESULTS.glob('calibration_*.json'))]
+    fits = reports('calibration_*.json')
     if fits:
         parts += ['## Does a score mean a probability?', calibration_page(fits)]
     if speeds:
@@ -356,10 +359,7 @@ def main() -> None:
             machine_line(speeds[0]['machine']).replace('\n', '  \n'),
             speed_page(speeds),
         ]
-    latency, overhead = (
-        [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f'node_{kind}_*.json'))]
-        for kind in ('latency', 'overhead')
-    )
+    latency, overhead = reports('node_latency_*.json'), reports('node_overhead_*.json')
     if latency and overhead:
         parts += ['## The node', node_page(latency[0], overhead[0])]
     pose = [
@@ -370,18 +370,37 @@ def main() -> None:
             ('pose_memory', pose_memory_page),
         )
     ]
-    pages = [page(json.loads(path.read_text())) for path, page in pose if path.is_file()]
-    parts += ['## Where the target is', *pages] if pages else []
+    places = [page(json.loads(path.read_text())) for path, page in pose if path.is_file()]
+    parts += ['## Where the target is', *places] if places else []
     page = RESULTS / 'page.json'
     if page.is_file():
         parts += ["## The operator's page", page_page(json.loads(page.read_text()))]
-    (ROOT / 'docs' / 'results.md').write_text('\n\n'.join(parts) + '\n')
-
     long = json.loads(long_term.read_text())
-    write_between(ROOT / 'README.md', readme_table(accuracy, long))
+    texts = {
+        ROOT / 'docs' / 'results.md': '\n\n'.join(parts) + '\n',
+        ROOT / 'README.md': renewed(ROOT / 'README.md', readme_table(accuracy, long)),
+    }
     for name in list_trackers():
         page = ROOT / 'docs' / 'trackers' / f'{name}.md'
-        write_between(page, tracker_table(name, accuracy, long))
+        texts[page] = renewed(page, tracker_table(name, accuracy, long))
+    return texts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description='Write the tables of the results.')
+    parser.add_argument('--check', action='store_true', help='only tell whether they are so')
+    is_check = parser.parse_args().check
+    for page, text in pages().items():
+        if not is_check:
+            page.write_text(text)
+        elif page.read_text() != text:
+            sys.exit(f'{page} is out of date; write it again: python benchmarks/results.py')
+    fits = reports('calibration_*.json')
+    if fits and not is_check:
+        write_reliability(
+            {f'{each["name"]} {each["preset"]}': each['reliability'] for each in fits},
+            ROOT / 'docs' / 'images' / 'reliability.png',
+        )
 
 
 if __name__ == '__main__':

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 from configparser import ConfigParser
+import dataclasses
+import json
 from pathlib import Path
 import re
 import shlex
@@ -177,3 +179,24 @@ def test_the_page_of_a_tracker_names_files_and_what_is_in_them(name: str) -> Non
         for word in re.findall(r'`([A-Za-z_.]+)`', words):
             if word not in tracker_declaration(name).presets:
                 assert re.search(rf'\b(def|class) {word.split(".")[-1]}\b', code), word
+
+
+def test_the_tables_are_those_of_the_results():
+    script = ROOT / 'benchmarks' / 'results.py'
+    done = subprocess.run([sys.executable, script, '--check'], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize('file', ['accuracy', 'longterm'])
+def test_the_results_are_of_what_is_bundled(file: str):
+    """Weights and parameters as they are; with others measure again, see benchmarks/README.md."""
+    report = json.loads((ROOT / 'benchmarks' / 'results' / f'{file}.json').read_text())
+    measured = {each['name']: each for each in report['trackers']}
+    for name in list_trackers():
+        tracker = create_tracker(name, device='cpu')
+        assert measured[name]['weights_checksum'] == tracker.weights.checksum, name
+        kept = measured[name]['parameters']
+        for key, value in dataclasses.asdict(tracker.config).items():
+            if key != 'search_windows':  # 0, which stands for another number on each machine
+                is_same = kept[key] == (float(f'{value:.6g}') if type(value) is float else value)
+                assert is_same, f'{name}: {key} was {kept[key]} and is {value}'
