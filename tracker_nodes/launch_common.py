@@ -8,7 +8,7 @@ activated virtual environment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 import os
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from tracker_core import list_trackers, ParameterError
-from tracker_core.parameters import Value
+from tracker_core.parameters import Parameters, Value
 from tracker_nodes.executables import what_is_missing
 from tracker_nodes.fast_dds import profile_path, profile_variables
 from tracker_nodes.follow_config import FollowConfig
@@ -122,19 +122,8 @@ def tracker_launch(
             choices=['true', 'false'],
             description='Serve a page on which a box is drawn in any browser (needs aiohttp)',
         ),
-        *(
-            DeclareLaunchArgument(
-                f'operator_{name}',
-                default_value='',
-                description=f'{text}. Of operator; empty: as in operator_params_file',
-                choices=choices,
-            )
-            for name, text, choices in described_of(OperatorConfig, OPERATOR_PARAMETERS)
-        ),
-        DeclareLaunchArgument(
-            'operator_params_file',
-            default_value='',
-            description='Parameter file of operator (token, certificate, ...); empty: none',
+        *_arguments_of(
+            'operator', OperatorConfig, OPERATOR_PARAMETERS, 'operator_params_file', 'operator_'
         ),
         DeclareLaunchArgument(
             'dds_profile',
@@ -174,19 +163,36 @@ def _follow_arguments() -> list[DeclareLaunchArgument]:
             default_value='',
             description="Topic of the camera's calibration; empty: camera_info beside image",
         ),
+        *_arguments_of('target_pose', FollowConfig, FOLLOW_PARAMETERS, 'follow_params_file'),
+    ]
+
+
+def _arguments_of(
+    node: str, config: type[Parameters], names: Iterable[str], file: str, prefix: str = ''
+) -> list[DeclareLaunchArgument]:
+    """Arguments for another node: its parameter file, and some of its parameters.
+
+    Args:
+        node: Its name.
+        config: Whose fields its parameters are.
+        names: Of those that are arguments.
+        file: Name of the argument for the file.
+        prefix: Of their names as arguments.
+    """
+    return [
         DeclareLaunchArgument(
-            'follow_params_file',
+            file,
             default_value='',
-            description='Parameter file of target_pose; empty: config/follow.yaml of this package',
+            description=f'Parameter file of {node}; empty: the values of this package',
         ),
         *(
             DeclareLaunchArgument(
-                name,
+                f'{prefix}{name}',
                 default_value='',
-                description=f'{text}. Of target_pose; empty: as in follow_params_file',
+                description=f'{text}. Of {node}; empty: as in {file}',
                 choices=choices,
             )
-            for name, text, choices in described_of(FollowConfig, FOLLOW_PARAMETERS)
+            for name, text, choices in described_of(config, names)
         ),
     ]
 

@@ -79,6 +79,7 @@ def test_nodes_are_started(path: Path, monkeypatch: pytest.MonkeyPatch):
     always = {'tracker_node'} | ({'target_pose'} if path.name == 'follow.launch.py' else set())
     assert nodes(path).keys() == always
     wanted = {'video_source': ('video', 'scene'), 'select_target': ('select', 'true')}
+    wanted['operator'] = ('operator', 'true')
     if not what_is_missing([('rviz2', 'rviz2', '')]):
         wanted['rviz'] = ('rviz', 'true')
     started = nodes(path, namespace='robot', **dict(wanted.values()))
@@ -104,6 +105,9 @@ def test_nothing_is_started_unless_everything_can_be(monkeypatch: pytest.MonkeyP
         'tracker',
         'rviz',
         'select',
+        'operator',
+        'operator_port',
+        'operator_params_file',
         'dds_profile',
         'log_level',
         'precision',

@@ -312,6 +312,22 @@ def start_node(spin: Callable[[Any], None]) -> Callable[..., Any]:
 
 
 @pytest.fixture
+def start_page(spin: Callable[[Any], None]) -> Callable[..., Any]:
+    """Starts the node operator of the namespace robot in this process, on any free port;
+    parameters as keywords."""
+    from tracker_nodes.operator_node import OperatorNode
+
+    def start(**parameters: Any) -> OperatorNode:
+        values = {'port': 0, **parameters}.items()
+        overrides = [Parameter(name, value=value) for name, value in values]
+        node = OperatorNode(namespace='robot', parameter_overrides=overrides)
+        spin(node)
+        return node
+
+    return start
+
+
+@pytest.fixture
 def start_process(ros: None) -> Iterator[Callable[..., NodeProcess]]:
     """Starts a node as a process, see `NodeProcess`; parameters as keywords."""
     started: list[NodeProcess] = []

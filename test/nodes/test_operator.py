@@ -13,7 +13,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 
 from tracker_core import Box, ParameterError
@@ -108,21 +107,6 @@ class Browser:
         while not condition():
             assert time.monotonic() < end, f'{what} did not come: {self.state} {self.answers}'
             await asyncio.sleep(0.01)
-
-
-@pytest.fixture
-def start_page(spin: Callable[[Any], None]) -> Callable[..., OperatorNode]:
-    """Starts the page of the robot on any free port; parameters as keywords."""
-
-    def start(**parameters: Any) -> OperatorNode:
-        overrides = [
-            Parameter(name, value=each) for name, each in {'port': 0, **parameters}.items()
-        ]
-        node = OperatorNode(namespace='robot', parameter_overrides=overrides)
-        spin(node)
-        return node
-
-    return start
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import time
 from typing import Any
 
 import pytest
-from rclpy.parameter import Parameter
 
 from tracker_core import Box
 from tracker_core.media.scene import render_scene
@@ -123,18 +122,6 @@ def chromium() -> Iterator[Any]:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=OPTIONS.split())
         yield browser
         browser.close()
-
-
-@pytest.fixture
-def start_page(spin: Callable[[Any], None]) -> Callable[..., OperatorNode]:
-    def start(**parameters: Any) -> OperatorNode:
-        values = {'port': 0, **parameters}.items()
-        overrides = [Parameter(name, value=value) for name, value in values]
-        node = OperatorNode(namespace='robot', parameter_overrides=overrides)
-        spin(node)
-        return node
-
-    return start
 
 
 @pytest.fixture
