@@ -99,8 +99,13 @@ def warn_of_unknown(node: Node, known: Iterable[str] = (), aside: Iterable[str] 
             )
 
 
-def declare_config(node: Node, config: type[Config]) -> Config:
+def declare_config(node: Node, config: type[Config], known: Iterable[str] = ()) -> Config:
     """Declare a dataclass' fields as parameters that are fixed at start-up.
+
+    Args:
+        node: The node.
+        config: The dataclass.
+        known: See `warn_of_unknown`.
 
     Returns:
         The dataclass with the values given at start-up.
@@ -114,7 +119,7 @@ def declare_config(node: Node, config: type[Config]) -> Config:
         if problem:
             raise ParameterError(problem)
         values[info.name] = checked(info, node.get_parameter(info.name).value)
-    warn_of_unknown(node)
+    warn_of_unknown(node, known)
     node.add_on_set_parameters_callback(
         lambda changes: SetParametersResult(
             successful=not any(change.name in values for change in changes),

@@ -28,10 +28,11 @@ from tracker_core.target import TrackStatus
 from tracker_nodes.conversions import box_from_message, nanoseconds
 from tracker_nodes.declaring import declare_config
 from tracker_nodes.frames import Frame
-from tracker_nodes.image_input import ImageInput
+from tracker_nodes.image_input import image_topic, ImageInput
 from tracker_nodes.operator_config import OperatorConfig
 from tracker_nodes.picture_join import PictureJoin
 from tracker_nodes.process import run
+from tracker_nodes.qos import given_overrides, override_names
 from tracker_nodes.stopping import execute
 
 if TYPE_CHECKING:
@@ -54,11 +55,16 @@ class OperatorNode(Node):
 
     def __init__(self, **options: Any) -> None:
         super().__init__('operator', **options)
-        self._config = config = declare_config(self, OperatorConfig)
+        topics = [image_topic(self, is_compressed) for is_compressed in (False, True)]
+        known = [name for t in topics for name in override_names(t, 'subscription').values()]
+        self._config = config = declare_config(self, OperatorConfig, known)
         need('aiohttp', 'the page', 'operator')
         from tracker_core.page.server import PageServer as Server
         from tracker_nodes.operator_desk import choices, OperatorDesk
 
+        self._is_compressed = config.image_transport == 'compressed'
+        # What is wrong with them is said now, not when somebody looks.
+        given_overrides(self, topics[self._is_compressed], 'subscription')
         self._input: ImageInput | None = None
         self._viewers = 0
         self._join = PictureJoin()
@@ -105,10 +111,7 @@ class OperatorNode(Node):
     def _on_viewers(self) -> None:
         if self._viewers and self._input is None:
             self._input = ImageInput(
-                self,
-                self._config.image_transport == 'compressed',
-                self._on_frame,
-                self._config.bit_depth,
+                self, self._is_compressed, self._on_frame, self._config.bit_depth
             )
         elif not self._viewers:
             self._unsubscribe()
@@ -130,9 +133,10 @@ class OperatorNode(Node):
         """Called in a thread of the page's."""
         try:
             return picture.decode()
-        except TrackerError as error:
+        except Exception as error:
+            kind = '' if isinstance(error, TrackerError) else f'{type(error).__name__}: '
             self.get_logger().warning(
-                f'an image cannot be shown: {error}', throttle_duration_sec=5.0
+                f'an image cannot be shown: {kind}{error}', throttle_duration_sec=5.0
             )
             raise
 

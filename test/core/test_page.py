@@ -67,6 +67,8 @@ class Clerk:
         await asyncio.sleep(self.delay)
         if isinstance(request, Remove):
             raise ImageError('no such target')
+        if isinstance(request, Finish):
+            raise ZeroDivisionError('by accident')
         return Answer(True, 'done')
 
 
@@ -453,9 +455,10 @@ def test_a_viewer_gets_the_newest_picture_in_its_width():
     assert sizes == [(500, 1000), (256, 512), (32, 64)], 'in steps of 64 pixels'
 
 
-def test_a_picture_that_cannot_be_read_is_left_out():
+@pytest.mark.parametrize('error', [ImageError('no picture'), ZeroDivisionError('by accident')])
+def test_a_picture_that_cannot_be_read_is_left_out(error: Exception):
     def broken() -> np.ndarray:
-        raise ImageError('no picture')
+        raise error
 
     async def look(viewer: Viewer) -> Any:
         await viewer.text('scores')
@@ -473,15 +476,18 @@ def test_requests_are_answered_to_whoever_asked():
         good = await viewer.ask(kind='start', box=[1, 2, 30, 40], stamp='5', id='a')
         bad = await viewer.ask(kind='start', box=[1, 2, 30])
         refused = await viewer.ask(kind='remove', id='nobody')
-        return good, bad, refused
+        failed = await viewer.ask(kind='finish')
+        return good, bad, refused, failed
 
     clerk = Clerk()
     with serving(clerk) as (_, url):
-        good, bad, refused = viewing(url, ask)
+        good, bad, refused, failed = viewing(url, ask)
     assert (good['success'], good['message']) == (True, 'done')
     assert (bad['success'], bad['message']) == (False, 'box must be [x, y, w, h] in pixels')
     assert (refused['success'], refused['message']) == (False, 'no such target')
-    assert clerk.asked == [Start(Box(1, 2, 30, 40), 5, 'a'), Remove('nobody')]
+    assert not failed['success']
+    assert failed['message'] == 'it failed: ZeroDivisionError: by accident'
+    assert clerk.asked == [Start(Box(1, 2, 30, 40), 5, 'a'), Remove('nobody'), Finish()]
 
 
 def test_the_state_and_the_scores_are_told():

@@ -297,6 +297,9 @@ def test_parameters_that_do_not_fit_are_refused_at_the_start(
         start_page(address='robot.local')
     with pytest.raises(ParameterError, match='token must have'):
         start_page(token='secret')
+    override = 'qos_overrides./robot/image.subscription.reliability'
+    with pytest.raises(ParameterError, match=f'{override} must be one of'):
+        start_page(**{override: 'sometimes'})
 
 
 # Which image with which boxes

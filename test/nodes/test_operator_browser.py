@@ -249,6 +249,7 @@ def test_the_connection_is_lost_and_regained(
     node = start_page()
     hand = open_page(node.url)
     hand.see()
+    hand.wait('() => newestNumber > 30', 'some pictures, more than there will be at first')
     port = int(node.url.rstrip('/').rpartition(':')[2])
     node.close()
     hand.wait("() => !document.getElementById('cover').hidden", 'the loss')

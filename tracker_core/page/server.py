@@ -173,6 +173,10 @@ class PageServer:
     def _run(self, started: Future[int]) -> None:
         try:
             self._loop.run_until_complete(self._serve(started))
+        except Exception as error:
+            if started.done():
+                raise
+            started.set_exception(error)
         finally:
             self._board.close()
             self._loop.close()
@@ -197,11 +201,10 @@ class PageServer:
         address, port = self._config.address, self._config.port
         try:
             await web.TCPSite(runner, address, port, ssl_context=self._tls).start()
-            started.set_result(runner.addresses[0][1])
-        except OSError as error:
+        except OSError:
             await runner.cleanup()
-            started.set_exception(error)
-            return
+            raise
+        started.set_result(runner.addresses[0][1])
         await self._stopping.wait()
         goodbyes = [
             viewer.dismiss(WSCloseCode.GOING_AWAY, 'the node ends') for viewer in self._viewers
@@ -300,7 +303,7 @@ class PageServer:
         width = max(round(viewer.width * level.share), LEAST_WIDTH)
         try:
             number, packed = await self._board.packed(width, level.quality)
-        except TrackerError:  # which the node tells by itself
+        except Exception:  # whatever it is, the next one may be fine; who decodes tells it
             viewer.link.skip(self._board.number)
             return
         viewer.link.send(number, time.monotonic())
@@ -346,6 +349,8 @@ class PageServer:
             answer = Answer(False, f'no answer within {ANSWER_TIMEOUT:g} s')
         except TrackerError as error:
             answer = Answer(False, str(error))
+        except Exception as error:  # a viewer must not wait for ever
+            answer = Answer(False, f'it failed: {type(error).__name__}: {error}')
         with contextlib.suppress(ConnectionError, RuntimeError):
             await viewer.answer(answer)
 

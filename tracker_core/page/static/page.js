@@ -18,6 +18,7 @@ let retry = 0.5; // seconds until the next attempt to connect
 let state = null; // the newest of the server
 let shown = null; // {bitmap, header}: the picture that is to be seen
 let newest = null; // the same, of the newest picture
+let newestNumber = 0; // in this connection
 let isFrozen = false;
 let drawing = null; // [x, y, x, y] in the image: where the box began, and the pointer
 let selected = ''; // id of a target
@@ -36,7 +37,10 @@ function connect() {
   const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
   socket = new WebSocket(`${scheme}://${location.host}/socket`);
   socket.binaryType = 'arraybuffer';
-  socket.onopen = () => { retry = 0.5; };
+  socket.onopen = () => {
+    retry = 0.5;
+    newestNumber = 0; // another server counts anew
+  };
   socket.onmessage = (event) => {
     if (typeof event.data === 'string') onText(JSON.parse(event.data));
     else onPicture(event.data);
@@ -75,6 +79,7 @@ function onText(message) {
 }
 
 async function onPicture(data) {
+  const from = socket;
   const length = new DataView(data).getUint32(0);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
   let bitmap;
@@ -85,10 +90,12 @@ async function onPicture(data) {
     send({kind: 'seen', number: header.number, width: wantedWidth()});
     return;
   }
-  if (newest && newest.header.number > header.number) { // it was decoded faster
+  // Another one was decoded faster (who sees a picture has seen those before it), or the connection has ended meanwhile
+  if (newestNumber > header.number || from.readyState !== WebSocket.OPEN) {
     bitmap.close();
-    return; // who sees a picture has seen those before it
+    return;
   }
+  newestNumber = header.number;
   if (newest && newest !== shown) newest.bitmap.close();
   newest = {bitmap, header};
   sought();
