@@ -48,7 +48,7 @@ FOLLOW_PARAMETERS = (
     'fixed_frame',
     'target_frame',
 )
-OPERATOR_PARAMETERS = ('address', 'port')
+OPERATOR_PARAMETERS = ('operator_address', 'operator_port')
 # Of tracker_node, unless its parameter file says otherwise: who draws a box takes his time
 FOR_DRAWING = {'history_seconds': 10.0}
 
@@ -175,10 +175,11 @@ def _arguments_of(
     Args:
         node: Its name.
         config: Whose fields its parameters are.
-        names: Of those that are arguments.
+        names: Of the arguments.
         file: Name of the argument for the file.
-        prefix: Of their names as arguments.
+        prefix: In front of the parameters' names, as arguments.
     """
+    parameters = [name.removeprefix(prefix) for name in names]
     return [
         DeclareLaunchArgument(
             file,
@@ -192,7 +193,7 @@ def _arguments_of(
                 description=f'{text}. Of {node}; empty: as in {file}',
                 choices=choices,
             )
-            for name, text, choices in described_of(config, names)
+            for name, text, choices in described_of(config, parameters)
         ),
     ]
 
@@ -300,8 +301,7 @@ def _operator(value: Callable[[str], str], node: Callable[..., Node]) -> Node:
         RuntimeError: One of them does not fit.
     """
     path = _given_file(value, 'operator_params_file')
-    names = [f'operator_{name}' for name in OPERATOR_PARAMETERS]
-    given = {name: value(name) for name in names}
+    given = {name: value(name) for name in OPERATOR_PARAMETERS}
     try:
         parameters = operator_parameters(given, value('image_transport'))
     except ParameterError as error:
