@@ -52,6 +52,7 @@ from tracker_core.page.server import (  # noqa: E402
 )
 
 TOKEN = 'a-token-of-24-characters'
+LIMIT = 60.0  # seconds; a time-out of each reading would begin anew with each heartbeat
 TARGET = TargetView('cup_1', 'cup', TrackStatus.TRACKING, 0.875, Box(10.5, 20, 30, 40.25))
 
 
@@ -103,17 +104,24 @@ class Viewer:
 
     async def text(self, kind: str, **fields: Any) -> dict[str, Any]:
         """The next message of a kind whose fields have these values."""
+        return await asyncio.wait_for(self._text(kind, fields), LIMIT)
+
+    async def picture(self) -> tuple[dict[str, Any], np.ndarray]:
+        """The next picture."""
+        return await asyncio.wait_for(self._picture(), LIMIT)
+
+    async def _text(self, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
         while True:
-            each = await self.talk.receive(20)
+            each = await self.talk.receive()
             assert each.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY), each
             if each.type is aiohttp.WSMsgType.TEXT:
                 content = json.loads(each.data)
                 if content['kind'] == kind and fields.items() <= content.items():
                     return content
 
-    async def picture(self) -> tuple[dict[str, Any], np.ndarray]:
+    async def _picture(self) -> tuple[dict[str, Any], np.ndarray]:
         while True:
-            each = await self.talk.receive(20)
+            each = await self.talk.receive()
             assert each.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY), each
             if each.type is aiohttp.WSMsgType.BINARY:
                 return unpacked(each.data)
@@ -125,7 +133,7 @@ class Viewer:
     async def end(self) -> int | None:
         """Read on until the server closes; returns its code."""
         while not self.talk.closed:
-            await self.talk.receive(20)
+            await asyncio.wait_for(self.talk.receive(), LIMIT)
         return self.talk.close_code
 
 

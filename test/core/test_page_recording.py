@@ -26,6 +26,7 @@ from tracker_core.media.scene import render_scene
 
 aiohttp = pytest.importorskip('aiohttp', reason='the extra operator is not installed')
 SCENE = render_scene('calm', frames=12)
+PATIENCE = 120.0  # seconds; a time-out of each reading would begin anew with each heartbeat
 
 
 class Page:
@@ -33,11 +34,17 @@ class Page:
 
     def __init__(self, talk: aiohttp.ClientWebSocketResponse) -> None:
         self._talk = talk
+        self._state: dict[str, Any] = {}  # the newest
 
     async def until(self, what: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
-        """Read on until a message, or the header of a picture, fits."""
+        """Read on until a message, or the header of a picture, fits; the newest state may."""
+        if self._state and what(self._state):
+            return self._state
+        return await asyncio.wait_for(self._until(what), PATIENCE)
+
+    async def _until(self, what: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
         while True:
-            each = await self._talk.receive(60)
+            each = await self._talk.receive()
             assert each.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY), each
             if each.type is aiohttp.WSMsgType.TEXT:
                 content = json.loads(each.data)
@@ -46,6 +53,8 @@ class Page:
                 content = {'kind': 'picture', **json.loads(each.data[4 : 4 + length])}
                 seen = {'kind': 'seen', 'number': content['number'], 'width': 320}
                 await self._talk.send_str(json.dumps(seen))
+            if content['kind'] == 'state':
+                self._state = content
             if what(content):
                 return content
 
@@ -56,7 +65,15 @@ class Page:
     async def seek(self, frame: int) -> dict[str, Any]:
         """The header of a frame."""
         await self._talk.send_str(json.dumps({'kind': 'seek', 'frame': frame}))
-        return await self.until(lambda m: m['kind'] == 'picture' and m['stamp'] == str(frame))
+        found: dict[str, dict[str, Any]] = {}  # picture and answer come in any order
+
+        def has_both(message: dict[str, Any]) -> bool:
+            if message['kind'] == 'answer' or message.get('stamp') == str(frame):
+                found[message['kind']] = message
+            return len(found) == 2
+
+        await self.until(has_both)
+        return found['picture']
 
 
 @contextlib.contextmanager
