@@ -6,12 +6,13 @@ RUN apt-get update && apt-get install --no-install-recommends -y \
         ros-jazzy-tf2-ros ros-jazzy-rmw-cyclonedds-cpp \
     && rm -rf /var/lib/apt/lists/*
 
-# torch for the CPU; with --build-arg TORCH_INDEX=https://pypi.org/simple the one for CUDA
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# The torch that pip takes has CUDA with it; --build-arg TORCH_OPTIONS="..." gives pip options, such as the index of the
+# much smaller one for the CPU, which PyTorch's page of installation names
+ARG TORCH_OPTIONS=
 WORKDIR /workspace
 COPY requirements.txt /workspace/
 RUN python3 -m venv --system-site-packages /venv \
-    && /venv/bin/pip install --no-cache-dir --index-url "$TORCH_INDEX" torch \
+    && /venv/bin/pip install --no-cache-dir $TORCH_OPTIONS torch \
     && /venv/bin/pip install --no-cache-dir -r requirements.txt 'aiohttp>=3.8'
 
 COPY . /workspace/src/tracker_nodes

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from tracker_core import create_tracker
-from tracker_core.commands.annotate import _numbered_box
+from tracker_core.commands.annotate import numbered_box
 from tracker_core.media.overlay import draw_track
 from tracker_core.media.sources import open_frames
 
@@ -27,7 +27,7 @@ NAMES = ('white', 'red', 'third', 'fourth')
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('folder')
-    parser.add_argument('--box', action='append', required=True, type=_numbered_box)
+    parser.add_argument('--box', action='append', required=True, type=numbered_box)
     parser.add_argument('--tracker', default='ocean')
     parser.add_argument('--rate', type=float, default=12.5, help='frames per second')
     parser.add_argument('--zoom', type=float, default=1.5)

@@ -6,23 +6,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tracker_core.media.gray import AUTO, BIT_DEPTHS
 from tracker_core.page.config import PageConfig
 from tracker_core.parameters import parameter
+from tracker_nodes.images_config import ImagesConfig
 
 
 @dataclass(frozen=True)
-class OperatorConfig(PageConfig):
+class OperatorConfig(ImagesConfig, PageConfig):
     """The parameters of `operator`: its page, and what it shows."""
 
-    image_transport: str = parameter(
-        'raw',
-        'What to subscribe to: the topic image, or image/compressed.',
-        choices=('raw', 'compressed'),
-    )
-    bit_depth: int = parameter(
-        AUTO, 'Bits that 16-bit images really have; 0: their range is found.', choices=BIT_DEPTHS
-    )
     label: str = parameter(
         '', "What is followed: the label of targets that are given none; empty for 'target'."
     )

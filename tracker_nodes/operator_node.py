@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 import time
-from typing import Any, TYPE_CHECKING
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 import numpy as np
@@ -35,9 +35,6 @@ from tracker_nodes.process import run
 from tracker_nodes.qos import given_overrides, override_names
 from tracker_nodes.stopping import execute
 
-if TYPE_CHECKING:
-    from tracker_core.page.server import PageServer
-
 STATES = 5.0  # times a second that the page is told how all is doing
 SILENCE = 2.0  # seconds after which what was told last does not hold any more
 NOTICES = 10  # that are kept
@@ -59,7 +56,7 @@ class OperatorNode(Node):
         known = [name for t in topics for name in override_names(t, 'subscription').values()]
         self._config = config = declare_config(self, OperatorConfig, known)
         need('aiohttp', 'the page', 'operator')
-        from tracker_core.page.server import PageServer as Server
+        from tracker_core.page.server import PageServer
         from tracker_nodes.operator_desk import choices, OperatorDesk
 
         self._is_compressed = config.image_transport == 'compressed'
@@ -86,7 +83,7 @@ class OperatorNode(Node):
         self.create_timer(1 / STATES, self._tell, clock=steady)
         self.create_timer(1.0, self._on_second, clock=steady)
         desk = OperatorDesk(self, config.tracker_node, config.label)
-        self._server: PageServer = Server(config, desk, self._set_viewers)
+        self._server = PageServer(config, desk, self._set_viewers)
         self._server.open()
         # Not by the logger: its messages go to a topic and to files, and this has the token.
         print(f'operator: open {self.url}', flush=True)

@@ -27,10 +27,11 @@ from vision_msgs.msg import Detection2DArray
 
 from tracker_core import Box, BoxError, ImageError, TrackerError
 from tracker_core.media.encodings import compressed_to_rgb, to_rgb
-from tracker_core.media.gray import AUTO, BIT_DEPTHS, GrayRange
+from tracker_core.media.gray import GrayRange
 from tracker_core.parameters import parameter
 from tracker_nodes.conversions import box_from_message, box_to_message, nanoseconds
 from tracker_nodes.declaring import declare_config
+from tracker_nodes.images_config import ImagesConfig
 from tracker_nodes.process import run
 from tracker_nodes.qos import type_name
 from tracker_nodes.selection import Mouse, Request, Selection, View
@@ -47,17 +48,9 @@ MOUSE_EVENTS = {
 
 
 @dataclass(frozen=True)
-class SelectConfig:
+class SelectConfig(ImagesConfig):
     """The parameters of `select_target`."""
 
-    image_transport: str = parameter(
-        'raw',
-        'What to subscribe to: the topic image, or image/compressed.',
-        choices=('raw', 'compressed'),
-    )
-    bit_depth: int = parameter(
-        AUTO, 'Bits that 16-bit images really have; 0: their range is found.', choices=BIT_DEPTHS
-    )
     label: str = parameter('', "What is followed: the label of the targets; empty for 'target'.")
 
 

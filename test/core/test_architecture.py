@@ -25,7 +25,7 @@ A_TRACKER = 'TRACKER'  # how the table names the room of each
 # Modules and what their imports bring along, but for what a function imports when it is called
 NO_TORCH = ['registry', 'declaration', 'choices', 'parameters', 'errors', 'boxes', 'target']
 NO_ROS = ['arrivals', 'depth_encodings', 'feed', 'follow_config', 'frames', 'joining']
-NO_ROS += ['operator_config', 'picture_join']
+NO_ROS += ['images_config', 'operator_config', 'picture_join']
 NO_ROS += ['node_config', 'selection', 'worker']
 
 

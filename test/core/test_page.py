@@ -132,9 +132,12 @@ class Viewer:
 
     async def end(self) -> int | None:
         """Read on until the server closes; returns its code."""
+        told = None  # what the client notes becomes another code if its reply comes too late
         while not self.talk.closed:
-            await asyncio.wait_for(self.talk.receive(), LIMIT)
-        return self.talk.close_code
+            each = await asyncio.wait_for(self.talk.receive(), LIMIT)
+            if each.type is aiohttp.WSMsgType.CLOSE:
+                told = each.data
+        return told or self.talk.close_code
 
 
 def viewing(url: str, act: Callable[[Viewer], Awaitable[Any]], count: int = 1, **how: Any) -> Any:

@@ -151,8 +151,10 @@ class RecordingDesk:
         """Show the frame, with the boxes that are known there."""
         assert self.page is not None
         number, image = self._frame, self._image
-        targets = [view for view in self._given() if view.id == _name(number)]
-        if not targets and (box := self._found.get(number)) is not None:
+        targets = []
+        if number in self._hand:
+            targets = [_given(number, self._hand[number])]
+        elif (box := self._found.get(number)) is not None:
             targets = [TargetView(FOUND, '', TrackStatus.UNCERTAIN, 1.0, box)]
         self.page.show(Picture(number, lambda: image, targets))
         self._tell()
@@ -160,22 +162,21 @@ class RecordingDesk:
     def _tell(self) -> None:
         assert self.page is not None
         self._told = time.monotonic()
-        given = sorted(self._hand)
+        given = dict(sorted(self._hand.items()))
         self.page.tell(
             PageState(
                 tracker=self._tracker.name,
                 preset=self._tracker.preset,
-                targets=self._given(),
+                targets=[_given(number, box) for number, box in given.items()],
                 notices=tuple(self._notices),
-                recording=Recording(self._length, self._frame, given, self._progress),
+                recording=Recording(self._length, self._frame, list(given), self._progress),
             )
         )
 
-    def _given(self) -> list[TargetView]:
-        return [
-            TargetView(_name(number), '', TrackStatus.TRACKING, 1.0, box)
-            for number, box in sorted(self._hand.items())
-        ]
+
+def _given(number: int, box: Box) -> TargetView:
+    """A box that was drawn, in the frame of this number."""
+    return TargetView(_name(number), '', TrackStatus.TRACKING, 1.0, box)
 
 
 def _name(number: int) -> str:

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_topic(parser)
     parser.add_argument(
         '--box',
-        type=_numbered_box,
+        type=numbered_box,
         action='append',
         default=[],
         metavar='FRAME:X,Y,W,H',
@@ -153,7 +153,7 @@ def _summary(found: Annotation, given: int, exact: Sequence[Box] | None) -> str:
     return line
 
 
-def _numbered_box(text: str) -> tuple[int, Box | None]:
+def numbered_box(text: str) -> tuple[int, Box | None]:
     """FRAME:X,Y,W,H, or FRAME."""
     number, separator, rest = text.partition(':')
     if not number.isdecimal():
