@@ -35,9 +35,20 @@ class Processes:
         """Join those that torchrun started, over NCCL on GPUs and gloo on CPUs."""
         if not distributed.is_torchelastic_launched():
             return cls()
-        if not distributed.is_initialized():
-            distributed.init_process_group('nccl' if device.type == 'cuda' else 'gloo')
         restarts = int(os.environ.get('TORCHELASTIC_RESTART_COUNT', '0'))
+        # not in every build of PyTorch
+        from torch.distributed.distributed_c10d import PrefixStore
+        from torch.distributed.rendezvous import rendezvous
+
+        if not distributed.is_initialized():
+            store, rank, count = next(rendezvous('env://'))
+            if os.environ['GROUP_WORLD_SIZE'] == '1':
+                # torchrun keeps one store through all restarts: a process that is early would read
+                # where one that has ended was to be reached. Several machines may differ in the
+                # number of restarts; there torchrun has to make the store anew (docs/training.md).
+                store = PrefixStore(f'restart {restarts}', store)
+            backend = 'nccl' if device.type == 'cuda' else 'gloo'
+            distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
         return cls(distributed.get_world_size(), distributed.get_rank(), restarts > 0)
 
     @property
