@@ -9,6 +9,8 @@ sample. A tracker computes these positions from its own geometry and leaves the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+import math
 from typing import Any, Protocol
 
 import cv2
@@ -19,6 +21,9 @@ from torch import Tensor
 from tracker_core.errors import ImageError
 
 SMALLEST_SIDE = 16  # pixels; below this no tracker has anything to see
+MARGIN = 3  # pixels around a window that its samples and their rounding may need
+
+Corners = tuple[float, float, float, float]  # x1, y1, x2, y2 in pixels
 
 
 def as_frame(image: Any, device: torch.device | str | None = None) -> Tensor:
@@ -72,6 +77,26 @@ def as_frame(image: Any, device: torch.device | str | None = None) -> Tensor:
     else:
         tensor = image
     return tensor if device is None else tensor.to(device, non_blocking=True)
+
+
+def covering(windows: Sequence[Corners], image_size: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of an image that bilinear samples inside windows need, of which those
+    outside the image see its border."""
+    part = []
+    for axis in (1, 0):
+        low, high = (min(w[axis] for w in windows), max(w[2 + axis] for w in windows))
+        size = image_size[axis]
+        if not math.isfinite(high - low):
+            return slice(0, image_size[1]), slice(0, image_size[0])
+        first = min(max(math.floor(low) - MARGIN, 0), size - 1)
+        part.append(slice(first, max(min(math.ceil(high) + MARGIN, size), first + 1)))
+    return part[0], part[1]
+
+
+def square_corners(cx: float, cy: float, side: float) -> Corners:
+    """Those of a square window around a centre."""
+    half = side / 2
+    return cx - half, cy - half, cx + half, cy + half
 
 
 def sample_grid(

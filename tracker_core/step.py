@@ -19,6 +19,7 @@ from typing import Protocol
 import torch
 from torch import nn, Tensor
 
+from tracker_core.images import Corners, covering
 from tracker_core.parameters import TrackerConfig
 
 Tensors = tuple[Tensor, ...]  # a target's model, (1, ...) each; what an update gives
@@ -58,15 +59,29 @@ class StepProgram:
             targets one behind the other; it gives the result (N, R) float and tensors that stay
             on the device. It reads nothing back, moves nothing between devices and makes no
             tensor from numbers of the host.
+        reach: The windows of a frame that `run` looks at, given a target's search geometry (M,)
+            and the frame's width and height; None where it may look at all of it.
         key: The program key of its targets.
         origin: Whose step it is.
         networks: What `run` computes with, by name; exporters want to know.
     """
 
     run: Callable[..., Tensors]
+    reach: Callable[[list[float], tuple[int, int]], list[Corners] | None]
     key: ProgramKey
     origin: Provenance
     networks: Mapping[str, nn.Module] = field(repr=False)
+
+    def seen(self, frame: Tensor, geometry: Tensor) -> tuple[slice, slice]:
+        """Rows and columns of a frame that the step needs; the others may be anything."""
+        size = (frame.shape[1], frame.shape[0])
+        windows: list[Corners] = []
+        for row in geometry.tolist():
+            of_target = self.reach(row, size)
+            if of_target is None:
+                return slice(0, size[1]), slice(0, size[0])
+            windows += of_target
+        return covering(windows, size)
 
     @property
     def identity(self) -> Hashable:

@@ -26,7 +26,7 @@ from torch import nn, Tensor
 
 from tracker_core.boxes import Box, startable
 from tracker_core.errors import BoxError, ParameterError, TrackerError
-from tracker_core.images import as_frame, Cut, cut_windows, cut_windows_by_opencv
+from tracker_core.images import as_frame, Corners, Cut, cut_windows, cut_windows_by_opencv
 from tracker_core.layers.graphs import attach_sessions
 from tracker_core.layers.tints import tints
 from tracker_core.parameters import ConfigT, describe
@@ -298,7 +298,7 @@ class Tracker(ABC, Generic[ConfigT, ModelT, StateT]):
         origin = Provenance(
             self.name, self.preset, self.weights.checksum, self.precision, self.config
         )
-        return StepProgram(partial(self.step, key), key, origin, self.networks)
+        return StepProgram(partial(self.step, key), self.reach, key, origin, self.networks)
 
     def program_key(
         self, target: Target[ModelT, StateT], image_size: tuple[int, int]
@@ -331,6 +331,20 @@ class Tracker(ABC, Generic[ConfigT, ModelT, StateT]):
         Returns:
             (N, R) float, what is read back of the frame, and tensors that stay on the device.
         """
+
+    def reach(self, geometry: list[float], image_size: tuple[int, int]) -> list[Corners] | None:
+        """Which windows of a frame `step` samples for a target.
+
+        A runtime needs to bring no more of a frame to the device.
+
+        Args:
+            geometry: From `search_geometry`.
+            image_size: Width and height of the frame.
+
+        Returns:
+            Corners in pixels; None where it may be all of the frame.
+        """
+        return None
 
     @abstractmethod
     def proposal(

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 import copy
 from dataclasses import replace
 from functools import lru_cache
@@ -47,7 +47,7 @@ from tracker_core.runtime.eager import Eager, Joined
 from tracker_core.runtime.export import StepInputs, write_onnx
 from tracker_core.runtime.importer import obstacles
 from tracker_core.runtime.onnx import open_session, run
-from tracker_core.step import StepProgram
+from tracker_core.step import Rows, StepProgram, Tensors
 
 
 class Prepared(Eager):
@@ -242,9 +242,63 @@ def test_frame_and_geometry_travel_together(size: tuple[int, int]) -> None:
     staging = Staging(frame, geometry, torch.device('cpu'))
     for seed in range(2):
         frame, geometry = torch.from_numpy(picture(size, seed)), geometry + 1
-        staging.upload(frame, geometry)
+        staging.upload(frame, geometry, (slice(0, size[0]), slice(0, size[1])))
         assert torch.equal(staging.frame, frame)
         assert torch.equal(staging.geometry, geometry)
+    part = slice(3, 9), slice(5, 17)
+    other = torch.from_numpy(picture(size, 2))
+    staging.upload(other, geometry + 1, part)
+    frame[part] = other[part]  # the rest stays
+    assert torch.equal(staging.frame, frame)
+    assert torch.equal(staging.geometry, geometry + 1)
+
+
+class Blinkered(Eager):
+    """Sees noise wherever a program says that it does not look, and shall find the same."""
+
+    prepares_programs = True
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__(device)
+        self.shares: list[float] = []
+
+    def __call__(
+        self, program: StepProgram, frame: Tensor, geometry: Tensor, models: Sequence[Tensors]
+    ) -> tuple[Rows, Tensors]:
+        part = program.seen(frame, geometry)
+        noise = torch.from_numpy(picture((frame.shape[0], frame.shape[1]), 7))
+        noise[part] = frame[part]
+        self.shares.append(frame[part].numel() / frame.numel())
+        wanted, kept = super().__call__(program, frame, geometry, models)
+        found, others = super().__call__(program, noise, geometry, models)
+        np.testing.assert_array_equal(found, wanted)
+        for one, other in zip(others, kept, strict=True):
+            np.testing.assert_array_equal(one, other)
+        return wanted, kept
+
+
+@pytest.mark.parametrize(('name', 'preset'), PRESETS)
+def test_a_step_looks_nowhere_else_than_it_says(name: str, preset: str) -> None:
+    """In the middle, at each border and beyond it, for one target and for two."""
+    options = {} if preset == 'compact' else REDUCED.get((name, preset), {})
+    weights = None if tracker_declaration(name).preset(preset).is_bundled else 'random'
+    tracker = create_tracker(name, preset, 'cpu', 'float32', 'eager', weights, **options)
+    tracker.steps = eyes = Blinkered(tracker.device)
+    size = (400, 300)
+    image = picture(size[::-1])
+    boxes = [Box(371, 275, 40, 33), Box(190, 140, 24, 30), Box(2, 3, 21, 18), Box(180, -9, 60, 20)]
+    if preset.startswith('paper'):
+        boxes = boxes[:1]  # these take seconds
+    targets = [tracker.start(image, box) for box in boxes]
+    frame = torch.from_numpy(picture(size[::-1], 1))
+    with torch.inference_mode():
+        for target in targets:
+            tracker.locate(frame, [target])
+        tracker.locate(frame, [replace(targets[0], search_offset=(300.0, 200.0))])
+        tracker.locate(frame, targets[1:3])
+    if preset.startswith('compact'):
+        assert len(eyes.shares) >= 6
+        assert min(eyes.shares) < 0.5
 
 
 def test_filled_up_templates_change_nothing() -> None:

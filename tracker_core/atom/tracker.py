@@ -35,7 +35,7 @@ from tracker_core.atom.place import (
 from tracker_core.backbones.compact import CompactBackbone
 from tracker_core.boxes import Box
 from tracker_core.discriminative.memory import SampleMemory
-from tracker_core.discriminative.squares import cut_squares, PixelSquare
+from tracker_core.discriminative.squares import cut_squares, PixelSquare, square_reach
 from tracker_core.discriminative.verdict import Verdict
 from tracker_core.discriminative.views import (
     drop_channels,
@@ -43,6 +43,7 @@ from tracker_core.discriminative.views import (
     first_views,
     kept_channels,
 )
+from tracker_core.images import Corners, square_corners
 from tracker_core.layers.appearance import appearance, similarity
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.layers.placing import place
@@ -217,6 +218,14 @@ class AtomTracker(Tracker[AtomConfig, AtomModel, AtomState]):
         if not config.refine:
             return geometry
         return torch.cat([geometry, self._draws(target.age).flatten().double()])
+
+    def reach(self, geometry: list[float], image_size: tuple[int, int]) -> list[Corners] | None:
+        width = 6 if self.config.released else 3
+        first = range(6, 6 + self.config.scales * width, width)
+        squares = [geometry[index : index + width] for index in first]
+        if self.config.released:
+            return [square_reach(square, image_size) for square in squares]
+        return [square_corners(x + 0.5, y + 0.5, side) for y, x, side in squares]
 
     def model_tensors(self, target: AtomTarget) -> Tensors:
         return target.model.composed, *target.model.modulation

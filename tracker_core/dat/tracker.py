@@ -41,6 +41,7 @@ from tracker_core.dat.network import (
 )
 from tracker_core.dat.views import CropViews, RegionViews, View, Window
 from tracker_core.errors import WeightsError
+from tracker_core.images import Corners, square_corners
 from tracker_core.layers.appearance import appearance, similarity
 from tracker_core.refiner.network import build_refiner, check_refiner
 from tracker_core.refiner.refine import into_cells, refine, toward
@@ -250,6 +251,11 @@ class DatTracker(Tracker[DatConfig, DatModel, DatState]):
         random.manual_seed(self._seed(target.age + 1, 0))
         noise = sampling.search_noise(self.config.candidates, random)
         return torch.cat((torch.tensor(numbers, dtype=torch.float64), noise.flatten()))
+
+    def reach(self, geometry: list[float], image_size: tuple[int, int]) -> list[Corners] | None:
+        if not isinstance(self.views, RegionViews):
+            return None  # it keeps the frame, to learn from
+        return [square_corners(geometry[4], geometry[5], geometry[6])]
 
     def model_tensors(self, target: DatTarget) -> Tensors:
         return target.model.tensors

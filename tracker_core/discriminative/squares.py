@@ -7,12 +7,13 @@ The published trackers see such squares, in training and after it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from tracker_core.images import sample_grid
+from tracker_core.images import Corners, sample_grid
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,16 @@ class PixelSquare:
     def numbers(self) -> tuple[int, ...]:
         """What `cut_squares` takes."""
         return (*self.offset, self.step, *self.first, self.count)
+
+
+def square_reach(numbers: Sequence[float], image_size: tuple[int, int]) -> Corners:
+    """What `cut_squares` samples of a frame for one square, as corners in pixels; outside the
+    frame it sees the last pixels of its own that are inside."""
+    step, count = numbers[2], numbers[5]
+    starts = [numbers[axis] + step * numbers[3 + axis] for axis in (1, 0)]
+    lows = [min(at, size - 2 * step) for at, size in zip(starts, image_size, strict=True)]
+    highs = [max(at + step * count, 2 * step) for at in starts]
+    return lows[0], lows[1], highs[0], highs[1]
 
 
 def cut_squares(frame: Tensor, numbers: Tensor, size: int, positions: torch.dtype) -> Tensor:

@@ -15,10 +15,10 @@ import torch
 from torch import nn, Tensor
 
 from tracker_core.boxes import Box
-from tracker_core.discriminative.squares import cut_squares, PixelSquare
+from tracker_core.discriminative.squares import cut_squares, PixelSquare, square_reach
 from tracker_core.discriminative.verdict import Verdict
 from tracker_core.errors import WeightsError
-from tracker_core.images import sample_grid, window_positions
+from tracker_core.images import Corners, sample_grid, square_corners, window_positions
 from tracker_core.layers.appearance import appearance, similarity
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.layers.interpolation import cubic_matrix, resample
@@ -201,6 +201,12 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
             patch = self._patch(target)
             numbers += [*patch.numbers(), state.w / patch.scale, state.h / patch.scale]
         return torch.tensor(numbers, dtype=torch.float64)
+
+    def reach(self, geometry: list[float], image_size: tuple[int, int]) -> list[Corners] | None:
+        windows = [square_corners(geometry[0], geometry[1], geometry[2])]
+        if self.online is not None:
+            windows.append(square_reach(geometry[5:11], image_size))
+        return windows
 
     @staticmethod
     def _online_parts(target: OceanTarget) -> tuple[Learner, OnlineState]:

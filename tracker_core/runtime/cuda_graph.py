@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Steps and online updates as captured CUDA graphs.
 
-A step is one upload, one launch, one read-back a frame. A frame and its search geometry lie one
-behind the other in one block of pinned memory, which is copied to the device in one asynchronous
-copy. The graph reads static buffers only. It is captured once per program and shapes, after runs
-that warm it up; models are copied into its buffers only when the targets or what was learnt of
-them change.
+A step is one upload, one launch, one read-back a frame. Search geometry and those pixels of a
+frame that the step looks at lie one behind the other in one block of pinned memory, which is
+copied to the device in one asynchronous copy. The graph reads static buffers only. It is captured
+once per program and shapes, after runs that warm it up; models are copied into its buffers only
+when the targets or what was learnt of them change.
 
 An update reads static buffers likewise, and nothing is read back of it: whoever calls it goes on
 while the device learns. It runs on the stream of the steps, for the next step needs its outcome.
@@ -35,55 +35,57 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_GRAPHS = 16  # steps captured at the same time, and as many updates
+MOST_STAGINGS = 4  # sizes of images, or numbers of targets
 WARM_UPS = 3
 ALIGNMENT = 256  # bytes; what TensorRT wants of addresses, and no less than anything else does
 
 
 class Staging:
-    """A frame and its search geometry, to be brought to the device in one copy.
+    """A frame and its search geometry on the device, brought there in one copy. Of the frame only
+    what is needed comes; the rest is of earlier ones.
 
     Args:
         frame: (H, W, 3), a frame of the shape that will come.
         geometry: (N, M), likewise.
         device: Where to.
+
+    Attributes:
+        frame: On the device.
+        geometry: On the device.
     """
 
     def __init__(self, frame: Tensor, geometry: Tensor, device: torch.device) -> None:
-        head = -(-geometry.nbytes // ALIGNMENT) * ALIGNMENT
-        pinned = device.type == 'cuda'
-        self._host = torch.empty(head + frame.nbytes, dtype=torch.uint8, pin_memory=pinned)
-        self._device = torch.empty(self._host.shape, dtype=torch.uint8, device=device)
-        dtype, shape, size = geometry.dtype, geometry.shape, geometry.nbytes
-        self._parts = [
-            (block[:size].view(dtype).view(shape), block[head:].view(frame.shape))
+        self._head = -(-geometry.nbytes // ALIGNMENT) * ALIGNMENT
+        length, pinned = self._head + frame.nbytes, device.type == 'cuda'
+        self._host = torch.empty(length, dtype=torch.uint8, pin_memory=pinned)
+        self._device = torch.empty(length, dtype=torch.uint8, device=device)
+        self._host_geometry, self.geometry = (
+            block[: geometry.nbytes].view(geometry.dtype).view(geometry.shape)
             for block in (self._host, self._device)
-        ]
-        self._head = size
+        )
+        self.frame = torch.zeros(frame.shape, dtype=torch.uint8, device=device)
 
-    @property
-    def geometry(self) -> Tensor:
-        """On the device."""
-        return self._parts[1][0]
-
-    @property
-    def frame(self) -> Tensor:
-        """On the device."""
-        return self._parts[1][1]
-
-    def upload(self, frame: Tensor, geometry: Tensor) -> None:
+    def upload(self, frame: Tensor, geometry: Tensor, part: tuple[slice, slice]) -> None:
         """Bring new contents; a frame that is on the device already is copied there.
 
         The host's block may be written only when the copy before is done: whoever has read back a
         result of it knows that.
+
+        Args:
+            frame: (H, W, 3) uint8.
+            geometry: (N, M), on the host.
+            part: Rows and columns of the frame that are needed.
         """
-        host_geometry, host_frame = self._parts[0]
-        host_geometry.copy_(geometry)
-        if frame.device.type == 'cpu':
-            host_frame.copy_(frame)
-            self._device.copy_(self._host, non_blocking=True)
-        else:
-            self.frame.copy_(frame)
+        self._host_geometry.copy_(geometry)
+        pixels = frame[part]
+        if frame.device.type != 'cpu':
             self._device[: self._head].copy_(self._host[: self._head], non_blocking=True)
+            self.frame[part].copy_(pixels)
+            return
+        end = self._head + pixels.nbytes
+        self._host[self._head : end].view(pixels.shape).copy_(pixels)
+        self._device[:end].copy_(self._host[:end], non_blocking=True)
+        self.frame[part].copy_(self._device[self._head : end].view(pixels.shape))
 
 
 class ModelBuffers:
@@ -224,8 +226,7 @@ class CapturedStep:
 
     Args:
         step: The tensor program, see `StepProgram.run`.
-        frame: A frame of the shape that will come.
-        geometry: The search geometry that goes with it.
+        staging: Where frame and geometry lie, with the first ones in it.
         models: The targets' models.
         device: Where it runs.
         record: Captures it.
@@ -234,23 +235,25 @@ class CapturedStep:
     def __init__(
         self,
         step: Callable[..., Tensors],
-        frame: Tensor,
-        geometry: Tensor,
+        staging: Staging,
         models: Sequence[Tensors],
         device: torch.device,
         record: Recorder,
     ) -> None:
-        self._staging = Staging(frame, geometry, device)
-        self._staging.upload(frame, geometry)
+        self._staging = staging
         self._models = ModelBuffers(models, device)
-        buffers = (self._staging.frame, self._staging.geometry, *self._models.tensors)
-        self._step = record(step, buffers)
+        self._step = record(step, (staging.frame, staging.geometry, *self._models.tensors))
         self._read_back = ReadBack(self._step.outputs[0])
 
     def __call__(
-        self, frame: Tensor, geometry: Tensor, models: Sequence[Tensors]
+        self,
+        frame: Tensor,
+        geometry: Tensor,
+        part: tuple[slice, slice],
+        models: Sequence[Tensors],
     ) -> tuple[Rows, Tensors]:
-        self._staging.upload(frame, geometry)
+        """See `Staging.upload`."""
+        self._staging.upload(frame, geometry, part)
         self._models.load(models)
         self._step.run()
         return self._read_back(self._step.outputs[1:])
@@ -295,6 +298,7 @@ class CudaGraphs:
         self._record = Recorder(device)
         # a graph that goes may take workspaces with it that another one still uses
         self._captured: Programs[CapturedStep | None] = Programs(MOST_GRAPHS, self._record.renew)
+        self._stagings: Programs[Staging] = Programs(MOST_STAGINGS)
 
     def __call__(
         self, program: StepProgram, frame: Tensor, geometry: Tensor, models: Sequence[Tensors]
@@ -307,13 +311,17 @@ class CudaGraphs:
             )
             if captured is None:
                 return self._eager(program, frame, geometry, models)
-            return captured(frame, geometry, models)
+            return captured(frame, geometry, program.seen(frame, geometry), models)
 
     def _capture(
         self, program: StepProgram, frame: Tensor, geometry: Tensor, models: Sequence[Tensors]
     ) -> CapturedStep | None:
+        staging = self._stagings.get(
+            (frame.shape, geometry.shape), lambda: Staging(frame, geometry, self._device)
+        )
+        staging.upload(frame, geometry, program.seen(frame, geometry))
         try:
-            return CapturedStep(program.run, frame, geometry, models, self._device, self._record)
+            return CapturedStep(program.run, staging, models, self._device, self._record)
         except RuntimeError as error:
             self._record.renew()
             give_up(f'the step of {program.origin}', error)

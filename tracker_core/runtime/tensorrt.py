@@ -22,7 +22,13 @@ from torch import Tensor
 from tracker_core.errors import ParameterError, TrackerError
 from tracker_core.extras import need
 from tracker_core.runtime.cache import cache_folder, program_name, Programs
-from tracker_core.runtime.cuda_graph import ALIGNMENT, ModelBuffers, ReadBack, Staging
+from tracker_core.runtime.cuda_graph import (
+    ALIGNMENT,
+    ModelBuffers,
+    MOST_STAGINGS,
+    ReadBack,
+    Staging,
+)
 from tracker_core.runtime.eager import Joined
 from tracker_core.runtime.export import StepInputs, write_onnx
 from tracker_core.step import Rows, StepProgram, Tensors
@@ -76,6 +82,7 @@ class TensorRT:
             need(module, 'runtime tensorrt', 'tensorrt')
         self._device = device
         self._engines: Programs[Engine] = Programs(MOST_ENGINES)
+        self._stagings: Programs[Staging] = Programs(MOST_STAGINGS)
         self._join = Joined()
         self._stream: torch.cuda.Stream | None = None
 
@@ -90,14 +97,18 @@ class TensorRT:
             if not path.exists():
                 there = frame.to(self._device), geometry.to(self._device)
                 write_engine(program, StepInputs(*there, self._join(models)), path)
-            return Engine(path, frame, geometry, models, self._device, stream)
+            staging = self._stagings.get(
+                (frame.shape, geometry.shape), lambda: Staging(frame, geometry, self._device)
+            )
+            return Engine(path, staging, models, self._device, stream)
 
         with torch.cuda.device(self._device):
             if self._stream is None:
                 self._stream = torch.cuda.Stream(self._device)
             stream = self._stream
             key = (program.identity, len(models), signature, frame.shape)
-            return self._engines.get(key, make_engine)(frame, geometry, models)
+            engine = self._engines.get(key, make_engine)
+            return engine(frame, geometry, program.seen(frame, geometry), models)
 
 
 class Engine:
@@ -105,8 +116,7 @@ class Engine:
 
     Args:
         path: Of the engine.
-        frame: A frame of the shape that will come.
-        geometry: The search geometry that goes with it, float32.
+        staging: Where frame and geometry lie, the latter in float32.
         models: The targets' models.
         device: Where it runs.
         stream: On which; not the default one, on which TensorRT would wait for the device.
@@ -118,8 +128,7 @@ class Engine:
     def __init__(
         self,
         path: Path,
-        frame: Tensor,
-        geometry: Tensor,
+        staging: Staging,
         models: Sequence[Tensors],
         device: torch.device,
         stream: torch.cuda.Stream,
@@ -132,9 +141,9 @@ class Engine:
         if context is None:
             raise TrackerError(f'{path} is no engine for this GPU and TensorRT: delete it')
         self._context = context
-        self._staging = Staging(frame, geometry, device)
+        self._staging = staging
         self._models = ModelBuffers(models, device)
-        inputs = StepInputs(self._staging.frame, self._staging.geometry, self._models.tensors)
+        inputs = StepInputs(staging.frame, staging.geometry, self._models.tensors)
         parts = (inputs.frame, inputs.geometry, *inputs.model)
         given = dict(zip(inputs.names, parts, strict=True))
         outputs = {}
@@ -162,13 +171,18 @@ class Engine:
             raise TrackerError(f'TensorRT refuses the memory of {name} for {self._path}')
 
     def __call__(
-        self, frame: Tensor, geometry: Tensor, models: Sequence[Tensors]
+        self,
+        frame: Tensor,
+        geometry: Tensor,
+        part: tuple[slice, slice],
+        models: Sequence[Tensors],
     ) -> tuple[Rows, Tensors]:
+        """See `Staging.upload`."""
         # what learns and whoever made the frame works on the current stream
         current = torch.cuda.current_stream()
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
-            self._staging.upload(frame, geometry)
+            self._staging.upload(frame, geometry, part)
             self._models.load(models)
             if not self._context.execute_async_v3(self._stream.cuda_stream):
                 raise TrackerError(f'TensorRT could not run {self._path}')

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tracker_core.backbones.compact import Maps
 from tracker_core.boxes import Box
+from tracker_core.images import Corners
 from tracker_core.layers.appearance import appearance, similarity
 from tracker_core.layers.folding import fold_batch_norms
 from tracker_core.refiner.network import optional_refiner
@@ -37,7 +38,6 @@ from tracker_core.target import Proposal, Target
 from tracker_core.tracker import Setup, Tracker
 from tracker_core.weights import load_into, randomize, Weights
 
-Corners = tuple[float, float, float, float]  # x1, y1, x2, y2 in pixels
 FINE_DELTA_SCALE = (5.0, 5.0, 10.0, 10.0)  # the fine stage's deltas are this many times too large
 
 
@@ -139,6 +139,13 @@ class SpmTracker(Tracker[SpmConfig, Template, Corners]):
     def search_geometry(self, target: SpmTarget, image_size: tuple[int, int]) -> Tensor:
         corners = zip(target.state, 2 * target.search_offset, strict=True)
         return torch.tensor([corner + offset for corner, offset in corners], dtype=torch.float64)
+
+    def reach(self, geometry: list[float], image_size: tuple[int, int]) -> list[Corners] | None:
+        if not isinstance(self.network, CompactNetwork):
+            return None  # outside the frame is its mean colour
+        boxes = torch.tensor([geometry], dtype=torch.float64)
+        x1, y1, x2, y2 = self.squares(boxes, self.network.search_size)[0][0].tolist()
+        return [(x1, y1, x2, y2)]
 
     def model_tensors(self, target: SpmTarget) -> Tensors:
         model = target.model

@@ -17,6 +17,7 @@ from torch import nn, Tensor
 from tracker_core.backbones.vgg import Vgg16
 from tracker_core.boxes import Box
 from tracker_core.errors import ParameterError, WeightsError
+from tracker_core.images import Corners, square_corners
 from tracker_core.layers.appearance import appearance, similarity
 from tracker_core.layers.correlation import correlation_kernels, full_correlation
 from tracker_core.layers.interpolation import cubic_matrix, resample
@@ -187,6 +188,9 @@ class TadtTracker(Tracker[TadtConfig, AnyModel, AnyState]):
         model, state = own(target)
         sides = model.width * state.zoom * state.stretch, model.height * state.zoom / state.stretch
         return torch.tensor((*self._window(target), *sides), dtype=torch.float64)
+
+    def reach(self, geometry: list[float], image_size: tuple[int, int]) -> list[Corners] | None:
+        return [square_corners(geometry[0], geometry[1], geometry[2])]
 
     def _window(self, target: TadtTarget) -> tuple[float, float, float]:
         """Centre (x, y) and side of the search region, pixels."""
