@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 DISTRO ?=
 TORCH ?=
-TRACKER ?= tadt
+TRACKER ?= ocean
 VIDEO ?=
 BOX ?=
 ARGS ?=
@@ -21,7 +21,7 @@ environment = source .venv/activate-ros && \
 help:
 	@echo 'make demo                       follow an object in a rendered scene through real ROS 2 nodes; results in out/'
 	@echo 'make demo VIDEO=FILE BOX=x,y,w,h  the same in your video or folder of images'
-	@echo '          TRACKER=tadt          which tracker; ARGS="--help" lists further options'
+	@echo '          TRACKER=ocean         which tracker; ARGS="--help" lists further options'
 	@echo 'make test [ARGS="-k NAME"]      lint and run all tests against the installed package'
 	@echo 'make coverage                   which lines the tests run: benchmarks/results/coverage.json, QUALITY_DECLARATION.md'
 	@echo 'make build                      set up .venv and build; then: source .venv/activate-ros'

@@ -48,6 +48,7 @@ from tracker_nodes.isolation import isolate
 START_TIMEOUT = 180.0  # seconds for a tracker to load and warm up
 TIMEOUT = 40.0  # seconds without news after which something is wrong
 ASK_AGAIN = 15.0  # seconds without an answer after which a service is called once more
+FIRST_FRAME = 5.0  # seconds in which a tracker usually loads and answers
 NAMESPACE = '/demo'
 SHEET_FRAMES = 12
 
@@ -178,6 +179,8 @@ class Viewer(Node):
         request = {'id': 'target', 'bbox': box_to_message(box)}
         end = time.monotonic() + TIMEOUT + START_TIMEOUT
         while True:
+            with contextlib.suppress(DemoError):  # it may have come before anybody listened here
+                self.wait_for(lambda: self.statuses, 'the first frame', FIRST_FRAME)
             answer = self.call(InitTarget, 'init_target', START_TIMEOUT, **request)
             if answer.success:
                 return
@@ -320,7 +323,7 @@ def table(recording: Recording, truth: list[Box] | None) -> str:
     rows = {
         'frames sent': f'{len(recording.sent)}',
         'frames answered': f'{len(recording.answers)}',
-        'mean IoU': '-' if truth is None else f'{recording.mean_iou(truth):.3f}',
+        **({} if truth is None else {'mean IoU': f'{recording.mean_iou(truth):.3f}'}),
         'rate': f'{recording.rate:.1f} Hz',
         'latency, median': f'{median:.1f} ms',
         'latency, p99': f'{p99:.1f} ms',
@@ -339,7 +342,7 @@ def parse_box(text: str) -> Box:
 def main(arguments: list[str] | None = None) -> int:
     """Run the demo; returns the exit code."""
     parser = argparse.ArgumentParser(prog='python3 -m tracker_nodes.demo', description=__doc__)
-    parser.add_argument('--tracker', default='tadt', choices=list_trackers())
+    parser.add_argument('--tracker', default='ocean', choices=list_trackers())
     parser.add_argument('--preset', default='compact')
     parser.add_argument('--device', default='auto')
     parser.add_argument('--weights', default='', help="a file, or 'random'; default: bundled")

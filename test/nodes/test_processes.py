@@ -72,7 +72,7 @@ def test_every_frame_is_answered_in_lockstep(finished: Demo):
 
 def test_boxes_over_dds_equal_those_of_the_library(finished: Demo):
     """What video_source sends as bgr8 and tracker_node answers is what `tracker track` gives."""
-    tracker = create_tracker('tadt', device='cpu')
+    tracker = create_tracker('ocean', device='cpu')
     scene = open_frames('scene')
     frames = iter(scene)
     target = tracker.start(next(frames), scene.boxes[0])
@@ -94,9 +94,9 @@ def test_the_demo_ends_with_table_and_pictures(finished: Demo):
     assert finished.code == 0
     for row in ('frames sent', 'frames answered', 'mean IoU', 'rate', 'latency, p99'):
         assert row in finished.output
-    sheet = cv2.imread(str(finished.folder / 'demo_tadt.png'))
+    sheet = cv2.imread(str(finished.folder / 'demo_ocean.png'))
     assert sheet.shape[1] == 1600
-    assert len(list(open_frames(next(finished.folder.glob('demo_tadt.[ma]*'))))) == FRAMES
+    assert len(list(open_frames(next(finished.folder.glob('demo_ocean.[ma]*'))))) == FRAMES
 
 
 @pytest.mark.parametrize(
