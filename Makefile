@@ -71,7 +71,7 @@ coverage: build
 		printf '%s\n' $(COVERED) | xargs -P $(JOBS) -I {} sh -c \
 		'python -m coverage run --rcfile "$(CURDIR)/pyproject.toml" -m pytest \
 		--junitxml "$(CURDIR)/out/coverage/$$(basename {} .py).xml" $(ARGS) "$(CURDIR)/{}"'; \
-		status=$$?; python '$(CURDIR)'/scripts/coverage_table.py && exit $$status
+		status=$$?; cd '$(CURDIR)' && python scripts/coverage_table.py && exit $$status
 
 clean:
 	rm -rf build install log docs/api
