@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 import json
 import multiprocessing
 import os
@@ -133,11 +132,16 @@ def test_another_process_can_make_each_tracker() -> None:
     assert makers[0].__self__.name == 'tadt'
 
 
+def end() -> Drifting:
+    """Instead of making a tracker."""
+    os._exit(3)
+
+
 def test_a_process_that_ends_is_said(tmp_path: Path) -> None:
     miniatures.got10k(tmp_path)
     sequences = load_dataset(f'got10k:{tmp_path}', split='val')
     with pytest.raises(TrackerError, match='a process was ended from outside'):
-        run_all(Drifting(), sequences, None, partial(os._exit, 3), jobs=2, progress=False)
+        run_all(Drifting(), sequences, None, end, jobs=2, progress=False)
 
 
 def test_a_sequence_that_fails_ends_the_others(tmp_path: Path) -> None:
