@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from presets import PRESETS, REDUCED, SMALL_DAT
+from presets import DISTINCT, REDUCED, SMALL_DAT
 import pytest
 import torch
 
@@ -260,7 +260,7 @@ def outcome(tracker: Tracker, situation: Situation, **change: Any) -> list[Any]:
         tracker.configure(before)
 
 
-@pytest.mark.parametrize(('name', 'preset'), PRESETS, ids=lambda p: p)
+@pytest.mark.parametrize(('name', 'preset'), DISTINCT, ids=lambda p: p)
 def test_every_live_parameter_takes_effect(name: str, preset: str) -> None:
     config = tracker_declaration(name).preset(preset).config
     live = [info.name for info in describe(config) if info.live]
