@@ -268,8 +268,6 @@ def test_every_live_parameter_takes_effect(name: str, preset: str) -> None:
     assert set(live) == set(situations), 'a live parameter needs a situation in which it matters'
     if not getattr(config, 'online', True):
         live = [parameter for parameter in live if not parameter.startswith('online_')]
-    elif preset == 'paper_online':  # which costs most, and has the rest from preset paper
-        live = [parameter for parameter in live if parameter.startswith('online_')]
     if not preset.startswith('compact'):  # nothing is compared with the first frame
         live = [parameter for parameter in live if 'similarity' not in parameter]
     if not getattr(config, 'refiner', True):
