@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import os
 import subprocess
 import sys
+import time
 from typing import Any, Protocol
 
 from builtin_interfaces.msg import Time
@@ -20,6 +21,7 @@ import numpy as np
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 from tracker_nodes.srv import InitTarget, RemoveTarget
@@ -40,6 +42,7 @@ from tracker_nodes.stopping import execute
 
 TITLE = 'select_target'
 RATE = 30.0  # times a second that the window is drawn
+PATIENCE = 20.0  # seconds in which a service answers, or its answer has been lost on the way
 MOUSE_EVENTS = {
     cv2.EVENT_LBUTTONDOWN: Mouse.DOWN,
     cv2.EVENT_MOUSEMOVE: Mouse.MOVE,
@@ -152,6 +155,7 @@ class SelectTarget(Node):
         self._config = declare_config(self, SelectConfig)
         self._selection = Selection()
         self._window = make_window(self._on_mouse)
+        self._asked: list[tuple[float, Any, Future]] = []  # until when which client waits for what
         self._started: list[str] = []  # targets that were started here, the newest last
         self._message: Image | CompressedImage | None = None  # the newest
         self._known: tuple[tuple[str, Box], ...] = ()
@@ -187,6 +191,15 @@ class SelectTarget(Node):
         publishers = self.get_publishers_info_by_topic(self._topic)
         if silence := self._silence.sentence(publishers, lambda publisher: True):
             self._say(silence)
+        self._asked = [each for each in self._asked if not each[2].done()]
+        for each in self._asked[:]:
+            end, client, future = each
+            if time.monotonic() > end:
+                self._asked.remove(each)
+                client.remove_pending_request(future)
+                self._say(
+                    f'{client.srv_name} has not answered: if nothing has come of it, try again'
+                )
 
     def _on_detections(self, message: Detection2DArray) -> None:
         boxes = []
@@ -250,7 +263,9 @@ class SelectTarget(Node):
             self._say(f'there is no service {client.srv_name}: is tracker_node running?')
             return
         self._say(f'{client.srv_name} ...')
-        client.call_async(request).add_done_callback(lambda future: on_answer(future.result()))
+        future = client.call_async(request)
+        future.add_done_callback(lambda future: on_answer(future.result()))
+        self._asked.append((time.monotonic() + PATIENCE, client, future))
 
     def _say(self, sentence: str) -> None:
         self._selection.message = sentence

@@ -32,7 +32,8 @@ from tracker_core.evaluation.longterm import (
     summarize,
     THRESHOLDS,
 )
-from tracker_core.media.scene import LONG_SCENES, render_scene
+from tracker_core.media.scene import render_scene
+from tracker_core.media.scripts import LONG_SCENES
 
 T, U, L = TrackStatus.TRACKING, TrackStatus.UNCERTAIN, TrackStatus.LOST
 RED = (255, 0, 0)

@@ -41,7 +41,8 @@ from tracker_core.ocean.online_filter import Problem, score_maps
 from tracker_core.ocean.online_learning import Learner, start_learning
 from tracker_core.ocean.online_network import OnlineNetwork
 from tracker_core.ocean.online_state import judge, summarize
-from tracker_core.ocean.tracker import Cells, choose_places, cut_as_released, OceanTracker
+from tracker_core.ocean.places import Cells, choose_places
+from tracker_core.ocean.tracker import cut_as_released, OceanTracker
 from tracker_core.runtime.eager import EagerUpdates
 from tracker_core.training.draws import Draws
 from tracker_core.training.ocean import cell_truth, choose_cells, ocean_losses, place_loss

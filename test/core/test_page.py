@@ -653,7 +653,9 @@ def test_too_many_requests_are_refused_and_not_asked():
     assert len(clerk.asked) == 60 - len(refused) <= REQUESTS_AT_ONCE + 10
 
 
-def test_ten_thousand_malformed_messages_and_requests_harm_nothing():
+def test_ten_thousand_malformed_messages_and_requests_harm_nothing(
+    caplog: pytest.LogCaptureFixture,
+):
     rng = random.Random(3)
     clerk = Clerk()
 
@@ -688,6 +690,19 @@ def test_ten_thousand_malformed_messages_and_requests_harm_nothing():
             return await viewer.ask(kind='reset')
 
         assert viewing(url, ask)['success']
+    assert not [record for record in caplog.records if record.name.startswith('tracker_core')]
+
+
+def test_what_fails_in_the_server_is_logged(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(self: PageServer, request: Any) -> None:
+        raise ZeroDivisionError('a fault of ours')
+
+    monkeypatch.setattr(PageServer, '_refusal', fail)
+    with serving() as (_, url):
+        assert get(url)[0] == 500
+    assert 'a fault of ours' in caplog.text
 
 
 def test_a_port_that_is_taken_is_named():

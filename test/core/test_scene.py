@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from tracker_core import Box, ParameterError
-from tracker_core.media.scene import _warp, _window, render_scene, SCENES
+from tracker_core.media.drawing import touched, warp
+from tracker_core.media.scene import render_scene
+from tracker_core.media.scripts import SCENES
 
 SMALL = (320, 240)
 IMAGE = Box(0, 0, *SMALL)
@@ -18,8 +20,8 @@ def coverage(scene, i):
     """The object's alpha on the whole image, (H, W)."""
     alpha = np.zeros(scene.size[::-1])
     pose = scene._pose(i)
-    window = _window([pose], scene.size)
-    alpha[window] = _warp(scene._object, pose, window)[..., 3]
+    window = touched([pose], scene.size)
+    alpha[window] = warp(scene._object, pose, window)[..., 3]
     return alpha
 
 

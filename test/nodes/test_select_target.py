@@ -14,11 +14,13 @@ import cv2
 import numpy as np
 import pytest
 from rclpy.parameter import Parameter
+from rclpy.task import Future
 from sensor_msgs.msg import Image
+from tracker_nodes.srv import InitTarget
 
 from tracker_core import Box, TrackerError
 from tracker_core.media.scene import render_scene
-from tracker_nodes import silence
+from tracker_nodes import select_target, silence
 from tracker_nodes.conversions import box_from_message, nanoseconds
 from tracker_nodes.select_target import check_display, SelectTarget
 from tracker_nodes.selection import Mouse, Request, Selection, View, WINDOW_SIZE
@@ -249,6 +251,27 @@ def test_refusals_are_shown(start_node: Any, operator: Any, select: Any):
     operator.wait_until(
         lambda: 'does not have that frame' in node._selection.message, 'the reason'
     )
+
+
+def test_it_says_that_no_answer_comes(operator: Any, select: Any, monkeypatch: pytest.MonkeyPatch):
+    async def never(request: Any, response: Any) -> Any:
+        await Future()
+        return response
+
+    monkeypatch.setattr(select_target, 'PATIENCE', 0.5)
+    service = operator.node.create_service(InitTarget, 'init_target', never)
+    node = select()
+    frame = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+
+    def show() -> None:
+        operator.camera.publish(operator.image(frame))
+
+    operator.wait_until(lambda: (show(), node._selection._newest)[1], 'an image')
+    operator.wait_until(node._init.service_is_ready, 'the service')
+    node._window.drag((10, 10), (60, 60))
+    words = '/init_target has not answered: if nothing has come of it, try again'
+    operator.wait_until(lambda: node._selection.message == words, words)
+    operator.node.destroy_service(service)
 
 
 def test_it_says_that_no_image_comes_and_which_parameters_there_are_not(

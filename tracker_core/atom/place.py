@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tracker_core.atom.config import AtomConfig
 from tracker_core.discriminative.verdict import Verdict
+from tracker_core.layers.peaks import row_and_column
 
 
 def gaussian_labels(centers: Tensor, cells: int, deviation: float) -> Tensor:
@@ -92,8 +93,7 @@ def find_places(maps: Tensor, sizes: Tensor, config: AtomConfig) -> Places:
     n, _, side, _ = maps.shape
     peak, best = maps.flatten(2).amax(dim=2).max(dim=1)  # (N,)
     chosen = maps[torch.arange(n, device=maps.device), best]  # (N, S, S)
-    first = chosen.flatten(1).argmax(dim=1)
-    first = _row_and_column(first, side)  # (N, 2)
+    first = torch.stack(row_and_column(chosen.flatten(1).argmax(dim=1), side), dim=1)  # (N, 2)
 
     reach = config.neighborhood_scale * sizes / 2
     low, high = torch.round(first - reach), torch.round(first + reach + 1)
@@ -101,7 +101,7 @@ def find_places(maps: Tensor, sizes: Tensor, config: AtomConfig) -> Places:
     inside = (index >= low[..., None]) & (index < high[..., None])  # (N, 2, S)
     inside = inside[:, 0, :, None] & inside[:, 1, None, :]
     second_peak, second = chosen.masked_fill(inside, 0).flatten(1).max(dim=1)
-    second = _row_and_column(second, side)
+    second = torch.stack(row_and_column(second, side), dim=1)
 
     first, second = first - side // 2, second - side // 2
     limit = config.displacement_scale * side / 2
@@ -122,8 +122,3 @@ def find_places(maps: Tensor, sizes: Tensor, config: AtomConfig) -> Places:
     switch = rivals & second_near & ~missing
     shift = torch.where(switch[:, None], second, first).to(sizes.dtype)
     return Places(verdict, shift, peak, torch.where(switch, second_peak, peak), best)
-
-
-def _row_and_column(index: Tensor, side: int) -> Tensor:
-    """(N, 2) of indices (N,) into flattened maps; not by `//`, which exporters make more of."""
-    return torch.stack([torch.div(index, side, rounding_mode='floor'), index % side], dim=1)

@@ -20,7 +20,8 @@ from tracker_core.boxes import Box, is_box
 from tracker_core.data.datasets import load_dataset
 from tracker_core.data.sequences import DatasetError, Flags, VideoSequence
 from tracker_core.media.folders import read_image
-from tracker_core.media.scene import LONG_SCENES, render_scene, Scene
+from tracker_core.media.scene import render_scene, Scene
+from tracker_core.media.scripts import LONG_SCENES
 
 KIND = 'longterm'
 SCENE_FRAMES = 1500

@@ -23,7 +23,8 @@ from tracker_core.boxes import Box, is_box
 from tracker_core.data.sequences import VideoSequence
 from tracker_core.errors import TrackerError
 from tracker_core.media.folders import read_image
-from tracker_core.media.scene import render_scene, Scene, SCENES
+from tracker_core.media.scene import render_scene, Scene
+from tracker_core.media.scripts import SCENES
 from tracker_core.progress import progress_bar
 from tracker_core.tables import format_table
 

@@ -10,8 +10,7 @@ is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from functools import cached_property, partial
 import math
@@ -19,111 +18,20 @@ import math
 import cv2
 import numpy as np
 
-from tracker_core.boxes import Box
 from tracker_core.errors import ParameterError
 from tracker_core.media import textures
-from tracker_core.media.textures import REACH, Thing
+from tracker_core.media.drawing import (
+    at_pixel_centres,
+    bound_of,
+    draw,
+    Pose,
+    smooth,
+    touched,
+    warp,
+)
+from tracker_core.media.scripts import LONG_SCENES, SCENES, Script, SPACE_SCENES
+from tracker_core.media.textures import Thing
 
-Pose = Callable[[float], np.ndarray]  # time in frames -> (2, 3) affine map, own units to pixels
-
-
-@dataclass(frozen=True)
-class Absence:
-    """The object leaves the image and comes back.
-
-    Attributes:
-        begin, end: From when to when it is outside, as fractions of the scene's length.
-        ramp: How long it takes to leave, and to come back, likewise.
-        exit_side, return_side: 'left', 'right', 'top' or 'bottom'; '': the nearer of left and
-            right, and where it left.
-        growth: How many times larger it is from its return on.
-    """
-
-    begin: float
-    end: float
-    ramp: float = 0.12
-    exit_side: str = ''
-    return_side: str = ''
-    growth: float = 1.0
-
-
-@dataclass(frozen=True)
-class Script:
-    """What happens in a scene, at which times (fractions of its length).
-
-    Attributes:
-        speed: How fast the object follows its path; at 1, up to some five pixels a frame.
-        turn: How far it rotates to either side, in radians.
-        zoom: By which factor it grows and shrinks.
-        light: How much darker it gets, as a fraction.
-        occlusions: When the object passes behind something.
-        look_alikes: When, and at which distance (in sizes of the object), a look-alike passes.
-        absences: When the object is outside the image.
-        screens: From when to when something is held in front of the object, larger than it.
-        passers: From when to when a look-alike crosses the image, wherever the object is.
-        stands: The object stands on the ground before a level camera: the nearer it is, the larger
-            and the lower in the image.
-    """
-
-    speed: float = 1.0
-    turn: float = 0.5
-    zoom: float = 1.3
-    light: float = 0.35
-    occlusions: tuple[float, ...] = (0.45,)
-    look_alikes: tuple[tuple[float, float], ...] = ((0.75, 1.3),)
-    absences: tuple[Absence, ...] = ()
-    screens: tuple[tuple[float, float], ...] = ()
-    passers: tuple[tuple[float, float], ...] = ()
-    stands: bool = False
-
-
-SCENES = {
-    'default': Script(),
-    'calm': Script(light=0.1, occlusions=(), look_alikes=()),
-    'crossing': Script(occlusions=(), look_alikes=((0.25, 1.0), (0.5, 0.4), (0.75, 0.7))),
-    'leave': Script(occlusions=(), look_alikes=(), absences=(Absence(0.45, 0.65),)),
-    'fast': Script(speed=5.0, turn=0.9, occlusions=(0.6,), look_alikes=((0.35, 1.6),)),
-}
-# for minutes: the object is out of sight several times
-LONG_SCENES = {
-    'exits': Script(
-        occlusions=(),
-        look_alikes=(),
-        absences=(
-            Absence(0.1, 0.17, 0.02),
-            Absence(0.3, 0.44, 0.02, 'right', 'left', 0.7),
-            Absence(0.55, 0.64, 0.02, 'top', 'right', 1.7),
-            Absence(0.78, 0.9, 0.02, 'left', 'bottom', 0.8),
-        ),
-    ),
-    'hidden': Script(
-        occlusions=(),
-        look_alikes=(),
-        screens=((0.12, 0.14), (0.25, 0.31), (0.42, 0.54), (0.68, 0.88)),
-    ),
-    'confused': Script(
-        occlusions=(),
-        look_alikes=((0.08, 0.9), (0.5, 0.6)),
-        absences=(
-            Absence(0.2, 0.32, 0.02, 'left', 'right'),
-            Absence(0.42, 0.47, 0.02),
-            Absence(0.65, 0.85, 0.02, 'right', 'top', 1.3),
-        ),
-        passers=((0.15, 0.23), (0.23, 0.31), (0.43, 0.5), (0.68, 0.76), (0.76, 0.84), (0.9, 0.98)),
-    ),
-}
-# for places in space, see `space`: upright, coming nearer and going away
-SPACE_SCENES = {
-    'walk': Script(turn=0.0, zoom=1.5, occlusions=(), look_alikes=(), stands=True),
-    'walk_hidden': Script(
-        turn=0.0,
-        zoom=1.5,
-        occlusions=(),
-        look_alikes=(),
-        screens=((0.3, 0.4), (0.7, 0.8)),
-        stands=True,
-    ),
-}
 SCREEN = 1.6  # how many times larger than the object is what is held in front of it
 SCREEN_RAMP = 12  # frames in which it comes and goes
 
@@ -176,7 +84,7 @@ class Scene(Sequence[np.ndarray]):
         self._blur = rng.uniform(0.3, 0.8)  # of the lens: standard deviation in pixels
         grain = rng.standard_normal((height + 64, width + 64, 3), np.float32)
         self._grain = grain * np.float32(rng.uniform(1.5, 4.0))
-        self.boxes = [_bound(self._object.outline, self._pose(i)) for i in range(frames)]
+        self.boxes = [bound_of(self._object.outline, self._pose(i)) for i in range(frames)]
 
     def __len__(self) -> int:
         return self._frames
@@ -185,7 +93,7 @@ class Scene(Sequence[np.ndarray]):
         i = range(self._frames)[index]
         frame = self._ground(i)
         for thing, pose in self._layers():
-            _draw(frame, thing, pose, i)
+            draw(frame, thing, pose, i)
         frame = cv2.GaussianBlur(frame, (0, 0), self._blur) * self._light(i)
         x, y = np.random.default_rng([self.seed, i]).integers(0, 64, 2)
         frame += self._grain[y : y + self.size[1], x : x + self.size[0]]
@@ -218,8 +126,8 @@ class Scene(Sequence[np.ndarray]):
         """
         layer = Layer.BEHIND
         for thing, pose in self._layers():
-            window = _window([pose(i)], self.size)
-            alpha = _warp(thing, pose(i), window)[..., 3]
+            window = touched([pose(i)], self.size)
+            alpha = warp(thing, pose(i), window)[..., 3]
             if thing is self._object:
                 layer = Layer.OBJECT
             elif layer is Layer.OBJECT:
@@ -243,7 +151,7 @@ class Scene(Sequence[np.ndarray]):
         for absence in script.absences:
             begin, end = absence.begin * self._frames, absence.end * self._frames
             ramp = absence.ramp * self._frames
-            push = _smooth(1 - (begin - t) / ramp) * _smooth(1 - (t - end) / ramp)
+            push = smooth(1 - (begin - t) / ramp) * smooth(1 - (t - end) / ramp)
             is_left = self._wave(0, 420, begin * script.speed) < 0
             side = absence.exit_side or ('left' if is_left else 'right')
             if t > (begin + end) / 2:
@@ -291,15 +199,15 @@ class Scene(Sequence[np.ndarray]):
         before, after = self._centre(meeting - 1)[0], self._centre(meeting + 1)[0]
         speed = math.copysign(4 * self._side / max(0.12 * self._frames, 8), before - after)
         x = self._centre(meeting)[0] + speed * (t - meeting)  # it comes towards the object
-        width = 0.5 * _bound(self._object.outline, self._pose(meeting)).w / 2
+        width = 0.5 * bound_of(self._object.outline, self._pose(meeting)).w / 2
         height = 0.6 * self.size[1]
         return np.array([[width, 0.06 * height, x], [0, height, height / 1.2]])
 
     def _screen_pose(self, t: float, k: int) -> np.ndarray:
         """Of something that comes from the side, stays in front of the object, and goes."""
         begin, end = (share * self._frames for share in self._script.screens[k])
-        bound = _bound(self._object.outline, self._pose(t))
-        gone = max(_smooth((begin - t) / SCREEN_RAMP), _smooth((t - end) / SCREEN_RAMP))
+        bound = bound_of(self._object.outline, self._pose(t))
+        gone = max(smooth((begin - t) / SCREEN_RAMP), smooth((t - end) / SCREEN_RAMP))
         width, height = SCREEN * bound.w / 2, SCREEN * bound.h / 2
         away = gone * (self.size[0] + 2 * width)
         side = -1 if k % 2 else 1
@@ -355,7 +263,7 @@ class Scene(Sequence[np.ndarray]):
         seen = seen + room * (self._wave(5, 430, i), self._wave(6, 310, i))
         camera = np.column_stack([linear, np.array([width, height]) / 2 - linear @ seen])
         frame = cv2.warpAffine(
-            self._canvas, _at_pixel_centres(camera), self.size, borderMode=cv2.BORDER_REFLECT
+            self._canvas, at_pixel_centres(camera), self.size, borderMode=cv2.BORDER_REFLECT
         )
         return frame.astype(np.float32)
 
@@ -401,53 +309,3 @@ def render_scene(
             f'{size[0]} x {size[1]} with seed {seed}'
         )
     return Scene(name, scripts[name], frames, (int(size[0]), int(size[1])), seed, photos)
-
-
-def _bound(outline: np.ndarray, pose: np.ndarray) -> Box:
-    points = outline @ pose[:, :2].T + pose[:, 2]
-    (x, y), (x2, y2) = points.min(0), points.max(0)
-    return Box(x, y, x2 - x, y2 - y)
-
-
-def _smooth(x: float) -> float:
-    x = min(max(x, 0.0), 1.0)
-    return x * x * (3 - 2 * x)
-
-
-def _at_pixel_centres(affine: np.ndarray) -> np.ndarray:
-    """An affine map of continuous coordinates as OpenCV wants it, where pixel i is at i."""
-    return np.column_stack([affine[:, :2], affine @ (0.5, 0.5, 1) - 0.5])
-
-
-def _window(poses: Sequence[np.ndarray], size: tuple[int, int]) -> tuple[slice, slice]:
-    """Rows and columns of the image that a thing in any of the poses may touch."""
-    square = REACH * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
-    points = np.concatenate([square @ pose[:, :2].T + pose[:, 2] for pose in poses])
-    low = np.clip(np.floor(points.min(0)), 0, size).astype(int)
-    high = np.clip(np.ceil(points.max(0)), 0, size).astype(int)
-    return slice(low[1], high[1]), slice(low[0], high[0])
-
-
-def _warp(thing: Thing, pose: np.ndarray, window: tuple[slice, slice]) -> np.ndarray:
-    """Paint of a thing in a pose within a window of the image, (h, w, 4) float32."""
-    rows, columns = window
-    if rows.stop <= rows.start or columns.stop <= columns.start:
-        return np.zeros((rows.stop - rows.start, columns.stop - columns.start, 4), np.float32)
-    texture = thing.patch
-    side = 2 * REACH * np.linalg.norm(pose[:, :2], axis=0).max()  # of the patch, in pixels
-    while texture.shape[0] > 2 * side and texture.shape[0] > 8:  # too fine to be sampled
-        texture = cv2.resize(texture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    linear = pose[:, :2] * (2 * REACH / texture.shape[0])
-    corner = pose @ (-REACH, -REACH, 1) - (columns.start, rows.start)
-    matrix = _at_pixel_centres(np.column_stack([linear, corner]))
-    return cv2.warpAffine(texture, matrix, (columns.stop - columns.start, rows.stop - rows.start))
-
-
-def _draw(frame: np.ndarray, thing: Thing, pose: Pose, t: float) -> None:
-    """Draw a thing as a shutter sees it that is open for half a frame around time t."""
-    way = np.abs(pose(t + 0.25) - pose(t - 0.25))[:, 2].max()
-    exposures = min(max(round(way), 1), 12)
-    poses = [pose(t + (k + 0.5) / (2 * exposures) - 0.25) for k in range(exposures)]
-    window = _window(poses, frame.shape[1::-1])
-    patch = sum(_warp(thing, each, window) for each in poses) / exposures
-    frame[window] = frame[window] * (1 - patch[..., 3:]) + patch[..., :3]

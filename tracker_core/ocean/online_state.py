@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tracker_core.discriminative.verdict import Verdict
+from tracker_core.layers.peaks import row_and_column
 from tracker_core.ocean.online_network import CELL, CROP, FEATURES, SCORES
 
 FOUND = 0.0  # a best score below this means not found
@@ -90,7 +91,7 @@ def summarize(maps: Tensor, sizes: Tensor) -> Tensor:
     squares = (cells - (SCORES - 1) / 2).square()
     distance = (squares[:, None] + squares).sqrt()
     first, place = maps.flatten(1).max(1)
-    row, column = torch.div(place, SCORES, rounding_mode='floor'), place % SCORES
+    row, column = row_and_column(place, SCORES)
     reach_x, reach_y = (sizes / CELL * SAME_PEAK / 2).unbind(1)
     near = (cells - row[:, None]).abs()[:, :, None] <= reach_y[:, None, None] + 0.5
     near = near & ((cells - column[:, None]).abs()[:, None] <= reach_x[:, None, None] + 0.5)

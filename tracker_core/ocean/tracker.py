@@ -9,34 +9,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 import math
-from typing import TypeVar
 
 import torch
-from torch import nn, Tensor
+from torch import Tensor
 
 from tracker_core.boxes import Box
 from tracker_core.discriminative.squares import cut_squares, PixelSquare, square_reach
 from tracker_core.discriminative.verdict import Verdict
-from tracker_core.errors import WeightsError
 from tracker_core.images import Corners, sample_grid, square_corners, window_positions
 from tracker_core.layers.appearance import appearance, similarity
-from tracker_core.layers.folding import fold_batch_norms
-from tracker_core.layers.interpolation import cubic_matrix, resample
+from tracker_core.layers.interpolation import resample
 from tracker_core.layers.placing import place
+from tracker_core.ocean.building import build_compact, build_network, build_online, ready
 from tracker_core.ocean.config import OceanConfig
 from tracker_core.ocean.network import (
-    cell_offsets,
     CompactOcean,
-    OceanNetwork,
-    Prediction,
-    rename_keys,
     STRIDE,
     Template,
     TEMPLATE_CELLS,
 )
 from tracker_core.ocean.online_filter import score_maps
 from tracker_core.ocean.online_learning import Learner, start_learning
-from tracker_core.ocean.online_network import CROP, OnlineNetwork, SCORES, SEARCH_FACTOR
+from tracker_core.ocean.online_network import CROP, OnlineNetwork, SEARCH_FACTOR
 from tracker_core.ocean.online_state import (
     judge,
     OnlineSample,
@@ -45,15 +39,12 @@ from tracker_core.ocean.online_state import (
     summarize,
     view_centre,
 )
+from tracker_core.ocean.places import boxes_in_cells, Cells, choose_places, context_side
 from tracker_core.refiner.network import optional_refiner
 from tracker_core.refiner.refine import sharpened
 from tracker_core.step import ProgramKey, Tensors
 from tracker_core.target import Proposal, Target
 from tracker_core.tracker import Setup, Tracker
-from tracker_core.weights import load_into, randomize, Weights
-
-Network = TypeVar('Network', bound=nn.Module)
-Size = TypeVar('Size', float, Tensor)
 
 
 @dataclass(frozen=True)
@@ -103,12 +94,6 @@ class OceanState:
     def context(self) -> float:
         """Side of the square around the target with half its mean side added on each side."""
         return context_side(self.w, self.h)
-
-
-def context_side(width: Size, height: Size) -> Size:
-    """Side of the square that a target of this size is seen in; numbers or tensors."""
-    margin = 0.5 * (width + height)
-    return ((width + margin) * (height + margin)) ** 0.5
 
 
 OceanTarget = Target[OceanModel, OceanState]
@@ -385,13 +370,6 @@ class OceanTracker(Tracker[OceanConfig, OceanModel, OceanState]):
         target.model = replace(model, template=template, recent=recent)
 
 
-def boxes_in_cells(shifts: Tensor, sizes: Tensor, features: Tensor) -> Tensor:
-    """Corners (N, 4) in cells of feature maps (N, C, n, n) of boxes that are shifted (N, 2) from
-    their middle and (N, 2) wide and high, pixels of what was cut out."""
-    center, half = (features.shape[-1] - 1) / 2 + shifts / STRIDE, sizes / (2 * STRIDE)
-    return torch.cat((center - half, center + half), dim=1)
-
-
 def cut_as_released(frame: Tensor, windows: Tensor, side: int, fills: Tensor) -> Tensor:
     """See `Cut`; whole pixels, half a pixel early, and rounded colours, like the released code."""
     cx, cy, width = windows.unbind(1)
@@ -403,148 +381,3 @@ def cut_as_released(frame: Tensor, windows: Tensor, side: int, fills: Tensor) ->
         for p, c in ((ys, cy), (xs, cx))
     )
     return sample_grid(frame, ys.float(), xs.float(), fills).round()
-
-
-def classification(prediction: Prediction, config: OceanConfig) -> Tensor:
-    """How likely each cell is the target, (N, n, n): regular-region and object-aware score."""
-    scores = prediction.logits.sigmoid()
-    if prediction.aligned is None:
-        return scores
-    return torch.lerp(prediction.aligned.sigmoid(), scores, config.regular_weight)
-
-
-@dataclass(frozen=True)
-class Cells:
-    """What is known of the n x n cells of a prediction before there is one.
-
-    Attributes:
-        window: (n, n) Hann window.
-        offsets: (n, n) distance of each cell from the map's middle in x, pixels.
-        finer: (n, 14) interpolates the score maps of the online branch, `finer @ maps @ finer.T`.
-    """
-
-    window: Tensor
-    offsets: Tensor
-    finer: Tensor
-
-    @classmethod
-    def of(cls, count: int, device: torch.device) -> Cells:
-        """Those of a map of so many cells a side."""
-        hann = torch.hann_window(count, periodic=False, device=device)
-        offsets = cell_offsets(count, device).expand(count, count).contiguous()
-        finer = cubic_matrix(SCORES, count, align_corners=False).to(device)
-        return cls(hann[:, None] * hann, offsets, finer)
-
-
-def choose_places(
-    prediction: Prediction,
-    sizes: Tensor,
-    config: OceanConfig,
-    cells: Cells,
-    online: Tensor | None = None,
-) -> Tensor:
-    """Choose the best cell of each search region and smooth the size of its box (section 4.1).
-
-    Args:
-        prediction: Of the networks.
-        sizes: (N, 2) last width and height of each target, in pixels of the search region.
-        config: Parameters.
-        cells: Of the prediction.
-        online: (N, 14, 14) score maps of the online branch.
-
-    Returns:
-        (N, 5): shift of the target's centre (x, y) from the middle of the search region, new
-        width and height, all in pixels of the search region, and the classification score.
-    """
-    scores = classification(prediction, config)  # (N, n, n)
-    left, top, right, bottom = prediction.ltrb.unbind(1)
-    width, height = left + right, top + bottom
-    last_w, last_h = sizes[:, 0, None, None], sizes[:, 1, None, None]
-    growth = context_side(width, height) / context_side(last_w, last_h)
-    stretch = (last_w / last_h) * (height / width)
-    change = torch.maximum(growth, 1 / growth) * torch.maximum(stretch, 1 / stretch)
-    penalized = scores * torch.exp(-config.penalty * (change - 1))
-    ranking = torch.lerp(penalized, cells.window, config.window_influence)
-    if online is not None:
-        # the two search regions differ; both have the target in the middle
-        online = cells.finer @ online @ cells.finer.T
-        ranking = torch.lerp(ranking, online, config.online_weight)
-    best = ranking.flatten(1).argmax(1, keepdim=True)  # (N, 1)
-
-    def at_best(maps: Tensor) -> Tensor:
-        return maps.flatten(1).gather(1, best)[:, 0]
-
-    shift_x = at_best(cells.offsets + (right - left) / 2)
-    shift_y = at_best(cells.offsets.T + (bottom - top) / 2)
-    rate = config.size_rate * at_best(penalized)
-    if config.smooth_twice:
-        rate = rate.square()
-    new_w = torch.lerp(sizes[:, 0], at_best(width), rate)
-    new_h = torch.lerp(sizes[:, 1], at_best(height), rate)
-    return torch.stack((shift_x, shift_y, new_w, new_h, at_best(scores)), 1)
-
-
-def ready(network: Network) -> Network:
-    """A network with its weights loaded, made ready for tracking."""
-    network.eval().requires_grad_(False)
-    fold_batch_norms(network)
-    return network
-
-
-def build_network(config: OceanConfig, weights: Weights) -> OceanNetwork:
-    """The published network with its weights, in inference mode.
-
-    Raises:
-        WeightsError: The file does not fit, or lacks the aligned branch that is wanted.
-    """
-    network = OceanNetwork(config.align)
-    if weights.state is None:
-        randomize(network)
-    else:
-        state = rename_keys(weights.state[''])
-        unused = ('online.',) if config.align else ('online.', 'heads.align.')
-        state = {key: value for key, value in state.items() if not key.startswith(unused)}
-        if config.align and not any(key.startswith('heads.align.') for key in state):
-            raise WeightsError(
-                f'{weights.source} has no branch for aligned features: set align to false'
-            )
-        load_into(network, state, weights.source)
-    return ready(network)
-
-
-def build_compact(config: OceanConfig, weights: Weights) -> CompactOcean:
-    """The compact network with its weights, in inference mode.
-
-    Raises:
-        WeightsError: A file does not fit.
-    """
-    network = CompactOcean(config.align)
-    if weights.state is None:
-        randomize(network)
-    else:
-        heads = weights.state['heads']
-        if not config.align:
-            heads = {key: value for key, value in heads.items() if not key.startswith('align.')}
-        load_into(network.backbone, weights.state['backbone'], weights.source)
-        load_into(network.heads, heads, weights.source)
-    return ready(network)
-
-
-def build_online(weights: Weights) -> OnlineNetwork:
-    """The networks of the online branch with their weights, in inference mode.
-
-    Raises:
-        WeightsError: The file does not fit, or has no online branch.
-    """
-    network = OnlineNetwork()
-    if weights.state is None:
-        randomize(network)
-        network.reset_loss()
-    else:
-        state = rename_keys(weights.state[''])
-        prefix = 'online.'
-        state = {key[len(prefix) :]: v for key, v in state.items() if key.startswith(prefix)}
-        if not state:
-            raise WeightsError(f'{weights.source} has no online branch: set online to false')
-        load_into(network, state, weights.source)
-    return ready(network)

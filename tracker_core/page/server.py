@@ -21,6 +21,7 @@ import time
 from typing import Protocol
 
 from aiohttp import web, WSCloseCode, WSMsgType
+from aiohttp.http_exceptions import HttpProcessingError
 
 from tracker_core.errors import ParameterError, TrackerError
 from tracker_core.page.access import Access, tls
@@ -187,15 +188,14 @@ class PageServer:
             application.router.add_get(path, self._on_file)
         application.router.add_get('/socket', self._on_socket)
         application.on_response_prepare.append(self._add_headers)
-        quiet = logging.getLogger('tracker_core.page')
-        quiet.addHandler(logging.NullHandler())
-        quiet.propagate = False  # aiohttp logs a traceback for everything that is no HTTP
+        log = logging.getLogger(__name__)
+        log.addFilter(_is_ours)
         runner = web.AppRunner(
             application,
             access_log=None,
             handle_signals=False,
             keepalive_timeout=15.0,
-            logger=quiet,
+            logger=log,
         )
         await runner.setup()
         address, port = self._config.address, self._config.port
@@ -384,6 +384,12 @@ class _Viewer:
 
 def _text(status: int, sentence: str) -> web.Response:
     return web.Response(status=status, text=f'{sentence}\n')
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Not for what is no HTTP, or of a viewer that has gone: aiohttp logs a traceback of each."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, (HttpProcessingError, ConnectionError))
 
 
 def _plain(host: str) -> str:

@@ -21,6 +21,7 @@ from tracker_core.images import Corners, square_corners
 from tracker_core.layers.appearance import appearance, similarity
 from tracker_core.layers.correlation import correlation_kernels, full_correlation
 from tracker_core.layers.interpolation import cubic_matrix, resample
+from tracker_core.layers.peaks import row_and_column
 from tracker_core.layers.placing import place
 from tracker_core.refiner.network import BoxRefiner, build_refiner, check_refiner, RefinerNetwork
 from tracker_core.refiner.refine import into_cells, refine, toward
@@ -235,9 +236,8 @@ class TadtTracker(Tracker[TadtConfig, AnyModel, AnyState]):
         fine = fine * torch.where(self._scales != 1, config.scale_penalty, 1.0)[:, None, None]
         index = fine.flatten(1).argmax(dim=1)  # (N,)
         m, n = fine.shape[-1], response.shape[-1]
-        # not `//`, which exporters make more of
-        level, line = (torch.div(index, by, rounding_mode='floor') for by in (m * m, m))
-        row, column = line % m, index % m
+        level, place = row_and_column(index, m * m)
+        row, column = row_and_column(place, m)
         near_row, near_column = (
             torch.div(at + stride // 2, stride, rounding_mode='floor') for at in (row, column)
         )

@@ -35,7 +35,7 @@ from tracker_core.ocean.network import (
     tap_positions,
     Template,
 )
-from tracker_core.ocean.tracker import classification
+from tracker_core.ocean.places import classification
 from tracker_core.training.batches import held_out_batches
 from tracker_core.training.config import Pairs, TrainConfig
 from tracker_core.training.draws import Draws
