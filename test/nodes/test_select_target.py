@@ -269,7 +269,7 @@ def test_it_says_that_no_answer_comes(operator: Any, select: Any, monkeypatch: p
     operator.wait_until(lambda: (show(), node._selection._newest)[1], 'an image')
     operator.wait_until(node._init.service_is_ready, 'the service')
     node._window.drag((10, 10), (60, 60))
-    words = '/init_target has not answered: if nothing has come of it, try again'
+    words = 'init_target has not answered: if nothing has come of it, try again'
     operator.wait_until(lambda: node._selection.message == words, words)
     operator.node.destroy_service(service)
 
