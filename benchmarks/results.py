@@ -110,16 +110,20 @@ def calibration_page(reports: list[dict[str, Any]]) -> str:
         [
             f'{each["name"]} {each["preset"]}',
             str(each['held_out']),
-            *(f'{each[key]:.3f}' for key in ('error', 'brier', 'brier_base')),
+            *(f'{each["present"][key]:.3f}' for key in ('error', 'brier')),
+            f'{each["brier_base"]:.3f}',
+            f'{each["fitted"]["error"]:.3f}',
         ]
         for each in reports
     ]
     note = (
-        'Frames that the scores were not fitted to: by how much the share of right boxes differs '
+        'Frames of held-out scenes and sequences: by how much the share of right boxes differs '
         'from the score, tenth by tenth (expected calibration error), and the Brier score beside '
-        'that of a constant score. The larger a dot, the more frames.'
+        'that of a constant score; what the error would be with a fit to the other scenes. The '
+        'larger a dot, the more frames.'
     )
     header = ['tracker', 'frames', 'calibration error', 'Brier score', 'of a constant']
+    header.append('error if fitted anew')
     picture = '![Share of right boxes over the score](images/reliability.png)'
     return f'{note}\n\n{table(header, rows)}\n\n{picture}'
 
@@ -398,7 +402,7 @@ def main() -> None:
     fits = reports('calibration_*.json')
     if fits and not is_check:
         write_reliability(
-            {f'{each["name"]} {each["preset"]}': each['reliability'] for each in fits},
+            {f'{each["name"]} {each["preset"]}': each['present']['reliability'] for each in fits},
             ROOT / 'docs' / 'images' / 'reliability.png',
         )
 

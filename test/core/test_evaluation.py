@@ -19,12 +19,11 @@ from tracker_core.data.sequences import DatasetError, VideoSequence
 from tracker_core.data.text import read_boxes
 from tracker_core.evaluation.calibration import (
     calibrate,
-    calibration_error,
     calibration_table,
     collect,
     fit_logistic,
+    Kept,
     logistic,
-    reliability_of,
     scenes_for_calibration,
 )
 from tracker_core.evaluation.metrics import (
@@ -417,14 +416,14 @@ def test_fit_logistic_uses_the_similarity():
     midpoint, slope, similarity_slope = fit_logistic(evidence, hits)
     assert (midpoint, slope, similarity_slope) == pytest.approx((0.8, 6.0, 5.0), rel=0.08)
     scores = logistic(evidence, midpoint, slope, similarity_slope)
-    assert calibration_error(reliability_of(scores, hits)) < 0.01
+    assert Kept.of(scores, hits).error < 0.01
     # a similarity that speaks against the box is left out
     assert fit_logistic(np.column_stack([raw, -alike]), hits)[2] == 0.0
 
 
 def test_calibration_error():
     scores, hits = np.array([0.95, 0.95, 0.15, 0.15]), np.array([True, False, False, False])
-    assert calibration_error(reliability_of(scores, hits)) == pytest.approx((0.45 + 0.15) / 2)
+    assert Kept.of(scores, hits).error == pytest.approx((0.45 + 0.15) / 2)
 
 
 def test_fit_logistic_of_separable_data_is_finite():
@@ -451,7 +450,7 @@ def test_fit_logistic_refuses(raw, hits, message):
 
 def test_collect_restarts_and_counts_what_is_out_of_sight_as_wrong():
     scene = render_scene('leave', frames=60, size=(96, 96), seed=1)
-    _, hits = collect(StandStill(), scene)
+    *_, hits = collect(StandStill(), scene)
     assert not hits[30:36].any()  # out of sight
     tracker = StandStill()
     tracker.track = lambda image, target: Track(
@@ -459,10 +458,11 @@ def test_collect_restarts_and_counts_what_is_out_of_sight_as_wrong():
     )
     starts = []
     tracker.start = lambda image, box: starts.append(box) or box
-    evidence, hits = collect(tracker, scene)
+    evidence, scores, hits = collect(tracker, scene)
     assert len(starts) >= 2
     assert not hits.any()
     assert evidence.shape == (len(hits), 2)
+    assert scores.tolist() == [0.5] * len(hits)
 
 
 def test_calibrate():
@@ -471,10 +471,12 @@ def test_calibrate():
     assert (result.frames, result.held_out) == (8 * 399, 4 * 399)
     assert result.midpoint == pytest.approx(tracker.midpoint, abs=0.05)
     assert result.slope == pytest.approx(tracker.slope, rel=0.15)
-    assert result.brier < 0.7 * result.brier_base
-    assert sum(n for n, _, _ in result.reliability) == result.held_out
-    assert result.reliability[0][2] < 0.2
-    assert result.reliability[-1][2] > 0.8
+    assert result.fitted.brier < 0.7 * result.brier_base
+    assert result.present.brier > result.brier_base  # whose scores are all the same
+    for kept in (result.fitted, result.present):
+        assert sum(n for n, _, _ in kept.reliability) == result.held_out
+    assert result.fitted.reliability[0][2] < 0.2
+    assert result.fitted.reliability[-1][2] > 0.8
     assert f'score_midpoint = {result.midpoint:.4f}' in calibration_table(result)
 
 

@@ -78,7 +78,11 @@ def run(args: argparse.Namespace) -> int:
         write_json(args.json, {**which, **dataclasses.asdict(result)})
         print(f'wrote {args.json}')
     if args.plot:
-        write_reliability({f'{tracker.name} {tracker.preset}': result.reliability}, args.plot)
+        lines = {
+            f'{tracker.name} {tracker.preset}, fitted': result.fitted.reliability,
+            'as it is': result.present.reliability,
+        }
+        write_reliability(lines, args.plot)
         print(f'wrote {args.plot}')
     return 0
 

@@ -32,32 +32,56 @@ PATIENCE = 15  # missed frames in a row after which the tracker is started anew 
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What scores keep of what they promise.
+
+    Attributes:
+        brier: Mean square of score minus outcome; 0 is perfect.
+        error: Expected calibration error: by how much the share of right boxes differs from the
+            score, in the mean over frames, tenth by tenth.
+        reliability: For scores in tenths: frames, mean score and share of right boxes. Empty
+            tenths are left out.
+    """
+
+    brier: float
+    error: float
+    reliability: list[tuple[int, float, float]]
+
+    @classmethod
+    def of(cls, scores: np.ndarray, hits: np.ndarray) -> Kept:
+        """Of scores (N,) in [0, 1] and whether the boxes were right, (N,) bool."""
+        tenth = np.minimum((scores * 10).astype(int), 9)
+        reliability = [
+            (int(n), float(scores[tenth == i].mean()), float(hits[tenth == i].mean()))
+            for i in range(10)
+            if (n := (tenth == i).sum())
+        ]
+        error = sum(n * abs(score - share) for n, score, share in reliability) / len(hits)
+        return cls(float(np.mean((scores - hits) ** 2)), error, reliability)
+
+
+@dataclass(frozen=True)
 class Calibration:
     """A fit, and how it does on scenes that it was not fitted to.
 
     Attributes:
         midpoint, slope, similarity_slope: Of the logistic; the parameters `score_midpoint`,
             `score_slope` and `similarity_slope`.
-        brier: Mean square of score minus outcome; 0 is perfect, `brier_base` is what the share of
-            right boxes alone, as a constant score, would get.
-        brier_base: See there.
-        error: Expected calibration error: by how much the share of right boxes differs from the
-            score, in the mean over frames, tenth by tenth.
         frames: How many frames it was fitted to.
         held_out: How many frames it was checked on.
-        reliability: For scores in tenths: frames, mean score and share of right boxes; what a
-            score promises and what it keeps. Empty tenths are left out.
+        brier_base: The Brier score there of the share of right boxes alone, as a constant score.
+        fitted: What scores by the fit keep there.
+        present: What the tracker's scores keep there as they are.
     """
 
     midpoint: float
     slope: float
     similarity_slope: float
-    brier: float
-    brier_base: float
-    error: float
     frames: int
     held_out: int
-    reliability: list[tuple[int, float, float]]
+    brier_base: float
+    fitted: Kept
+    present: Kept
 
 
 def scenes_for_calibration(
@@ -84,14 +108,14 @@ class Footage:
         return map(read_image, self._paths)
 
 
-def collect(tracker: Any, scene: Scene | Footage) -> tuple[np.ndarray, np.ndarray]:
-    """What the score is made of, (N, 2) raw scores and similarities, 0 where there are none, and
-    whether the box was right, (N,) bool, from a run over a scene.
+def collect(tracker: Any, scene: Scene | Footage) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the score is made of, (N, 2) raw scores and similarities, 0 where there are none, the
+    scores as they are, (N,), and whether the box was right, (N,) bool, from a run over a scene.
 
     A box is right if it overlaps the whole object by at least half; it cannot be while the object
     is out of sight.
     """
-    evidence, hits = [], []
+    evidence, scores, hits = [], [], []
     target, missed = None, 0
     for image, box, visible in zip(scene, scene.boxes, scene.visible, strict=True):
         if target is None:
@@ -103,11 +127,13 @@ def collect(tracker: Any, scene: Scene | Footage) -> tuple[np.ndarray, np.ndarra
         similarity = getattr(target, 'similarity', None) or 0.0
         if np.isfinite([track.raw_score, similarity]).all():
             evidence.append((track.raw_score, similarity))
+            scores.append(track.score)
             hits.append(is_hit)
         missed = 0 if is_hit or visible < 0.5 else missed + 1
         if missed >= PATIENCE:
             target = None
-    return np.array(evidence, float).reshape(-1, 2), np.array(hits, bool)
+    pairs = np.array(evidence, float).reshape(-1, 2)
+    return pairs, np.array(scores, float), np.array(hits, bool)
 
 
 def fit_logistic(evidence: np.ndarray, hits: np.ndarray) -> tuple[float, float, float]:
@@ -164,22 +190,6 @@ def logistic(
     return 1 / (1 + np.exp(-np.clip(exponent, -60, 60)))
 
 
-def reliability_of(scores: np.ndarray, hits: np.ndarray) -> list[tuple[int, float, float]]:
-    """See `Calibration.reliability`."""
-    tenth = np.minimum((scores * 10).astype(int), 9)
-    return [
-        (int(n), float(scores[tenth == i].mean()), float(hits[tenth == i].mean()))
-        for i in range(10)
-        if (n := (tenth == i).sum())
-    ]
-
-
-def calibration_error(reliability: Sequence[tuple[int, float, float]]) -> float:
-    """See `Calibration.error`."""
-    frames = sum(n for n, _, _ in reliability)
-    return sum(n * abs(score - share) for n, score, share in reliability) / frames
-
-
 def calibrate(
     tracker: Any,
     scenes: Iterable[Scene | Footage],
@@ -198,41 +208,34 @@ def calibrate(
     Raises:
         TrackerError: See `fit_logistic`.
     """
-    pairs = [
+    runs = [
         collect(tracker, scene)
         for scene in progress_bar(scenes, 'calibrating', total, 'scene', not progress)
     ]
-    evidence, hits = (
-        np.concatenate(x)
-        for x in zip(*(p for i, p in enumerate(pairs) if i % 3 != 2), strict=True)
-    )
-    midpoint, slope, similarity_slope = fit_logistic(evidence, hits)
-    held, held_hits = (np.concatenate(x) for x in zip(*pairs[2::3], strict=True))
-    scores = logistic(held, midpoint, slope, similarity_slope)
-    reliability = reliability_of(scores, held_hits)
+    used = [run for number, run in enumerate(runs) if number % 3 != 2]
+    evidence, _, hits = (np.concatenate(part) for part in zip(*used, strict=True))
+    held, scores, held_hits = (np.concatenate(part) for part in zip(*runs[2::3], strict=True))
+    fit = fit_logistic(evidence, hits)
     return Calibration(
-        midpoint,
-        slope,
-        similarity_slope,
-        float(np.mean((scores - held_hits) ** 2)),
-        float(np.mean((hits.mean() - held_hits) ** 2)),
-        calibration_error(reliability),
-        len(hits),
-        len(held_hits),
-        reliability,
+        *fit,
+        frames=len(hits),
+        held_out=len(held_hits),
+        brier_base=float(np.mean((hits.mean() - held_hits) ** 2)),
+        fitted=Kept.of(logistic(held, *fit), held_hits),
+        present=Kept.of(scores, held_hits),
     )
 
 
 def calibration_table(calibration: Calibration) -> str:
     """The result for a person."""
-    rows = [
-        [str(n), f'{score:.2f}', f'{share:.2f}'] for n, score, share in calibration.reliability
-    ]
+    fit, now = calibration.fitted, calibration.present
+    rows = [[str(n), f'{score:.2f}', f'{share:.2f}'] for n, score, share in fit.reliability]
     return (
         format_table(['frames', 'mean score', 'right boxes'], rows)
-        + f'\nBrier score {calibration.brier:.4f} on {calibration.held_out} held-out frames '
-        f'(a constant score: {calibration.brier_base:.4f}); calibration error '
-        f'{calibration.error:.3f}; fitted to {calibration.frames}\n'
+        + f'\nfitted to {calibration.frames} frames; on {calibration.held_out} held-out ones '
+        f'calibration error {fit.error:.3f} (scores as they are: {now.error:.3f}), Brier score '
+        f'{fit.brier:.4f} (as they are: {now.brier:.4f}; a constant: '
+        f'{calibration.brier_base:.4f})\n'
         f'score_midpoint = {calibration.midpoint:.4f}\nscore_slope = {calibration.slope:.3f}\n'
         f'similarity_slope = {calibration.similarity_slope:.3f}'
     )

@@ -58,7 +58,7 @@ def write_reliability(
     """Write a reliability diagram: the share of right boxes over the score that was given.
 
     Args:
-        lines: By name, what `Calibration.reliability` holds.
+        lines: By name, what `Kept.reliability` holds.
         path: Of the image.
     """
     figure = Figure(figsize=(5.6, 4.8), layout='constrained')
