@@ -33,6 +33,7 @@ suppress_warnings = ['ref.python']  # types that have the same name in two rooms
 default_role = 'code'  # docstrings mark names as these pages do
 myst_heading_anchors = 4
 myst_links_external_new_tab = False
+linkcheck_ignore = [r'^[a-z]+://$']  # kinds of addresses that docstrings name
 linkcheck_timeout = 10
 linkcheck_retries = 1
 autodoc_default_options = {'ignore-module-all': True}  # what comes from elsewhere is shown there
