@@ -246,6 +246,13 @@ class NodeProcess:
         self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
 
+    def leave(self) -> None:
+        """End it so that others hear of it: one that is killed stays in their graph for 20 s."""
+        self.process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(10)
+        self.end()
+
 
 def of_stamp(messages: list[Any], stamp: int) -> Any:
     """The message with that stamp, or None."""
@@ -275,6 +282,18 @@ def make_operator(ros: None) -> Iterator[Callable[[str], Operator]]:
 @pytest.fixture
 def operator(make_operator: Callable[[str], Operator]) -> Operator:
     return make_operator('')
+
+
+@pytest.fixture
+def alone(operator: Operator) -> None:
+    """Waits until nodes of earlier tests have gone, also those that were killed."""
+
+    def others() -> list[str]:
+        gc.collect()  # a node in this process is there until it is freed
+        names = operator.node.get_node_names()
+        return [name for name in names if name != operator.node.get_name()]
+
+    operator.wait_until(lambda: not others(), 'the end of all other nodes')
 
 
 @pytest.fixture
@@ -339,7 +358,7 @@ def start_process(ros: None) -> Iterator[Callable[..., NodeProcess]]:
     yield start
     for process in started:
         if process.is_alive:
-            process.end()
+            process.leave()
 
 
 @pytest.fixture(scope='session')

@@ -25,6 +25,8 @@ from tracker_core import Box
 
 FRAME = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
 
+pytestmark = pytest.mark.usefixtures('alone')
+
 
 def overrides(topic: str, entity: str, **policies: object) -> dict[str, object]:
     """As keywords of start_node, which writes '.' as '__'."""

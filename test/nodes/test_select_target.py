@@ -274,6 +274,7 @@ def test_it_says_that_no_answer_comes(operator: Any, select: Any, monkeypatch: p
     operator.node.destroy_service(service)
 
 
+@pytest.mark.usefixtures('alone')
 def test_it_says_that_no_image_comes_and_which_parameters_there_are_not(
     operator: Any,
     select: Any,

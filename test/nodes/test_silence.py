@@ -16,6 +16,8 @@ from tracker_nodes import silence
 from tracker_nodes.fast_dds import profile_variables
 from tracker_nodes.silence import elsewhere, nearest_topics
 
+pytestmark = pytest.mark.usefixtures('alone')
+
 
 def test_the_nearest_topic_comes_first():
     topics = ['/lidar/intensity', '/robot/camera/image_raw', '/cam/depth', '/camera/image_raw']
