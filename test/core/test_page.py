@@ -25,7 +25,16 @@ import pytest
 from tracker_core import Box, ImageError, ParameterError, TrackStatus
 from tracker_core.page.access import Access
 from tracker_core.page.config import PageConfig
-from tracker_core.page.link import AHEAD, Allowance, HOPE, LEVELS, Link, PATIENCE
+from tracker_core.page.link import (
+    AHEAD,
+    Allowance,
+    HOPE,
+    Level,
+    LEVELS,
+    Link,
+    LONGEST_HOPE,
+    PATIENCE,
+)
 from tracker_core.page.requests import (
     Answer,
     Choose,
@@ -311,28 +320,43 @@ def test_pictures_come_at_the_rate_that_is_allowed():
     assert np.diff(times)[2:].mean() == pytest.approx(0.1, rel=0.05)
 
 
+class Drive:
+    """Pictures over a link of so much delay (seconds) and room (largest pictures a second), one
+    after the other."""
+
+    def __init__(self) -> None:
+        self.link, self.now = Link(max_rate=100), 0.0
+
+    def __call__(self, seconds: float, delay: float, room: float) -> list[Level]:
+        """The level of each picture in so many seconds."""
+        levels, end = [], self.now + seconds
+        while self.now < end:
+            number, level = self.link.sent + 1, self.link.level
+            levels.append(level)
+            self.link.send(number, self.now)
+            self.now += delay + level.share**2 / room
+            self.link.see(number, self.now)
+        return levels
+
+
 def test_a_slow_link_gets_less_detail_and_a_fast_one_all_of_it_again():
-    link, now = Link(max_rate=100), 0.0
-    levels = []
+    drive = Drive()
+    assert set(drive(5.0, 0.0, 50)) == {LEVELS[0]}
+    drive((len(LEVELS) + 2) * (PATIENCE + 1.0), 0.0, 1)
+    levels = drive(300.0, 0.0, 1)
+    assert max(levels, key=levels.count) == LEVELS[2], 'a quarter of a second each'
+    assert levels.count(LEVELS[1]) < 0.05 * len(levels), 'more is tried ever more rarely'
+    drive((len(LEVELS) + 1) * HOPE + LONGEST_HOPE, 0.0, 50)
+    assert drive.link.level == LEVELS[0]
 
-    def drive(delay: float, seconds: float) -> None:
-        nonlocal now
-        end, number = now + seconds, link.sent
-        while now < end:
-            number += 1
-            link.send(number, now)
-            now += delay
-            link.see(number, now)
-            levels.append(link.level)
 
-    drive(0.02, 5.0)
-    assert set(levels) == {LEVELS[0]}
-    drive(1.0, (len(LEVELS) + 2) * (PATIENCE + 1.0))
-    assert link.level == LEVELS[-1]
-    drive(0.2, 3 * HOPE)
-    assert link.level == LEVELS[-1], 'that is what it carries'
-    drive(0.02, (len(LEVELS) + 1) * HOPE)
-    assert link.level == LEVELS[0]
+def test_a_link_with_much_delay_and_much_room_gets_all_detail():
+    drive = Drive()
+    drive(60.0, 0.6, 50)
+    assert set(drive(60.0, 0.6, 50)) == {LEVELS[0]}
+    drive(60.0, 0.6, 0.5)
+    levels = drive(120.0, 0.6, 0.5)
+    assert max(levels, key=levels.count) in LEVELS[3:], 'and is less all the same where room ends'
 
 
 def test_an_allowance_is_used_up_and_comes_back():

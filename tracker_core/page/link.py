@@ -9,9 +9,11 @@ from collections import deque
 from dataclasses import dataclass
 
 AHEAD = 2  # pictures that may be on their way
-SLOW, FAST = 0.3, 0.12  # seconds on the way above and below which pictures shrink and grow
+# seconds on the way, without the link's own delay, above and below which pictures shrink and grow
+SLOW, FAST = 0.3, 0.12
 PATIENCE = 1.0  # seconds between two steps downwards
-HOPE = 4.0  # seconds of a fast link before a step upwards
+HOPE, LONGEST_HOPE = 4.0, 64.0  # seconds of a fast link before a step upwards; after vain ones
+RISE = 0.02  # seconds a picture by which the link's own delay is thought to grow
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,9 @@ class Link:
         self._unseen: deque[tuple[int, float]] = deque()  # numbers and times
         self._level = 0
         self._changed = 0.0  # time of the last step, or of the last slow picture
+        self._delay = 0.0  # seconds that any picture takes, however small
+        self._hope = HOPE
+        self._has_grown = False  # by the last step
 
     @property
     def level(self) -> Level:
@@ -73,15 +78,26 @@ class Link:
             self._judge(now - time, now)
 
     def _judge(self, seconds: float, now: float) -> None:
+        smallest = len(LEVELS) - 1
+        if self._level == smallest:  # what it takes now is hardly the picture's size
+            self._delay += RISE
+        self._delay = min(self._delay, seconds)
+        seconds -= self._delay
         if seconds > SLOW:
-            if self._level + 1 < len(LEVELS) and now - self._changed > PATIENCE:
+            if self._level < smallest and now - self._changed > PATIENCE:
                 self._level += 1
                 self._changed = now
+                if self._has_grown:
+                    self._hope = min(2 * self._hope, LONGEST_HOPE)
+                self._has_grown = False
         elif seconds > FAST:  # no reason to grow for a while, and none to wait before shrinking
             self._changed = max(self._changed, now - PATIENCE)
-        elif self._level and now - self._changed > HOPE:
+        elif self._level and now - self._changed > self._hope:
             self._level -= 1
             self._changed = now
+            if self._has_grown:  # and rightly
+                self._hope = HOPE
+            self._has_grown = True
 
 
 class Allowance:
