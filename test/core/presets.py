@@ -12,9 +12,6 @@ PRESETS = [
     if not preset.startswith('paper_') or preset == 'paper_online'
 ]
 
-# where minutes would go into ocean paper_online: all it has is in paper and in compact_online
-DISTINCT = [each for each in PRESETS if each != ('ocean', 'paper_online')]
-
 # DAT's published networks with so few samples that they are affordable on a CPU
 SMALL_DAT = {
     'candidates': 12,

@@ -13,7 +13,7 @@ import dataclasses
 import math
 
 import numpy as np
-from presets import DISTINCT, REDUCED
+from presets import PRESETS, REDUCED
 import pytest
 import torch
 
@@ -49,7 +49,7 @@ def has_bundled_weights(name: str, preset: str) -> bool:
     return tracker_declaration(name).preset(preset).is_bundled
 
 
-@pytest.fixture(scope='module', params=DISTINCT, ids='-'.join)
+@pytest.fixture(scope='module', params=PRESETS, ids='-'.join)
 def which(request: pytest.FixtureRequest) -> tuple[str, str]:
     """Tracker and preset; test_examples.py has another one."""
     return request.param

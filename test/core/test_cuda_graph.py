@@ -14,7 +14,7 @@ import logging
 from typing import Any
 
 import numpy as np
-from presets import DISTINCT, LEARNING, REDUCED
+from presets import LEARNING, PRESETS, REDUCED
 import pytest
 from tape import capture, Event, on_stream, Stream, Tape
 import torch
@@ -85,7 +85,7 @@ def learnt(target: Target) -> list[Tensor]:
     return [part.double() for part in target.owner.model_tensors(target)]
 
 
-@pytest.mark.parametrize(('name', 'preset'), DISTINCT)
+@pytest.mark.parametrize(('name', 'preset'), PRESETS)
 def test_captured_steps_and_updates_do_the_same(
     name: str, preset: str, tapes: list[Tape], caplog: pytest.LogCaptureFixture
 ) -> None:
