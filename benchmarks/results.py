@@ -104,7 +104,7 @@ def long_page(report: dict[str, Any]) -> str:
     return f'{note}\n\n{table(header, rows)}'
 
 
-def calibration_page(reports: list[dict[str, Any]]) -> str:
+def calibration_page(fits: list[dict[str, Any]]) -> str:
     """What the scores keep of what they promise, as a picture and in figures."""
     rows = [
         [
@@ -114,7 +114,7 @@ def calibration_page(reports: list[dict[str, Any]]) -> str:
             f'{each["brier_base"]:.3f}',
             f'{each["fitted"]["error"]:.3f}',
         ]
-        for each in reports
+        for each in fits
     ]
     note = (
         'Frames of held-out scenes and sequences: by how much the share of right boxes differs '

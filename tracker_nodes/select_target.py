@@ -191,11 +191,10 @@ class SelectTarget(Node):
         publishers = self.get_publishers_info_by_topic(self._topic)
         if silence := self._silence.sentence(publishers, lambda publisher: True):
             self._say(silence)
-        self._asked = [each for each in self._asked if not each[2].done()]
-        for each in self._asked[:]:
-            end, client, future = each
-            if time.monotonic() > end:
-                self._asked.remove(each)
+        now, asked = time.monotonic(), self._asked
+        self._asked = [each for each in asked if now < each[0] and not each[2].done()]
+        for end, client, future in asked:
+            if now >= end and not future.done():
                 client.remove_pending_request(future)
                 self._say(
                     f'{client.srv_name} has not answered: if nothing has come of it, try again'

@@ -37,7 +37,6 @@ log = logging.getLogger(__name__)
 MOST_GRAPHS = 16  # steps captured at the same time, and as many updates
 MOST_STAGINGS = 4  # sizes of images, or numbers of targets
 WARM_UPS = 3
-ALIGNMENT = 256  # bytes; what TensorRT wants of addresses, and no less than anything else does
 
 
 class Staging:
@@ -55,12 +54,12 @@ class Staging:
     """
 
     def __init__(self, frame: Tensor, geometry: Tensor, device: torch.device) -> None:
-        self._head = -(-geometry.nbytes // ALIGNMENT) * ALIGNMENT
+        self._head = geometry.nbytes
         length, pinned = self._head + frame.nbytes, device.type == 'cuda'
         self._host = torch.empty(length, dtype=torch.uint8, pin_memory=pinned)
         self._device = torch.empty(length, dtype=torch.uint8, device=device)
         self._host_geometry, self.geometry = (
-            block[: geometry.nbytes].view(geometry.dtype).view(geometry.shape)
+            block[: self._head].view(geometry.dtype).view(geometry.shape)
             for block in (self._host, self._device)
         )
         self.frame = torch.zeros(frame.shape, dtype=torch.uint8, device=device)

@@ -23,7 +23,6 @@ from tracker_core.errors import ParameterError, TrackerError
 from tracker_core.extras import need
 from tracker_core.runtime.cache import cache_folder, program_name, Programs
 from tracker_core.runtime.cuda_graph import (
-    ALIGNMENT,
     ModelBuffers,
     MOST_STAGINGS,
     ReadBack,
@@ -36,6 +35,7 @@ from tracker_core.step import Rows, StepProgram, Tensors
 log = logging.getLogger(__name__)
 
 MOST_ENGINES = 8
+ALIGNMENT = 256  # bytes; of all addresses that an engine is given
 OLDEST = 10  # major version; 8.6 knows neither strongly typed networks nor int64 and bfloat16
 # ours of TensorRT's data types; NumPy, which the module offers to translate to, has no bfloat16
 DTYPES = {
